@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 from sklearn.datasets import load_digits
+from torch.utils.data import ConcatDataset, Subset
+from torchvision.datasets import ImageFolder
 
 import classlens
 from classlens.check.examine import examine
@@ -153,6 +155,19 @@ def test_a_planted_fault_is_found(plant, healthy):
     assert code in findings
     assert words in findings[code].message
     assert findings.keys() <= {code, "D004", "D006"}
+
+
+def test_a_file_is_counted_once_and_called_the_same_file(healthy):
+    train = ImageFolder(healthy / "train")
+    bundle = {"train": ConcatDataset([train, Subset(train, [0, 1, 2])]), "val": Subset(train, range(8))}
+
+    result = examine(Inspection(classlens.open_source(bundle)), choose_rules(["D003"]))
+
+    (finding,) = result.findings
+    assert finding.message == "8 of 28 pictures are in two splits (train and val)"
+    assert finding.where.count("(the same file)") == 3
+    assert " = " not in finding.where
+    assert finding.evidence == {"pairs": 8, "the same file": 8, "looked at": 28}
 
 
 def test_harmless_oddities_are_not_found(healthy):

@@ -142,6 +142,17 @@ def mistaken(tmp_path):
     return config
 
 
+@pytest.mark.parametrize("place", ["data_root='absent'", "pipeline=[]"])
+def test_data_that_are_not_there_are_answered_by_the_option_that_does_without(mistaken, place, capsys):
+    mistaken.write_text(mistaken.read_text().replace("data_root='absent'", place))
+
+    assert main(["check", str(mistaken)]) == 2
+
+    err = capsys.readouterr().err
+    assert "error: no rule can be run" in err
+    assert "--dataset-size N" in err.partition("hint:")[2]
+
+
 def test_the_command_prints_findings_and_ends_with_status_1(mistaken, capsys):
     status = main(["check", str(mistaken), "--select", "S", "--dataset-size", "20"])
 

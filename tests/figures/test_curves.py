@@ -19,7 +19,7 @@ from classlens.figures.printing import figure_of
 from classlens.figures.terminal import terminal_plot
 from classlens.runs.schedule_plots import save_table
 from classlens.schedule.schedule import Group
-from classlens.schedule.shapes import Link, chain, cosine_annealing, linear, multi_step
+from classlens.schedule.shapes import Link, chain, cosine_annealing, exponential, linear, multi_step
 
 CLOCK = Clock(epochs=100, steps_per_epoch=40)
 
@@ -82,6 +82,33 @@ def test_the_drawn_line_is_the_curve():
     steps = (line.xs - line.xs[0]) / (line.xs[-1] - line.xs[0]) * 3999
 
     np.testing.assert_allclose(np.interp(np.arange(4000), steps, values), curves[0].values, atol=1e-7)
+
+
+@pytest.mark.parametrize(("epochs", "length"), [(5, 1), (5, 2), (20, 20)])
+def test_a_value_is_held_until_the_step_that_moves_it(epochs, length):
+    def halved(clock):
+        return chain([Link(exponential(0.5), 0, 10**9, "epoch")], clock)
+
+    drawn = run(rule=halved, clock=Clock(epochs, length))
+    ((line,),) = (panel.lines for panel in chart_of([drawn]).panels)
+
+    slants = [(x, y) for x, y in zip(np.diff(line.x), np.diff(line.y), strict=True) if x and y]
+    assert not slants
+    assert (line.x[-1], line.y[-1]) == (epochs * length, drawn[0].final)
+    for step, value in enumerate(drawn[0].values):
+        assert value in line.y[line.x == step]
+
+
+def test_a_smooth_curve_and_a_long_run_are_drawn_through_their_values():
+    def by_step(clock):
+        return chain([Link(cosine_annealing(400), 0, 400, "step")], clock)
+
+    for clock, rule in ((Clock(20, 20), by_step), (Clock(20, 100), milestones)):
+        drawn = run(rule=rule, clock=clock)
+        ((line,),) = (panel.lines for panel in chart_of([drawn]).panels)
+        steps, values = drawn[0].points
+        assert (line.x[: steps.size] == steps).all()
+        assert (line.y[: steps.size] == values).all()
 
 
 def test_a_finding_is_marked_in_the_panel_that_it_concerns():

@@ -66,6 +66,29 @@ def test_a_small_picture_keeps_its_title_and_its_curve():
     assert curve.ys.max() - curve.ys.min() > 10
 
 
+@pytest.mark.parametrize("steps", [14, 31, 10])
+def test_a_figure_of_one_column_keeps_whole_sentences_both_axes_and_two_values_on_each(steps):
+    clock = Clock(40, steps, note="224 samples / (1 GPU x 16), the last batch kept: 14 steps per epoch")
+    chart = chart_of([run(title="demo", rule=cosine, clock=clock)])
+
+    words = [part for part in lay_out(chart, (3.3 * 72, 2.2 * 72), STYLES["whitegrid"]) if isinstance(part, Words)]
+    said = [word.text for word in words]
+
+    assert chart.subtitle.split() == " ".join(said[1:3]).split()
+    assert {"epoch", "step", "learning rate"} <= set(said)
+    numbers = [word for word in words if word.text[0].isdigit() and word.anchor == "middle" and " " not in word.text]
+    assert all(len([one for one in numbers if one.at[1] == each.at[1]]) >= 2 for each in numbers)
+    assert min(word.size for word in words) > 5
+
+
+def test_a_figure_of_one_column_with_three_panels_says_less_above_them():
+    clock = Clock(40, 14, note="224 samples / (1 GPU x 16), the last batch kept: 14 steps per epoch")
+    chart = chart_of([run(title="demo", clock=clock)])
+    words = boxes(lay_out(replace(chart, panels=chart.panels * 3), (3.3 * 72, 2.2 * 72), STYLES["whitegrid"]))
+
+    assert not [text for text, *_ in words if "samples" in text]
+
+
 def test_a_run_of_a_single_step_is_a_dot():
     parts = lay_out(chart_of([run(rule=milestones, clock=Clock.of_steps(1))]), (864, 504), STYLES["white"])
 

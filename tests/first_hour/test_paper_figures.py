@@ -11,6 +11,7 @@ import pytest
 import classlens
 from classlens import Clock, Schedule, draw, replay
 from classlens.cam.saliency import ExplainedClass, Explanation, Saliency
+from classlens.cli.main import main
 from classlens.dataset.trace import Snapshot, Trace
 from classlens.figures.drawing import VECTORS
 from classlens.schedule.schedule import Group
@@ -233,3 +234,12 @@ def test_a_grid_of_maps_has_pages_of_paper_on_which_every_file_is_named(pictures
     assert [f"猫{index}.jpg" in text for index in range(pictures)] == [True] * pictures
     assert "三毛猫 (50.0%)" in text
     assert f"Method{methods - 1}" in text
+
+
+def test_every_file_that_is_named_is_written(tmp_path, capsys):
+    files = [tmp_path / "a.png", tmp_path / "a.pdf"]
+
+    assert main(["lr", "demo", "-s", str(files[0]), "-s", str(files[1])]) == 0
+
+    assert all(file.stat().st_size for file in files)
+    assert capsys.readouterr().out.count("wrote ") == 2

@@ -52,7 +52,7 @@ class Look:
 
 
 def looks(inspection: Inspection) -> Sequence[Look]:
-    """All pictures, bad ones included."""
+    """All pictures, bad ones included; what a split lists several times is one."""
 
     def look_at_all() -> list[Look]:
         chosen = [
@@ -60,12 +60,13 @@ def looks(inspection: Inspection) -> Sequence[Look]:
             for split, dataset in inspection.splits.items()
             for index in np.linspace(0, dataset.length - 1, min(MOST, dataset.length)).round().astype(int).tolist()
         ]
-        rows = []
+        rows: dict[object, Look] = {}
         for done, (split, dataset, index) in enumerate(chosen, start=1):
-            rows.append(look(split, dataset, index))
+            one = look(split, dataset, index)
+            rows.setdefault((split, one.path or index, one.label, one.size, one.error, hash(one.copy.tobytes())), one)
             if inspection.progress:
                 inspection.progress("pictures", done, len(chosen))
-        return rows
+        return list(rows.values())
 
     return inspection.once("looks", look_at_all)
 
@@ -137,7 +138,7 @@ def twins(inspection: Inspection) -> Sequence[Twins]:
         good = [one for one in looks(inspection) if not one.error]
         tiny = [min(one.size) < TINY for one in good]
         pairs = ((good[pair.one], good[pair.other], pair) for pair in find_pairs([one.copy for one in good], tiny))
-        return [(a, b, pair) for a, b, pair in pairs if a.split != b.split or a.path is None or a.path != b.path]
+        return [(a, b, pair) for a, b, pair in pairs if a.split != b.split or not is_same_file(a, b)]
 
     return inspection.once("twins", find)
 
@@ -184,19 +185,28 @@ def describe_twins(inspection: Inspection, chosen: Callable[[Look, Look], bool],
     kinds = defaultdict[str, int](int)
     shown: list[Exhibit] = []
     for one, other, pair in found:
-        kinds[pair.kind] += 1
+        kind = "the same file" if is_same_file(one, other) else pair.kind
+        kinds[kind] += 1
         if len(shown) < SHOWN:
             names = [f"{each} ({label_names(inspection, each)})" for each in (one, other)]
             sheet = side_by_side(*(picture_of(inspection, each) for each in (one, other)))
-            shown.append(Exhibit(sheet, f"{pair.kind}: {names[0]} and {names[1]}"))
+            shown.append(Exhibit(sheet, f"{kind}: {names[0]} and {names[1]}"))
     first = {(one.split, one.index) for one, _, _ in found}
     splits = sorted({f"{one.split} and {other.split}" for one, other, _ in found if one.split != other.split})
     yield Finding(
         f"{share_of(inspection, first)} {words}" + (f" ({join_first(splits)})" if splits else ""),
-        where=join_first([f"{one} = {other}" for one, other, _ in found], NAMED),
+        where=join_first([named_pair(one, other) for one, other, _ in found], NAMED),
         evidence={"pairs": len(found), **kinds, "looked at": len(looks(inspection))},
         pictures=tuple(shown),
     )
+
+
+def is_same_file(one: Look, other: Look) -> bool:
+    return one.path is not None and one.path == other.path
+
+
+def named_pair(one: Look, other: Look) -> str:
+    return f"{one} (the same file)" if is_same_file(one, other) else f"{one} = {other}"
 
 
 def label_names(inspection: Inspection, one: Look) -> str:

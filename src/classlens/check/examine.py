@@ -50,6 +50,7 @@ def examine(inspection: Inspection, rules: Sequence[Rule]) -> Findings:
     check_words(inspection)
     findings: list[Finding] = []
     skipped: list[Skip] = []
+    hints: list[str] = []
     for rule in rules:
         try:
             for need in rule.needs:
@@ -58,12 +59,14 @@ def examine(inspection: Inspection, rules: Sequence[Rule]) -> Findings:
                 findings.append(complete(one, rule, inspection))
         except ClasslensError as error:
             skipped.append(Skip(rule.code, str(error)))
+            hints.append(error.hint)
     missed = {skip.code for skip in skipped}
     ran = tuple(rule.code for rule in rules if rule.code not in missed)
     target = inspection.target or inspection.source.origin
     if not ran and not findings:
         reasons = "; ".join(dict.fromkeys(skip.why for skip in skipped)) or "none is chosen"
-        raise NotOffered(f"no rule can be run on {target}: {reasons}")
+        hint = max(filter(None, hints), key=lambda one: "--dataset-size" in one, default="")  # with it some can be run
+        raise NotOffered(f"no rule can be run on {target}: {reasons}", hint=hint)
     return Findings(target, tuple(findings), tuple(skipped), ran)
 
 

@@ -42,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     samples = "training samples; the dataset is not looked at"
     add("-d", "--dataset-size", type=positive_int, metavar="N", help=samples)
     add("-n", "--ngpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default: 1)")
-    add("-s", "--save-path", type=Path, metavar="FILE", help="picture: .png .jpg .pdf .svg .webp, or page: .html")
+    picture = "picture: .png .jpg .pdf .svg .webp, or page: .html; may be given several times"
+    add("-s", "--save-path", action="append", default=[], type=Path, metavar="FILE", help=picture)
     add("--title", default="", help="title of the picture (default: the name of the config)")
     add(
         "--style", default="whitegrid", help="whitegrid (default), darkgrid, white, dark, ticks, or one of matplotlib's"
@@ -115,7 +116,7 @@ def read_request(arguments: argparse.Namespace) -> LrRequest:
         gpus=arguments.ngpus,
         scale_by_batch=arguments.auto_scale_lr,
         size=arguments.window_size,
-        picture=arguments.save_path,
+        picture=tuple(arguments.save_path),
         page=arguments.html,
         table=arguments.csv,
         **{name: getattr(arguments, name) for name in SAME_NAME},

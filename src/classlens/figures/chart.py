@@ -7,6 +7,7 @@ plotting package is needed to know them; the colours of matplotlib's own styles 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,9 @@ STYLES: Mapping[str, Style] = {
     "darkgrid": Style("#eaeaf2", None, "#ffffff"),
 }
 DEFAULT = "whitegrid"
+
+
+SEEN, FEW = 512, 64  # steps of a run of which one can be seen, and of one in which all values are drawn as stairs
 
 
 @dataclass(frozen=True)
@@ -157,10 +161,10 @@ def panel_of(name: str, runs: Sequence[Curves], units: Sequence[int], *, log: bo
     lines, legend, peaks = [], [], []
     for (label, curve, unit), colour in zip(entries, line_colours(len(entries)), strict=True):
         (steps, values), undecided = curve.points, curve.trajectory.undecided
-        bounds = () if undecided is None else (undecided.first / unit, curve.lowest)
+        bounds = () if undecided is None else (undecided.first / unit, hold(curve, curve.lowest))
         ends = [values[-1]] if undecided is None else [curve.lowest[-1], values[-1]]
         end = " to ".join(f"{value:.4g}" for value in ends)
-        lines.append(Line(label, steps / unit, values, colour, end, *bounds))
+        lines.append(Line(label, hold(curve, steps, moved=1) / unit, hold(curve, values), colour, end, *bounds))
         peak = float(values[np.isfinite(values)].max(initial=-np.inf))
         start = values[np.isfinite(values)][:1].sum()  # a log may begin late
         stations = [f"{start:.3g}", f"{peak:.3g}", " to ".join(f"{value:.3g}" for value in ends)]
@@ -183,6 +187,21 @@ def panel_of(name: str, runs: Sequence[Curves], units: Sequence[int], *, log: bo
     words = tuple(legend) if len(lines) > 1 else (named, lines[0].end)
     pins = pins_of(runs[0], name) if len(runs) == 1 else ()
     return Panel(TITLES.get(name, name.replace("_", " ")), tuple(lines), words, pins, low, high, log)
+
+
+def hold(curve: Curve, numbers: NDArray[Any], *, moved: int = 0) -> NDArray[Any]:
+    """What there is for every drawn point, with a point more wherever a value holds until the next step moves it.
+
+    That has the number of its own point, or (`moved` by 1) of the next; so has the end, where the last step is over. In
+    long runs nobody sees a single step, and smooth curves of some length are drawn as such.
+    """
+    values, total = curve.points[1], curve.clock.steps
+    if not 1 < total <= SEEN:
+        return numbers
+    both = values if curve.trajectory.undecided is None else np.stack([values, curve.lowest], 1)
+    moves = np.any(np.diff(both.reshape(values.size, -1), axis=0) != 0, axis=1)
+    held = np.flatnonzero(moves if total <= FEW else moves & np.append(False, np.logical_not(moves)[:-1]))
+    return np.append(np.insert(numbers, held + 1, numbers[held + moved]), numbers[-1:] + moved)
 
 
 def distinct_curves(run: Curves, name: str) -> list[tuple[str, Curve]]:

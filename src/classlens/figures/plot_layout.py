@@ -96,6 +96,8 @@ STEPS, NAME, EPOCHS = 20.0, 15.0, 34.0  # heights of the values below the panels
 TICK_WIDTH, TICK_HEIGHT = 66, 32  # about how far values on the axes are from each other
 SPACING, TIGHTEST = 14.0, 7.0  # between the lines of a legend: the usual distance, and the least that can be read
 ARROW = "→"
+ROOMY, SMALLEST = (360.0, 252.0), 0.72  # below which size all is reduced, and by how much at most
+READABLE = 7.0  # the least size of the name of an axis, before that is reduced
 KEY = 29.0  # what a piece of the line itself takes in a legend, with its gaps
 
 
@@ -126,7 +128,25 @@ class Frame:
 
 
 def lay_out(chart: Chart, size: Point, style: Style) -> list[Part]:
-    """The plot in a picture of `size` (width, height) in points; later parts lie on earlier ones."""
+    """The plot in a picture of `size` (width, height) in points; later parts lie on earlier ones.
+
+    What is to stand in a column of a paper is laid out as if it had more room, and reduced, letters and lines alike.
+    """
+    reduced = min(1.0, max(SMALLEST, min(size[0] / ROOMY[0], size[1] / ROOMY[1])))
+    parts = lay_out_parts(chart, (size[0] / reduced, size[1] / reduced), style)
+    return parts if reduced == 1 else [reduce_part(part, reduced) for part in parts]
+
+
+def reduce_part(part: Part, by: float) -> Part:
+    """A part with all its lengths times `by`: they are floats, pairs, and arrays; words and colours are neither."""
+    kind: Any = part
+    lengths = (tuple(by * one for one in field) if isinstance(field, tuple) else field for field in part)
+    reduced: Part = kind._make(one * by if isinstance(one, float | np.ndarray) else one for one in lengths)
+    return reduced
+
+
+def lay_out_parts(chart: Chart, size: Point, style: Style) -> list[Part]:
+    """The plot with letters and lines of the usual size."""
     width, height = size
     around, above, below, has_epochs, has_name = lay_out_margins(chart, size, style)
     top = 12 + above
@@ -139,9 +159,10 @@ def lay_out(chart: Chart, size: Point, style: Style) -> list[Part]:
             labels += [estimated_width(f"{value:.4g}", SMALL) for value in values]
         gaps = 10 if len(panel.lines) == 1 else KEY + 6
         wanted.append(max(estimated_width(text, SMALL) for text in panel.legend) + gaps)
-    left, beside = 28 + max(labels, default=0.0), min(max(wanted), 0.45 * width)
+    left = 28 + max(labels, default=0.0)
+    beside = min(max(wanted), 0.45 * width, width - left - 18)
     right = left + max(width - left - 8 - beside, 10.0)
-    most = max(1, int((right - left) // TICK_WIDTH))
+    most = max(2 if right - left >= TICK_WIDTH else 1, int((right - left) // TICK_WIDTH))
     steps = ticks(0, chart.x_end, most)
     parts: list[Part] = [Box((0, 0), size, fill=style.page), *around]
     for index, panel in enumerate(chart.panels):
@@ -180,9 +201,14 @@ def lay_out_margins(chart: Chart, size: Point, style: Style) -> tuple[list[Words
         ("more", HEAD_LINE, titles[1:]),
         ("counted", HEAD_LINE, break_lines(chart.subtitle, SMALL, width - 16)),
     )
-    kept, room = dict[str, list[str]](), 0.6 * height - 12 - STEPS  # the more important first
+    room = min(0.6 * height, height - 40 * min(len(chart.panels), 3)) - 12 - STEPS
+    kept = dict[str, list[str]]()  # the more important first
     for kind, cost, lines in wanted:
-        kept[kind] = list(lines[: max(0, int(room // cost))])
+        fitting = max(0, int(room // cost))
+        if kind == "counted" and len(lines) > fitting:  # whole, or the length of the run alone
+            lines = break_lines(chart.subtitle.partition("   (")[0], SMALL, width - 16)
+            lines = lines if len(lines) <= fitting else ()
+        kept[kind] = list(lines[:fitting])
         room -= cost * len(kept[kind])
     head, counted, foot = kept["title"] + kept["more"], kept["counted"], kept["findings"]
     if foot and len(foot) < len(findings):
@@ -219,11 +245,14 @@ def ticks(low: float, high: float, most: int, *, log: bool = False) -> list[floa
         stride = max(1, ceil(len(powers) / most))
         values = [float(f"{factor}e{power}") for power in powers if power % stride == 0 for factor in factors]
         return [value for value in values if low <= value <= high]
-    rough = (high - low) / most
-    unit = 10.0 ** floor(log10(rough))
-    step = next(factor * unit for factor in (1, 2, 5, 10) if factor * unit >= rough * 0.999)
-    first = ceil(low / step - 1e-9)
-    return [float(f"{index * step:.12g}") for index in range(first, floor(high / step + 1e-9) + 1)]
+    for share in (most, most + 1):  # one value alone says nothing about an axis
+        rough = (high - low) / share
+        unit = 10.0 ** floor(log10(rough))
+        step = next(factor * unit for factor in (1, 2, 5, 10) if factor * unit >= rough * 0.999)
+        first, last = ceil(low / step - 1e-9), floor(high / step + 1e-9)
+        if most < 2 or last > first:
+            break
+    return [float(f"{index * step:.12g}") for index in range(first, last + 1)]
 
 
 def pin_parts(panel: Panel, frame: Frame, style: Style) -> tuple[list[Part], int]:
@@ -268,8 +297,9 @@ def axis_parts(panel: Panel, frame: Frame, steps: Sequence[float], style: Style)
     for value, y in zip(values, heights, strict=True):
         yield Words((left - 6, y + 3.2), f"{value:.4g}", SMALL, style.ink, "end")
     if bottom - top > 30:
-        name = shorten_middle(panel.title, PLAIN, bottom - top)
-        yield Words((16, (top + bottom) / 2), name, PLAIN, style.ink, "middle", turned=True)
+        size = max(READABLE, min(PLAIN, PLAIN * (bottom - top) / estimated_width(panel.title, PLAIN)))
+        name = next(iter(break_lines(panel.title, size, bottom - top)), "")
+        yield Words((16, (top + bottom) / 2), name, size, style.ink, "middle", turned=True)
 
 
 def curve_parts(panel: Panel, frame: Frame, style: Style) -> Iterator[Part]:

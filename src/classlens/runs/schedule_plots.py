@@ -38,7 +38,8 @@ class LrRequest:
     momentum, wd, the name of another hyper-parameter, or all. `epochs`, `epoch_length` and `steps` say the length of the
     run instead of the target; without `dataset_size` the dataset is counted. `scale_by_batch` scales the learning rate
     by the batch size of all GPUs. `size` is (width, height) in inches. `logged` is what a training run of the first target
-    wrote, or its folder, drawn beside it; `resume` a checkpoint from which its training would go on.
+    wrote, or its folder, drawn beside it; `resume` a checkpoint from which its training would go on. `picture` may be a
+    tuple of several.
 
     Raises:
         DataError: there are not as many labels as targets, or a file cannot be written, or is no table.
@@ -59,7 +60,7 @@ class LrRequest:
     style: str = "whitegrid"
     size: tuple[float, float] = (12.0, 7.0)
     log: bool | None = None
-    picture: Path | None = None
+    picture: Path | tuple[Path, ...] | None = None
     page: Path | None = None
     table: Path | None = None
     logged: Path | None = None
@@ -73,13 +74,18 @@ class LrRequest:
                 hint="give --label one name for each",
             )
         find_style(self.style)
-        for path in (self.picture, self.page):
-            if path is not None:
-                check_ending(path, ENDINGS)
+        for path in self.drawings:
+            check_ending(path, ENDINGS)
         if self.table is not None:
             check_place(self.table)
             if self.table.is_file() and self.table.suffix.lower() != ".csv":
                 raise DataError(f"a table would replace {self.table}, which is no table", hint="end the name in .csv")
+
+    @property
+    def drawings(self) -> tuple[Path, ...]:
+        """The pictures and the page that are written, each once."""
+        pictures = self.picture if isinstance(self.picture, tuple) else (self.picture,)
+        return tuple(dict.fromkeys(path for path in (*pictures, self.page) if path is not None))
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +181,7 @@ def plot_schedules(request: LrRequest, on_note: Report | None = None) -> Schedul
         if name not in (*run.names, "all") and not run.measured:  # of a log only the rate is read
             raise NotFound("hyper-parameter", name, run.names, where=f"the optimizer of {run.title}")
     runs = tuple(every if name == "all" else (run.only(name) for run in every))
-    files = tuple(path for path in (request.picture, request.page, request.table) if path is not None)
+    files = request.drawings if request.table is None else (*request.drawings, request.table)
     plots = SchedulePlots(request, runs, files)
     for path in files:
         if path is request.table:

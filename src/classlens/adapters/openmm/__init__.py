@@ -124,10 +124,11 @@ def count(setup: Setup, make_data: Callable[[], object] | None) -> int | None:
         if make_data:
             make_data()
         return open_split(setup.splits["train"], name="train", classes=None, has_stages=False).length
-    except DataError as error:
-        if setup.optimization.steps is not None:
+    except (ConfigError, DataError) as error:
+        missing, hint = isinstance(error, DataError), f"say how many training samples there are: {ask_size(setup)}"
+        if missing and setup.optimization.steps is not None:
             return None
-        raise DataError(str(error), hint=f"say how many training samples there are: {ask_size(setup)}") from error
+        raise type(error)(str(error), hint=hint if missing else error.hint or hint) from error
 
 
 def open_schedule(setup: Setup, options: Options) -> Schedule:
