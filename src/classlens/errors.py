@@ -18,7 +18,7 @@ The rule of this file: an error is short, whatever it is about. Values that stra
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -152,12 +152,12 @@ def near_names(name: str, known: Iterable[object], *, most: int = NEAREST, alike
     return get_close_matches(name, names, n=most, cutoff=alike) if len(name) <= LONGEST_NAME else []
 
 
-def suggestion(name: object, known: Iterable[str]) -> str:
-    """The nearest known names as a question, or the first few that exist."""
+def suggestion(name: object, known: Iterable[str], *, compared: Callable[[str], str] = str, alike: float = 0.6) -> str:
+    """The nearest known names as a question, or the first few that exist; `compared` leaves out what all names share."""
     name = name if isinstance(name, str) else short_repr(name)
     names = sorted(known)
-    folded = {candidate.casefold(): candidate for candidate in names}
-    close = [folded[match] for match in near_names(name.casefold(), folded)]
+    folded = {compared(candidate.casefold()): candidate for candidate in names}
+    close = [folded[match] for match in near_names(compared(name.casefold()), folded, alike=alike)]
     pattern = rf"(?<!\w){re.escape(name)}(?!\w)" if 2 < len(name) <= LONGEST_NAME else r"(?!)"
     inside = [known for known in names if re.search(pattern, known, re.IGNORECASE)]
     near = list(dict.fromkeys([*inside[:NEAREST], *close]))[:NEAREST]

@@ -56,7 +56,9 @@ def suggest_path(path: Path, accept: Callable[[Path], bool] = Path.exists) -> st
     with suppress(OSError):
         entries = islice(missing.parent.iterdir(), LOOKED_AT)
         names = [one.name for one in entries if not one.name.startswith(".") and accept(one)]
-    near = suggestion(missing.name, names)
+    ending = missing.suffix.casefold()
+    near = suggestion(missing.name, names, compared=lambda name: name.removesuffix(ending))
+    near = near if near.startswith("did") else ""
     return "; ".join(filter(None, (f"there is no folder {missing}", near))) if is_folder else near
 
 

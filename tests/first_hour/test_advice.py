@@ -3,11 +3,16 @@
 import csv
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
+from classlens.cam.saliency import ExplainedClass
 from classlens.cli.main import main
+from classlens.figures.filmstrip import name_of
 from classlens.files import CONFIGS, PHOTOS
+from classlens.runs.explain_files import MapRow
 
 CAT = str(PHOTOS / "chelsea.png")
 LITE = str(CONFIGS / "demo" / "efficientnet-lite0_photos.py")
@@ -38,3 +43,65 @@ def test_the_line_the_table_and_the_json_name_one_hottest_place_in_pixels_of_the
     main([*words, "--json"])
     (one,) = json.loads(capsys.readouterr().out)["maps"]
     assert one["hottest_in_picture"] == [int(x), int(y)]
+
+
+def refused(words, capsys):
+    """The hint of a command that is refused."""
+    try:
+        status = main(words)
+    except SystemExit as stop:
+        status = stop.code
+    assert status == 2
+    return capsys.readouterr().err.partition("\nhint:  ")[2].strip()
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["cam", "demo", "--no-such-option"], "classlens cam --help lists every option"),
+        (["browse", "demo", "--save-path", "x.pdf"], "classlens browse --help lists every option"),
+        (["cam", "demo", "--save-pth", "x.png"], "did you mean --save-path?"),
+        (["cam", str(PHOTOS / "chelsae.png"), "demo"], "did you mean chelsea.png?"),
+        (["cam", CAT, "demo", "a.pth", "b.pth"], "several weights are compared by --checkpoint a.pth b.pth"),
+    ],
+)
+def test_only_close_names_are_suggested(words, hint, capsys):
+    assert refused(words, capsys) == hint
+
+
+def test_a_missing_checkpoint_lists_no_files_that_are_unlike_it(tmp_path, capsys):
+    for name in ("x.pth", "golden.pkl"):
+        (tmp_path / name).write_bytes(b"")
+    assert "x.pth" not in refused(["cam", CAT, "demo", str(tmp_path / "nope.pth")], capsys)
+
+
+@pytest.mark.parametrize("name", ["strip.pdf", "strip.svg", "a.PNG", "page.html"])
+def test_a_folder_of_browse_that_is_called_like_a_file_is_refused_by_name(name, tmp_path, capsys):
+    hint = refused(["browse", "demo", "-m", "pipeline", "--index", "3", "--output-dir", str(tmp_path / name)], capsys)
+    assert "in Python, cl.draw(cl.trace(dataset, 0)).save(" in hint
+    assert not (tmp_path / name).exists()
+
+
+def test_a_page_of_pictures_without_labels_names_their_files(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    shutil.copy(CAT, folder / "cat.png")
+    assert main(["browse", f"folder:{folder}", "--html", str(tmp_path / "page.html")]) == 0
+    assert "fileName(row)" in (tmp_path / "page.html").read_text()
+    assert name_of((), str(folder / "cat.png")) == "cat.png"
+    assert name_of(("cat",), "cat.png") == "cat"
+    assert name_of((), None) == "no label"
+
+
+def test_a_batch_says_whether_it_is_mixed_and_what_was_written(tmp_path, capsys):
+    assert main(["browse", "demo", "--batch", "4", "--output-dir", str(tmp_path / "b")]) == 0
+    assert f"batch 1: 4 samples, not mixed; wrote {tmp_path / 'b' / 'batch_001.jpg'}" in capsys.readouterr().out
+
+
+def test_a_class_without_a_name_is_told_once():
+    row = MapRow(
+        Path("a.png"),
+        ExplainedClass(1, 0.5, 0.66, "1"),
+        {"empty": True, "method": "GradCAM", "layers": ["2"]},
+    )
+    assert str(row).startswith("a.png: class 1 (66.0%), ")

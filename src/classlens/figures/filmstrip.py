@@ -68,7 +68,7 @@ def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float | None 
     if rescale is not None and rescale <= 0:
         raise ValueError(f"rescale must be above 0, not {rescale}")
     height, width = result.snapshots[0].size
-    title = f"{', '.join(result.class_names) or 'no label'}{DOT}#{result.index}{DOT}{width} {TIMES} {height}"
+    title = f"{name_of(result.class_names, result.path)}{DOT}#{result.index}{DOT}{width} {TIMES} {height}"
     on_paper = (*([Path(result.path).name] if result.path else []), *result.remarks)
     if mode in ("original", "transformed"):
         snapshot = result.original if mode == "original" else result.transformed
@@ -85,6 +85,11 @@ def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float | None 
         raise ValueError(f"the mode is original, transformed, concat or pipeline, not {mode!r}")
     tiles = [make_tile(snapshot, rescale) for snapshot in shown]
     return Drawing(lambda: Image(draw_tiles(tiles, title, result.remarks)), print_tiles(tiles, title, on_paper))
+
+
+def name_of(class_names: Sequence[str], path: str | None) -> str:
+    """What a sample is called: its classes, or without any its file."""
+    return ", ".join(class_names) or (Path(path).name if path else "no label")
 
 
 def make_tile(snapshot: Snapshot, rescale: float | None) -> Tile:

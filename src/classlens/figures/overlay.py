@@ -172,7 +172,7 @@ def grid_rows(
         said = caption(first.subject)
         if is_comparison:
             words = [f"{checkpoint}: {caption(one)}" for checkpoint, one in seen.items()]
-            said = f"differ: {', '.join(words)}" if differs else f"agree: {caption(first.predicted or first.subject)}"
+            said = f"{'differ' if differs else 'agree'}: {', '.join(words)}"
         label = f"{said}, labelled {true}" if true else said
         name = names[index] if names else called[first.image.name]
         is_wrong = number is not None and any(one is not None and one.target != number for one in seen.values())

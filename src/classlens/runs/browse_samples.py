@@ -39,6 +39,7 @@ from classlens.figures.filmstrip import (
     bad_tile,
     describe_params,
     draw_trace,
+    name_of,
     resize,
     tile_factor,
 )
@@ -259,7 +260,7 @@ def caption_of(snapshot: Snapshot) -> tuple[str, ...]:
 
 
 def draw_marked(row: SampleResult, picture: Image | None) -> Image:
-    return bad_tile(row.error, f"{', '.join(row.class_names) or 'no label'}{DOT}#{row.index}", rescue=picture)
+    return bad_tile(row.error, f"{name_of(row.class_names, row.path)}{DOT}#{row.index}", rescue=picture)
 
 
 def rescue_picture(path: str | None) -> Image | None:
