@@ -6,12 +6,16 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from classlens.cam.saliency import ExplainedClass
 from classlens.cli.main import main
+from classlens.errors import DataError
 from classlens.figures.filmstrip import name_of
 from classlens.files import CONFIGS, PHOTOS
+from classlens.image import Encoding, pictures_in
 from classlens.runs.explain_files import MapRow
 
 CAT = str(PHOTOS / "chelsea.png")
@@ -105,3 +109,29 @@ def test_a_class_without_a_name_is_told_once():
         {"empty": True, "method": "GradCAM", "layers": ["2"]},
     )
     assert str(row).startswith("a.png: class 1 (66.0%), ")
+
+
+@pytest.mark.parametrize("shape", [(20, 30, 3), (3, 20, 30), (20, 30), (2, 20, 30, 3), (2, 3, 20, 30)])
+@pytest.mark.parametrize("kind", ["0..1", "0..255", "uint8", "uint16", "tensor", "bytes"])
+def test_the_encoding_that_a_hint_proposes_reads_the_array_when_it_is_copied(shape, kind):
+    values = np.random.default_rng(0).random(shape)
+    values.flat[0] = 1.0
+    made = {
+        "0..1": values,
+        "0..255": values * 255,
+        "uint8": (values * 255).astype(np.uint8),
+        "uint16": (values * 65535).astype(np.uint16),
+        "tensor": torch.from_numpy(values),
+        "bytes": torch.from_numpy((values * 255).astype(np.uint8)),
+    }[kind]
+    expected = (values * 255).round()
+    try:
+        pictures_in(made, None, where="images")
+    except DataError as error:
+        proposed = eval(re.search(r"cl\.(Encoding\(.*?\))", error.hint)[1], {"Encoding": Encoding})
+    else:
+        return  # uint8 with channels last can be read in one way only
+    (picture, _), *_ = pictures_in(made, proposed, where="images")
+    first = expected[0] if expected.ndim == 4 else expected
+    first = np.stack([first] * 3, -1) if first.ndim == 2 else first.transpose(1, 2, 0) if first.shape[0] == 3 else first
+    assert np.abs(picture.pixels - first).max() <= 1
