@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import classlens as cl
 from classlens.cam.saliency import ExplainedClass
 from classlens.cli.main import main
 from classlens.errors import DataError
@@ -135,3 +136,23 @@ def test_the_encoding_that_a_hint_proposes_reads_the_array_when_it_is_copied(sha
     first = expected[0] if expected.ndim == 4 else expected
     first = np.stack([first] * 3, -1) if first.ndim == 2 else first.transpose(1, 2, 0) if first.shape[0] == 3 else first
     assert np.abs(picture.pixels - first).max() <= 1
+
+
+def test_wrong_calls_are_short_errors_and_those_that_python_has():
+    classifier, dataset = cl.open_source("demo").classifier(), cl.open_source("demo").dataset("train")
+    calls = {
+        TypeError: [lambda: cl.explain("demo", CAT), lambda: cl.explain(classifier, 3), lambda: cl.draw(3)],
+        ValueError: [lambda: cl.explain(classifier, []), lambda: cl.explain(classifier, CAT, targets=(1, 2))],
+        IndexError: [lambda: cl.trace(dataset, index=99_999)],
+    }
+    for kind, wrong in calls.items():
+        for call in wrong:
+            with pytest.raises(cl.ClasslensError) as caught:
+                call()
+            assert isinstance(caught.value, kind)
+
+
+def test_maps_are_found_by_the_synonym_that_they_were_asked_for():
+    result = cl.explain(cl.open_source("demo").classifier(), CAT, targets=["tabby", "tiger cat"])
+    assert len(result.where(target="tabby")) == 1
+    assert result.where(target="tabby cat")[0].subject.class_name == "tabby, tabby cat"

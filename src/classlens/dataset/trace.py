@@ -12,6 +12,7 @@ import numpy as np
 
 from classlens.dataset.dataset import Dataset, MaxSide, Outcome, Params, State
 from classlens.dataset.rng import generator, seed_of, seeded_globals
+from classlens.errors import WrongIndex
 from classlens.image import Image
 from classlens.results import Array, Drawable
 from classlens.sharing import ALONE
@@ -87,7 +88,7 @@ def trace(
         DataError: the sample's file cannot be read.
     """
     if not 0 <= index < dataset.length:
-        raise IndexError(f"index {index} is outside {dataset.name} (0..{dataset.length - 1})")
+        raise WrongIndex(f"index {index} is outside {dataset.name} (0..{dataset.length - 1})")
     stages = dataset.pipeline(index)
     if max_side is not None and dataset.thumbnail is not None and (keep == "first" or not stages):
         loaded = dataset.thumbnail(index, max_side)

@@ -16,7 +16,7 @@ import numpy as np
 
 from classlens.dataset.batch import Batch
 from classlens.dataset.trace import Snapshot, Trace
-from classlens.errors import count_of
+from classlens.errors import WrongValue, count_of
 from classlens.figures.drawing import Drawing
 from classlens.figures.plot_layout import Box, Part, Raster, Words
 from classlens.figures.printing import Encoders, Page, vectors
@@ -66,7 +66,7 @@ def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float | None 
         ValueError: there is no such mode, or `rescale` is not above 0.
     """
     if rescale is not None and rescale <= 0:
-        raise ValueError(f"rescale must be above 0, not {rescale}")
+        raise WrongValue(f"rescale must be above 0, not {rescale}")
     height, width = result.snapshots[0].size
     title = f"{name_of(result.class_names, result.path)}{DOT}#{result.index}{DOT}{width} {TIMES} {height}"
     on_paper = (*([Path(result.path).name] if result.path else []), *result.remarks)
@@ -82,7 +82,7 @@ def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float | None 
     elif mode == "pipeline":
         shown = list(result.snapshots)
     else:
-        raise ValueError(f"the mode is original, transformed, concat or pipeline, not {mode!r}")
+        raise WrongValue(f"the mode is original, transformed, concat or pipeline, not {mode!r}")
     tiles = [make_tile(snapshot, rescale) for snapshot in shown]
     return Drawing(lambda: Image(draw_tiles(tiles, title, result.remarks)), print_tiles(tiles, title, on_paper))
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from classlens.arrays import UInt8
 from classlens.cam.saliency import ExplainedClass, Explanation, Fused, Heatmap, Saliency, facts
-from classlens.errors import NotFound
+from classlens.errors import NotFound, WrongValue
 from classlens.figures.drawing import PIXELS, VECTORS, Drawing
 from classlens.figures.map_grid import PRINTED, Cell, GridRow, draw_sheet, pages_of, short_names
 from classlens.image import Image
@@ -57,9 +57,9 @@ class OverlayStyle:
         if self.colormap.casefold() not in COLORMAPS:
             raise NotFound("colour map", self.colormap, COLORMAPS)
         if not 0 <= self.opacity <= 1:
-            raise ValueError(f"opacity lies in [0, 1], not {self.opacity}")
+            raise WrongValue(f"opacity lies in [0, 1], not {self.opacity}")
         if self.contour is not None and not 0 < self.contour < 1:
-            raise ValueError(f"a contour lies between 0 and 1, not at {self.contour}")
+            raise WrongValue(f"a contour lies between 0 and 1, not at {self.contour}")
 
 
 PLAIN = OverlayStyle()
