@@ -148,8 +148,12 @@ def writing(place: str | Path) -> Iterator[None]:
 
 def write_table(path: str | Path, heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a CSV file; text that a spreadsheet would run is quoted."""
-    cells = ([cell_text(one) if isinstance(one, str) else one for one in row] for row in rows)
-    write_whole(path, csv_text([heading, *cells]).encode())
+    write_whole(path, table_text(heading, rows).encode())
+
+
+def table_text(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """What `write_table` writes."""
+    return csv_text([heading, *([cell_text(one) if isinstance(one, str) else one for one in row] for row in rows)])
 
 
 def check_place(path: Path) -> None:

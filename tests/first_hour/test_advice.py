@@ -156,3 +156,18 @@ def test_maps_are_found_by_the_synonym_that_they_were_asked_for():
     result = cl.explain(cl.open_source("demo").classifier(), CAT, targets=["tabby", "tiger cat"])
     assert len(result.where(target="tabby")) == 1
     assert result.where(target="tabby cat")[0].subject.class_name == "tabby, tabby cat"
+
+
+def test_maps_save_themselves_as_the_table_that_the_command_writes(tmp_path):
+    assert main(["cam", CAT, "demo", "--csv", str(tmp_path / "command.csv")]) == 0
+    cl.explain(cl.open_source("demo").classifier(), CAT).save(tmp_path / "python.csv")
+
+    rows = []
+    for name in ("command.csv", "python.csv"):
+        with (tmp_path / name).open(newline="") as file:
+            (row,) = csv.DictReader(file)
+        rows.append(row)
+    same = [name for name in rows[1] if not name.startswith(("hottest", "label", "correct", "file"))]
+    assert list(rows[0])[:-1] == list(rows[1])
+    assert [rows[0][name] for name in same] == [rows[1][name] for name in same]
+    assert Path(rows[1]["file"]).name == "chelsea.png"
