@@ -141,7 +141,12 @@ def test_the_encoding_that_a_hint_proposes_reads_the_array_when_it_is_copied(sha
 def test_wrong_calls_are_short_errors_and_those_that_python_has():
     classifier, dataset = cl.open_source("demo").classifier(), cl.open_source("demo").dataset("train")
     calls = {
-        TypeError: [lambda: cl.explain("demo", CAT), lambda: cl.explain(classifier, 3), lambda: cl.draw(3)],
+        TypeError: [
+            lambda: cl.explain("demo", CAT),
+            lambda: cl.explain(classifier, 3),
+            lambda: cl.draw(3),
+            lambda: cl.trace("demo", 0),
+        ],
         ValueError: [lambda: cl.explain(classifier, []), lambda: cl.explain(classifier, CAT, targets=(1, 2))],
         IndexError: [lambda: cl.trace(dataset, index=99_999)],
     }
