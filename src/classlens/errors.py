@@ -9,8 +9,8 @@ ClasslensError
 └── MissingDependency  a package must be installed                 (says the exact command)
 
 Each carries one line (what, where, what was seen) and a `hint` (what to do next); the command line prints both and
-exits with status 2; a notebook shows both instead of a traceback. Wrong calls from Python code raise TypeError or
-ValueError, as Python does.
+exits with status 2; a notebook shows both instead of a traceback. Wrong calls from Python code raise TypeError,
+ValueError or IndexError, as Python does; those of what a user calls (`WrongType`, `WrongValue`, `WrongIndex`) are both.
 
 The rule of this file: an error is short, whatever it is about. Values that strangers wrote are put into it by
 `short_repr`, which stops when it has enough: `repr` of a list that holds itself ten times, ten times over, would never end.
@@ -18,7 +18,7 @@ The rule of this file: an error is short, whatever it is about. Values that stra
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -82,6 +82,18 @@ class MissingDependency(ClasslensError):
     def __init__(self, package: str, *, extra: str | None, where: str = "") -> None:
         hint = install_command(extra) if extra else f"pip install {package}"
         super().__init__(f"{where}{': ' if where else ''}{package} is not installed", hint=hint)
+
+
+class WrongType(ClasslensError, TypeError):
+    """A call from Python with a thing of another kind."""
+
+
+class WrongValue(ClasslensError, ValueError):
+    """A call from Python with a value that there is not."""
+
+
+class WrongIndex(ClasslensError, IndexError):
+    """A call from Python for a place where nothing is."""
 
 
 def install_command(extra: str) -> str:
@@ -152,12 +164,12 @@ def near_names(name: str, known: Iterable[object], *, most: int = NEAREST, alike
     return get_close_matches(name, names, n=most, cutoff=alike) if len(name) <= LONGEST_NAME else []
 
 
-def suggestion(name: object, known: Iterable[str]) -> str:
-    """The nearest known names as a question, or the first few that exist."""
+def suggestion(name: object, known: Iterable[str], *, compared: Callable[[str], str] = str, alike: float = 0.6) -> str:
+    """The nearest known names as a question, or the first few that exist; `compared` leaves out what all names share."""
     name = name if isinstance(name, str) else short_repr(name)
     names = sorted(known)
-    folded = {candidate.casefold(): candidate for candidate in names}
-    close = [folded[match] for match in near_names(name.casefold(), folded)]
+    folded = {compared(candidate.casefold()): candidate for candidate in names}
+    close = [folded[match] for match in near_names(compared(name.casefold()), folded, alike=alike)]
     pattern = rf"(?<!\w){re.escape(name)}(?!\w)" if 2 < len(name) <= LONGEST_NAME else r"(?!)"
     inside = [known for known in names if re.search(pattern, known, re.IGNORECASE)]
     near = list(dict.fromkeys([*inside[:NEAREST], *close]))[:NEAREST]

@@ -56,7 +56,9 @@ def suggest_path(path: Path, accept: Callable[[Path], bool] = Path.exists) -> st
     with suppress(OSError):
         entries = islice(missing.parent.iterdir(), LOOKED_AT)
         names = [one.name for one in entries if not one.name.startswith(".") and accept(one)]
-    near = suggestion(missing.name, names)
+    ending = missing.suffix.casefold()
+    near = suggestion(missing.name, names, compared=lambda name: name.removesuffix(ending))
+    near = near if near.startswith("did") else ""
     return "; ".join(filter(None, (f"there is no folder {missing}", near))) if is_folder else near
 
 
@@ -146,8 +148,12 @@ def writing(place: str | Path) -> Iterator[None]:
 
 def write_table(path: str | Path, heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a CSV file; text that a spreadsheet would run is quoted."""
-    cells = ([cell_text(one) if isinstance(one, str) else one for one in row] for row in rows)
-    write_whole(path, csv_text([heading, *cells]).encode())
+    write_whole(path, table_text(heading, rows).encode())
+
+
+def table_text(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """What `write_table` writes."""
+    return csv_text([heading, *([cell_text(one) if isinstance(one, str) else one for one in row] for row in rows)])
 
 
 def check_place(path: Path) -> None:

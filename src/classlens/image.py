@@ -120,7 +120,7 @@ def pictures_in(numbers: object, encoding: Encoding | None, *, where: str) -> li
     if array.dtype.kind not in "uif" or not array.size:
         raise DataError(f"{what}, is no picture", hint="a picture has height x width numbers, or three times as many")
     if encoding is None and (is_tensor or array.dtype != np.uint8):
-        raise DataError(f"{what}, could be encoded in several ways", hint=ENCODINGS_HINT)
+        raise DataError(f"{what}, could be encoded in several ways", hint=encoding_hint(array))
     layout = "HWC" if encoding is None else encoding.layout
     if array.ndim == 2:
         array = array[..., None] if layout == "HWC" else array[None]
@@ -128,7 +128,7 @@ def pictures_in(numbers: object, encoding: Encoding | None, *, where: str) -> li
     axis = -1 if layout == "HWC" else -3
     if batch.ndim != 4 or batch.shape[axis] not in CHANNELS:
         place = "at the end" if axis == -1 else "in front of height and width"
-        hint = ENCODINGS_HINT if encoding is None else f"it says {layout}: 1, 3 or 4 channels {place}"
+        hint = encoding_hint(array) if encoding is None else f"it says {layout}: 1, 3 or 4 channels {place}"
         raise DataError(f"{what}, has no channels {place}", hint=hint)
     encoding = encoding or Encoding()
     colours = [0, 0, 0] if batch.shape[axis] == 1 else [0, 1, 2]  # grey is three equal channels
@@ -137,10 +137,17 @@ def pictures_in(numbers: object, encoding: Encoding | None, *, where: str) -> li
     return [(encoding.decode(one), one) for one in batch]
 
 
-ENCODINGS_HINT = (
-    "say how, e.g. encoding=cl.Encoding(layout='CHW', white=1.0) for 0..1 with channels first (white=255 for 0..255, "
-    "order='BGR' for OpenCV's), or encoding=classifier.encoding for numbers that are ready for the network"
-)
+def encoding_hint(array: np.ndarray) -> str:
+    """How to say what an array is: the encoding that its shape, its kind and its range speak for, if there is one."""
+    is_first = array.ndim > 2 and array.shape[-1] not in CHANNELS
+    low, high = float(array.min()), float(array.max())
+    white = 65535 if high > 255 else 1.0 if array.dtype.kind == "f" and high <= 1 else 255
+    ready = "encoding=classifier.encoding for numbers that are ready for the network"
+    if not 0 <= low <= high <= 65535:
+        return f"say how: {ready}, or their layout, white, mean and std in cl.Encoding(...)"
+    own = f"encoding=cl.Encoding(layout='{'CHW' if is_first else 'HWC'}', white={white})"
+    place = f"channels {'first' if is_first else 'last'}"
+    return f"say how, e.g. {own} for 0..{white:g} with {place} (order='BGR' for OpenCV's), or {ready}"
 
 
 def check_range(numbers: np.ndarray, encoding: Encoding, what: str) -> None:
@@ -150,4 +157,4 @@ def check_range(numbers: np.ndarray, encoding: Encoding, what: str) -> None:
     is_far = not np.isfinite(ends).all() or ends.min() < -encoding.white or ends.max() > 2 * encoding.white
     is_dark = numbers.dtype.kind == "f" and 0 < high <= 1 < encoding.white and encoding.std == Encoding.std
     if is_far or (is_dark and not any(encoding.mean)):
-        raise DataError(f"{what}, from {low:.4g} to {high:.4g}, does not fit {encoding}", hint=ENCODINGS_HINT)
+        raise DataError(f"{what}, from {low:.4g} to {high:.4g}, does not fit {encoding}", hint=encoding_hint(numbers))

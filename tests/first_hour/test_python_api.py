@@ -136,9 +136,8 @@ def test_a_cell_says_what_it_is_about(cells, name, words):
             "tensor alone",
             [
                 "DataError: images: a tensor of float32, 1 x 3 x 300 x 451, could be encoded in several ways",
-                "hint: say how, e.g. encoding=cl.Encoding(layout='CHW', white=1.0) for 0..1 with channels first (white=255 "
-                "for 0..255, order='BGR' for OpenCV's), or encoding=classifier.encoding for numbers that are ready for the "
-                "network",
+                "hint: say how, e.g. encoding=cl.Encoding(layout='CHW', white=1.0) for 0..1 with channels first "
+                "(order='BGR' for OpenCV's), or encoding=classifier.encoding for numbers that are ready for the network",
                 "line 1: cl.explain(clf, tensor)",
             ],
         ),

@@ -16,7 +16,7 @@ from classlens.cam.layers import find_layers, is_signed
 from classlens.cam.methods import PCA, PCA_OF_EVIDENCE, Method, find_method
 from classlens.cam.saliency import ExplainedClass, Explanation, Saliency
 from classlens.cam.targets import PREDICTED, Target
-from classlens.errors import ModelError
+from classlens.errors import ModelError, WrongValue
 from classlens.image import Image
 
 PRECISIONS = ("float32", "bf16")
@@ -48,11 +48,11 @@ class ExplainOptions:
 
     def __post_init__(self) -> None:
         if self.samples is not None and self.samples < 1:
-            raise ValueError(f"a method takes at least one sample, not {self.samples}")
+            raise WrongValue(f"a method takes at least one sample, not {self.samples}")
         if self.batch_size < 1:
-            raise ValueError(f"a batch holds at least one picture, not {self.batch_size}")
+            raise WrongValue(f"a batch holds at least one picture, not {self.batch_size}")
         if self.precision not in PRECISIONS:
-            raise ValueError(f"a precision is one of {', '.join(PRECISIONS)}, not {self.precision!r}")
+            raise WrongValue(f"a precision is one of {', '.join(PRECISIONS)}, not {self.precision!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ def explain(
     """
     pictures = [images] if isinstance(images, Image) else list(images)
     if not pictures:
-        raise ValueError("explain needs at least one picture")
+        raise WrongValue("explain needs at least one picture")
     names = [methods] if isinstance(methods, str) else methods
     chosen = tuple({method.name: method for method in map(find_method, names)}.values())
     if isinstance(targets, (int, str)) or (isinstance(targets, tuple) and all(isinstance(one, int) for one in targets)):
@@ -113,7 +113,7 @@ def explain_fed(job: ExplainJob, pictures: list[Image]) -> Explanation:
     """Explain pictures that are ready to be fed, in batches of one size."""
     for target in job.targets:
         if isinstance(target, tuple) and len(target) != len(pictures):
-            raise ValueError(f"{len(target)} target classes for {len(pictures)} pictures")
+            raise WrongValue(f"{len(target)} target classes for {len(pictures)} pictures")
     at_once = max(1, job.options.batch_size // (len(VARIANTS) if job.options.aug_smooth else 1))
     if job.options.precision == "bf16":
         job = replace(job, classifier=in_bf16(job.classifier))

@@ -201,7 +201,7 @@ class Explanation(Drawable, Sequence[Saliency]):
         layer: str | None = None,
         target: int | str | None = None,
     ) -> "Explanation":
-        """The maps of one picture (by its place in the call), method, layer or class (index or name).
+        """The maps of one picture (by its place in the call), method, layer or class (index, name or synonym).
 
         Raises:
             NotFound: no map is left.
@@ -211,10 +211,13 @@ class Explanation(Drawable, Sequence[Saliency]):
         criteria = {"index": image, "method": method, "layer": layer, of_class: target}
         for kind, (attribute, wanted) in zip(("image", "method", "layer", "class"), criteria.items(), strict=True):
             names = [str(getattr(saliency, attribute)) for saliency in left]
-            if wanted is not None and str(wanted).casefold() not in [name.casefold() for name in names]:
+            if wanted is None:
+                continue
+            word = str(wanted).casefold()  # of a class, any of its synonyms
+            fits = [word in (name.casefold(), *name.casefold().split(", ")) for name in names]
+            if not any(fits):
                 raise NotFound(kind, str(wanted), set(names), where="this explanation")
-            if wanted is not None:
-                left = tuple(compress(left, [name.casefold() == str(wanted).casefold() for name in names]))
+            left = tuple(compress(left, fits))
         return Explanation(left)
 
     def fused(self) -> "tuple[Saliency | Fused, ...]":

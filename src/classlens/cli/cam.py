@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--method", nargs="+", action="extend", metavar="METHOD", help=METHODS)
     add("--target-category", nargs="+", action="extend", metavar="CLASS", help=classes)
     add("--classes", metavar="FILE|NAME,...", help=CLASSES)
-    add("--save-path", type=Path, metavar="FILE", help=SAVE)
+    add("--save-path", "-s", type=Path, metavar="FILE", help=SAVE)
     add("--eigen-smooth", action="store_true", help="first principal component instead of the sum over channels")
     add("--aug-smooth", action="store_true", help="average over six variants of the picture")
     add("--vit-like", action="store_true", help="accepted; the layout of every layer is found anyway")
@@ -233,9 +233,10 @@ def split_words(words: Sequence[str]) -> tuple[list[str], str, str | None]:
         hint = f"the order is IMG CONFIG CHECKPOINT: classlens cam {shlex.join(ordered)}"
         raise ClasslensError(f"the words are in the order {seen}: {' '.join(words)}", hint=hint)
     if len(rest) > 1:
-        raise ClasslensError(
-            f"behind the config {words[place]} stand {count_of(len(rest), 'word')}: {' '.join(rest)}", hint=ORDER
-        )
+        several = f"several weights are compared by --checkpoint {shlex.join(rest)}"
+        hint = several if set(kinds[place + 1 :]) == {"CHECKPOINT"} else ORDER
+        what = f"behind the config {words[place]} stand {count_of(len(rest), 'word')}: {' '.join(rest)}"
+        raise ClasslensError(what, hint=hint)
     return list(before), words[place], rest[0] if rest else None
 
 

@@ -38,7 +38,8 @@ class Parser(argparse.ArgumentParser):
         if choice := CHOICE.search(message):
             near = suggestion(choice[1], re.findall(r"[^\s',]+", choice[2]))
         elif option := UNKNOWN_OPTION.search(message):
-            near = suggestion(option[1].replace("_", "-"), self._option_string_actions)
+            options, word = self._option_string_actions, option[1].replace("_", "-")
+            near = suggestion(word, options, compared=lambda name: name.lstrip("-"), alike=0.65)
         elif "unrecognized" in message and "--log" in sys.argv and "--logged" in self._option_string_actions:
             near = "did you mean --logged RUN? --log is the logarithmic axis"
         print_note("error", message if len(message) <= LONGEST else f"{message[:LONGEST]} ...")

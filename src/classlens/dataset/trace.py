@@ -12,6 +12,7 @@ import numpy as np
 
 from classlens.dataset.dataset import Dataset, MaxSide, Outcome, Params, State
 from classlens.dataset.rng import generator, seed_of, seeded_globals
+from classlens.errors import WrongIndex, WrongType
 from classlens.image import Image
 from classlens.results import Array, Drawable
 from classlens.sharing import ALONE
@@ -83,11 +84,15 @@ def trace(
     `first`, or there are no stages), `max_side` allows a smaller copy, of that many pixels along the longer side.
 
     Raises:
+        TypeError: `dataset` is none.
         IndexError: `index` is not in [0, dataset.length).
         DataError: the sample's file cannot be read.
     """
+    if not isinstance(dataset, Dataset):
+        what = f"trace takes a Dataset, not a {type(dataset).__name__}"
+        raise WrongType(what, hint='classlens.open_source(...).dataset("train") makes one')
     if not 0 <= index < dataset.length:
-        raise IndexError(f"index {index} is outside {dataset.name} (0..{dataset.length - 1})")
+        raise WrongIndex(f"index {index} is outside {dataset.name} (0..{dataset.length - 1})")
     stages = dataset.pipeline(index)
     if max_side is not None and dataset.thumbnail is not None and (keep == "first" or not stages):
         loaded = dataset.thumbnail(index, max_side)

@@ -7,6 +7,7 @@ importing `classlens.figures` loads neither matplotlib nor numpy. A new kind of 
 from importlib import import_module
 from typing import Any
 
+from classlens.errors import WrongType
 from classlens.figures.drawing import Drawing
 
 DRAWERS: dict[str, str] = {
@@ -44,7 +45,7 @@ def draw(result: object, **options: Any) -> Drawing:  # noqa: ANN401 - each draw
     names = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(result).__mro__)
     address = next((DRAWERS[name] for name in names if name in DRAWERS), None)
     if address is None:
-        raise TypeError(f"cannot draw a {type(result).__name__}")
+        raise WrongType(f"cannot draw a {type(result).__name__}")
     module, _, drawer = address.partition(":")
     drawn: Drawing | Image = getattr(import_module(module), drawer)(result, **options)
     return Drawing(lambda: drawn) if isinstance(drawn, Image) else drawn

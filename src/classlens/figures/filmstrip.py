@@ -16,7 +16,7 @@ import numpy as np
 
 from classlens.dataset.batch import Batch
 from classlens.dataset.trace import Snapshot, Trace
-from classlens.errors import count_of
+from classlens.errors import WrongValue, count_of
 from classlens.figures.drawing import Drawing
 from classlens.figures.plot_layout import Box, Part, Raster, Words
 from classlens.figures.printing import Encoders, Page, vectors
@@ -66,9 +66,9 @@ def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float | None 
         ValueError: there is no such mode, or `rescale` is not above 0.
     """
     if rescale is not None and rescale <= 0:
-        raise ValueError(f"rescale must be above 0, not {rescale}")
+        raise WrongValue(f"rescale must be above 0, not {rescale}")
     height, width = result.snapshots[0].size
-    title = f"{', '.join(result.class_names) or 'no label'}{DOT}#{result.index}{DOT}{width} {TIMES} {height}"
+    title = f"{name_of(result.class_names, result.path)}{DOT}#{result.index}{DOT}{width} {TIMES} {height}"
     on_paper = (*([Path(result.path).name] if result.path else []), *result.remarks)
     if mode in ("original", "transformed"):
         snapshot = result.original if mode == "original" else result.transformed
@@ -82,9 +82,14 @@ def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float | None 
     elif mode == "pipeline":
         shown = list(result.snapshots)
     else:
-        raise ValueError(f"the mode is original, transformed, concat or pipeline, not {mode!r}")
+        raise WrongValue(f"the mode is original, transformed, concat or pipeline, not {mode!r}")
     tiles = [make_tile(snapshot, rescale) for snapshot in shown]
     return Drawing(lambda: Image(draw_tiles(tiles, title, result.remarks)), print_tiles(tiles, title, on_paper))
+
+
+def name_of(class_names: Sequence[str], path: str | None) -> str:
+    """What a sample is called: its classes, or without any its file."""
+    return ", ".join(class_names) or (Path(path).name if path else "no label")
 
 
 def make_tile(snapshot: Snapshot, rescale: float | None) -> Tile:

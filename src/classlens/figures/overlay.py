@@ -19,9 +19,10 @@ import numpy as np
 
 from classlens.arrays import UInt8
 from classlens.cam.saliency import ExplainedClass, Explanation, Fused, Heatmap, Saliency, facts
-from classlens.errors import NotFound
+from classlens.errors import NotFound, WrongValue
 from classlens.figures.drawing import PIXELS, VECTORS, Drawing
 from classlens.figures.map_grid import PRINTED, Cell, GridRow, draw_sheet, pages_of, short_names
+from classlens.files import table_text
 from classlens.image import Image
 from classlens.sharing import ALONE
 
@@ -57,9 +58,9 @@ class OverlayStyle:
         if self.colormap.casefold() not in COLORMAPS:
             raise NotFound("colour map", self.colormap, COLORMAPS)
         if not 0 <= self.opacity <= 1:
-            raise ValueError(f"opacity lies in [0, 1], not {self.opacity}")
+            raise WrongValue(f"opacity lies in [0, 1], not {self.opacity}")
         if self.contour is not None and not 0 < self.contour < 1:
-            raise ValueError(f"a contour lies between 0 and 1, not at {self.contour}")
+            raise WrongValue(f"a contour lies between 0 and 1, not at {self.contour}")
 
 
 PLAIN = OverlayStyle()
@@ -106,7 +107,10 @@ def draw_maps(
     """
     several = [maps] if isinstance(maps, Saliency | Fused) else maps
     drawing = draw_rows(lambda: grid_rows({"": several}, style), style)
-    drawing = replace(drawing, encoders={**drawing.encoders, ".npz": partial(pack_maps, several)})
+    drawing = replace(
+        drawing,
+        encoders={**drawing.encoders, ".npz": partial(pack_maps, several), ".csv": partial(pack_table, several)},
+    )
     if len(several) == 1 and not titled:
         return replace(drawing, rasterise=partial(overlay, several[0].image, several[0].heatmap(), style))
     return drawing
@@ -172,7 +176,7 @@ def grid_rows(
         said = caption(first.subject)
         if is_comparison:
             words = [f"{checkpoint}: {caption(one)}" for checkpoint, one in seen.items()]
-            said = f"differ: {', '.join(words)}" if differs else f"agree: {caption(first.predicted or first.subject)}"
+            said = f"{'differ' if differs else 'agree'}: {', '.join(words)}"
         label = f"{said}, labelled {true}" if true else said
         name = names[index] if names else called[first.image.name]
         is_wrong = number is not None and any(one is not None and one.target != number for one in seen.values())
@@ -210,3 +214,32 @@ def pack_maps(maps: Sequence[Saliency | Fused], names: Sequence[str] = (), check
     content = BytesIO()
     np.savez_compressed(content, meta=np.array(json.dumps(meta)), **arrays)
     return content.getvalue()
+
+
+PLAIN_FACTS = {
+    "prediction": "predicted_name",
+    "class index": "predicted",
+    "probability": "predicted_probability",
+    "label": "label",
+    "correct": "correct",
+    "target": "class_name",
+    "target probability": "probability",
+    "method": "method",
+}
+"""Columns of a table of maps, and where the facts of one have what stands in them."""
+
+COLUMNS = (*PLAIN_FACTS, "layer", "hottest x", "hottest y")
+
+
+def map_columns(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a table says of a map, from its facts; the hottest place where it is known in the picture as read."""
+    x, y = values.get("hottest_in_picture") or (None, None)
+    line = {name: values.get(key) for name, key in PLAIN_FACTS.items()}
+    return line | {"layer": " + ".join(values["layers"]), "hottest x": x, "hottest y": y}
+
+
+def pack_table(maps: Sequence[Saliency | Fused]) -> bytes:
+    """Maps as a CSV file, a row for each, as the command's table has them."""
+    lines = [map_columns(facts(one)) for one in maps]
+    rows = [[one.image.name, *(line[name] for name in COLUMNS)] for one, line in zip(maps, lines, strict=True)]
+    return table_text(["file", *COLUMNS], rows).encode()

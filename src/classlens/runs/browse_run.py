@@ -18,12 +18,13 @@ from typing import Any, TypeAlias, TypeVar
 from classlens.adapters import open_source, split_address
 from classlens.dataset.batch import Batch, mix
 from classlens.dataset.class_folders import Listed, listed_before
-from classlens.dataset.conventions import SPLITS, WHOLE
+from classlens.dataset.conventions import SPLITS, WHOLE, is_picture_name
 from classlens.dataset.dataset import BatchPlan, Dataset
 from classlens.dataset.selection import check_indices, of_classes, shuffle, spread
 from classlens.dataset.statistics import Measurement, Survey, add_up, measure, pairs_with_same_pixels
 from classlens.dataset.trace import Trace, trace
 from classlens.errors import ClasslensError, ConfigError, DataError, NotOffered, count_of
+from classlens.figures.drawing import VECTORS
 from classlens.figures.filmstrip import draw_batch, draw_contact_sheet
 from classlens.files import check_place, write_whole
 from classlens.printed import ONE_LINE
@@ -74,7 +75,7 @@ class BatchResult:
         """Its samples, how they are mixed, and where it is."""
         share = self.batch.params.get("share")
         mixing = self.batch.mixing + (f", own share {share:.3f}" if isinstance(share, float) else "")
-        place = f" in {Path(self.file).parent}" if self.file else ""
+        place = f"; wrote {self.file}" if self.file else ""
         text = f"batch {self.number}: {count_of(len(self.batch.indices), 'sample')}, {mixing}{place}"
         return text.translate(ONE_LINE)
 
@@ -219,6 +220,11 @@ def check_places(address: str, request: BrowseRequest) -> None:
         if read == written or read in written.parents:
             what = f"{request.output_dir} lies in {place}, whose pictures are shown: what is written would join them"
             raise DataError(what, hint="choose an --output-dir outside")
+    ending = Path(request.output_dir).suffix.casefold()
+    if (ending in (*VECTORS, *PAGES) or is_picture_name(request.output_dir)) and not Path(request.output_dir).is_dir():
+        hint = "--output-dir DIR writes a JPEG of each sample into it, --html FILE one page; in Python, "
+        hint += f'cl.draw(cl.trace(dataset, 0)).save("strip{ending}")'
+        raise DataError(f"--output-dir is a folder, and {request.output_dir} is called like a file", hint=hint)
     if request.html:
         if Path(request.html).suffix.casefold() not in PAGES:
             raise DataError(f"--html writes {' or '.join(PAGES)} files, not {request.html}")

@@ -29,7 +29,7 @@ from classlens.dataset.dataset import Dataset
 from classlens.dataset.decode import damage_in, salvage
 from classlens.dataset.storage import read_bytes
 from classlens.dataset.trace import Extent, Snapshot, trace
-from classlens.errors import ClasslensError, DataError
+from classlens.errors import ClasslensError, DataError, WrongValue
 from classlens.figures.filmstrip import (
     DOT,
     LARGEST,
@@ -39,6 +39,7 @@ from classlens.figures.filmstrip import (
     bad_tile,
     describe_params,
     draw_trace,
+    name_of,
     resize,
     tile_factor,
 )
@@ -114,9 +115,9 @@ class BrowseRequest:
 
     def __post_init__(self) -> None:
         if self.mode not in KEPT_SNAPSHOTS:
-            raise ValueError(f"the mode is {', '.join(KEPT_SNAPSHOTS)}, not {self.mode!r}")
+            raise WrongValue(f"the mode is {', '.join(KEPT_SNAPSHOTS)}, not {self.mode!r}")
         if sum([self.grid is not None, self.batch is not None, bool(self.html), self.statistics]) > 1:
-            raise ValueError("grid, batch, html and statistics are kinds of results: a run has one of them")
+            raise WrongValue("grid, batch, html and statistics are kinds of results: a run has one of them")
 
     @property
     def has_pictures(self) -> bool:
@@ -259,7 +260,7 @@ def caption_of(snapshot: Snapshot) -> tuple[str, ...]:
 
 
 def draw_marked(row: SampleResult, picture: Image | None) -> Image:
-    return bad_tile(row.error, f"{', '.join(row.class_names) or 'no label'}{DOT}#{row.index}", rescue=picture)
+    return bad_tile(row.error, f"{name_of(row.class_names, row.path)}{DOT}#{row.index}", rescue=picture)
 
 
 def rescue_picture(path: str | None) -> Image | None:

@@ -133,7 +133,8 @@ class MapRow:
     def __str__(self) -> str:
         """Picture, class, true class where it is known, method, layer, and where the map is hottest, as read."""
         subject, values = self.subject, self.values
-        number = "" if subject is None else f"{subject.as_target} "
+        is_named = subject is None or subject.class_name != str(subject.as_target)
+        number = f"{subject.as_target} " if subject and is_named else "" if is_named else "class "
         apart = "" if subject is None or subject.against is None else f", logits {subject.logit:+.2f} apart"
         where = "empty" if values["empty"] else "hottest at x {}, y {}".format(*values["hottest_in_picture"])
         method = f"{values['method']} at {' + '.join(values['layers'])}"

@@ -11,22 +11,10 @@ from typing import Any
 import numpy as np
 
 from classlens.cam.faithfulness import Faithfulness, box_as_fed
-from classlens.figures.overlay import OverlayStyle, color_table
+from classlens.figures.overlay import COLUMNS, OverlayStyle, color_table, map_columns
 from classlens.files import write_table
 from classlens.image import Image
 from classlens.runs.explain_files import BadPicture, MapRow, MapRun
-
-PLAIN = {
-    "prediction": "predicted_name",
-    "class index": "predicted",
-    "probability": "predicted_probability",
-    "label": "label",
-    "correct": "correct",
-    "target": "class_name",
-    "target probability": "probability",
-    "method": "method",
-}
-"""Columns of the table, and where a row has what stands in them."""
 
 SCORES = tuple(field.name for field in fields(Faithfulness))
 
@@ -35,16 +23,14 @@ def write_map_table(path: Path, rows: Sequence[MapRow], bad: Sequence[BadPicture
     """Write a row for every map, and one for every bad picture with its error."""
     is_scored = any("sanity" in row.values for row in rows)
     is_comparison = any("checkpoint" in row.values for row in rows)
-    heading = ["file", *(["checkpoint"] if is_comparison else []), *PLAIN, "layer", "hottest x", "hottest y"]
+    heading = ["file", *(["checkpoint"] if is_comparison else []), *COLUMNS]
     heading += [*SCORES, "sanity"] if is_scored else []
     damaged = {one.picture: one.reason for one in bad}
     cells = []
     for row in rows:
         values = row.values
-        x, y = values.get("hottest_in_picture") or (None, None)
-        line: dict[str, Any] = {name: values.get(key) for name, key in PLAIN.items()}
-        line |= {"file": str(row.picture), "checkpoint": values.get("checkpoint"), "hottest x": x, "hottest y": y}
-        line |= {"layer": " + ".join(values["layers"]), "error": damaged.get(row.picture)}
+        line = map_columns(values)
+        line |= {"file": str(row.picture), "checkpoint": values.get("checkpoint"), "error": damaged.get(row.picture)}
         if is_scored:
             line |= (values.get("faithfulness") or {}).get("own", {})
             line["sanity"] = values["sanity"]["rank"][-1] if values["sanity"]["rank"] else None

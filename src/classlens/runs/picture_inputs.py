@@ -27,7 +27,7 @@ from classlens.cam.explain import ExplainOptions
 from classlens.cam.saliency import Explanation
 from classlens.cam.targets import Target
 from classlens.dataset.decode import PILLOW_TROUBLE
-from classlens.errors import DataError, first_line
+from classlens.errors import DataError, WrongType, first_line
 from classlens.image import Encoding, Image, pictures_in
 from classlens.runs.explain_files import BadPicture
 from classlens.runs.map_pictures import read_portions
@@ -76,7 +76,7 @@ def explain(  # noqa: PLR0913 - the words of the engine, and how the numbers of 
     """
     if not isinstance(classifier, Classifier):
         what = f"explain takes a Classifier, not a {type(classifier).__name__}"
-        raise TypeError(f"{what}: classlens.open_source(...).classifier() makes one, of your own module too")
+        raise WrongType(f"{what}: classlens.open_source(...).classifier() makes one, of your own module too")
     bad: list[BadPicture] = []
     pictures = list(read(images, classifier, encoding, bad, "images"))
     unread = [one.reason for one in bad if not one.readable]
@@ -110,7 +110,7 @@ def read(
         for place, one in enumerate(images):
             yield from read(one, classifier, encoding, bad, f"{where}[{place}]")
     else:
-        raise TypeError(f"{where}: a {type(images).__name__} is no picture")
+        raise WrongType(f"{where}: a {type(images).__name__} is no picture")
 
 
 def read_pillow(

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, overload
 
 import numpy as np
 
+from classlens.errors import WrongIndex
 from classlens.printed import cell_text, csv_text, join_lines
 from classlens.results import Array, Drawable
 from classlens.schedule.schedule import (
@@ -56,7 +57,7 @@ class Curve(Drawable, Array):
         """
         asked = np.asarray(steps, np.int64)
         if asked.size and not 0 <= asked.min() <= asked.max() < self.clock.steps:
-            raise IndexError(f"the run has steps 0 to {self.clock.steps - 1:,}, not {asked.min():,} to {asked.max():,}")
+            raise WrongIndex(f"the run has steps 0 to {self.clock.steps - 1:,}, not {asked.min():,} to {asked.max():,}")
         return self.trajectory.values(asked, self.group.initial[self.name])
 
     @property
