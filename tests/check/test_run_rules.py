@@ -13,11 +13,12 @@ import classlens
 from classlens.adapters.torch_schedule import schedule_of
 from classlens.check.examine import examine
 from classlens.check.inspection import Inspection
+from classlens.check.resume_state import read_resume_state
 from classlens.check.rule import choose_rules
 from classlens.check.run_causes import Case, compare_rates
 from classlens.check.training_logs import LoggedRates, TrainingLog, read_training_log
 from classlens.cli.main import main
-from classlens.errors import NotOffered
+from classlens.errors import DataError, NotOffered
 from classlens.figures.terminal import terminal_plot
 from classlens.schedule.replay import replay
 from classlens.schedule.schedule import Clock
@@ -234,6 +235,18 @@ def test_a_resume_that_will_jump_is_seen_before_it_happens(keep, tmp_path):
     assert (jump.kind, jump.step) == ("jump at resume", 40)
     assert "0.0654508 in the checkpoint and 0.0853553 in the schedule" in jump.what
     assert [mark.step for mark in plots[0].runs[0][0].trajectory.marks] == [40]
+
+
+def test_a_record_that_is_too_short_is_refused_before_torch_reads_it(tmp_path):
+    import zipfile
+
+    torch.save({"epoch": 3, "state_dict": {"w": torch.zeros(64)}}, tmp_path / "whole.pth")
+    with zipfile.ZipFile(tmp_path / "whole.pth") as whole, zipfile.ZipFile(tmp_path / "short.pth", "w") as short:
+        for name in whole.namelist():
+            short.writestr(name, whole.read(name)[: 8 if name.endswith("data/0") else None])
+
+    with pytest.raises(DataError, match=r"short\.pth was refused: record '0' holds 8 bytes, 256 are asked of it"):
+        read_resume_state(str(tmp_path / "short.pth"))
 
 
 def test_weights_alone_cannot_be_resumed(tmp_path):

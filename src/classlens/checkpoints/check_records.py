@@ -174,6 +174,19 @@ def check_records(path: Path) -> None:
                 Follower(BytesIO(archive.read(name)), partial(find_in, sizes)).load()
 
 
+def check_pickle(content: bytes) -> None:
+    """Refuse a pickle without records, of any program, that would make more of a few bytes than plain values.
+
+    Raises:
+        DataError: so it is. A damaged one raises what pickles raise.
+    """
+
+    def find(saved: object) -> object:
+        raise refuse(f"it names a record, {str(saved)[:40]!r}, and has none")
+
+    Follower(BytesIO(content), find).load()
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Name the file in whatever is wrong with it."""

@@ -194,6 +194,18 @@ def test_cifar_is_read_as_rgb_and_nothing_in_it_is_run(tmp_path):
         opened(type="CIFAR10", data_root=str(tmp_path), split="test")
 
 
+def test_tuples_of_the_same_tuples_are_refused_before_they_are_hashed(tmp_path):
+    folder = write_cifar(tmp_path, red=255)
+    bomb: tuple = (0, 0)
+    for _ in range(60):
+        bomb = (bomb, bomb)
+    content = pickle.dumps([bomb, {}])
+    (folder / "test_batch").write_bytes(content)  # as a key of the dict it would be hashed for years
+
+    with pytest.raises(DataError, match="tuples hold one another again and again"):
+        opened(type="CIFAR10", data_root=str(tmp_path), split="test")
+
+
 def test_mnist_is_read_packed_or_not_and_shown_grey(tmp_path):
     pictures = np.arange(2 * 28 * 28, dtype=np.uint32).astype(np.uint8)
     (tmp_path / "train-images-idx3-ubyte").write_bytes(
