@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from classlens.cam.faithfulness import Faithfulness, box_as_fed
+from classlens.cam.faithfulness import Faithfulness
 from classlens.figures.overlay import COLUMNS, OverlayStyle, color_table, map_columns
 from classlens.files import write_table
 from classlens.image import Image
@@ -78,14 +78,21 @@ def write_map_index(path: Path, run: MapRun, outputs: Mapping[Path, Path], style
 def find_place(feed: Callable[[Image], Image], size: tuple[int, int]) -> Callable[[int, int], tuple[int, int]]:
     """What turns (row, column) of a picture of that size as fed into (x, y) in pixels of it as read.
 
-    Two ramps go the way of the picture: whatever a pipeline does, their brightness says where a pixel comes from. What
-    it puts around a picture is nowhere in it, so that the nearest pixel of the picture is taken.
+    Two ramps go the way of the picture, in its red and its blue, and white in its green: whatever a pipeline does, they
+    say where a pixel comes from. What it puts around a picture is nowhere in it, so that the nearest pixel of the picture
+    is taken. Where pictures become grey, they go one after the other.
     """
     height, width = size
-    left, top, right, bottom = box_as_fed(feed, size, (0, 0, width, height)) or (0, 0, width, height)
-    across, down = (np.linspace(0, 255, side).round().astype(np.uint8) for side in (width, height))
-    ramps = (np.broadcast_to(ramp, (height, width, 3)).copy() for ramp in (across[None, :, None], down[:, None, None]))
-    fed_x, fed_y = (feed(Image(ramp)).pixels[..., 1] for ramp in ramps)
+    ramps = np.full((height, width, 3), 255, np.uint8)
+    ramps[..., 0] = np.linspace(0, 255, width).round()
+    ramps[..., 2] = np.linspace(0, 255, height).round()[:, None]
+    fed_x, inside, fed_y = np.moveaxis(feed(Image(ramps)).pixels, -1, 0)
+    if np.array_equal(fed_x, fed_y):
+        alone = (np.repeat(ramps[..., [channel]], 3, axis=-1) for channel in range(3))
+        fed_x, inside, fed_y = (feed(Image(ramp)).pixels[..., 1] for ramp in alone)
+    rows, columns = (np.flatnonzero((inside > 127).any(axis=axis)) for axis in (1, 0))
+    top, bottom = (rows[0], rows[-1] + 1) if rows.size else (0, inside.shape[0])
+    left, right = (columns[0], columns[-1] + 1) if columns.size else (0, inside.shape[1])
 
     def place(row: int, column: int) -> tuple[int, int]:
         at = min(max(row, top), bottom - 1), min(max(column, left), right - 1)
