@@ -66,7 +66,7 @@ def test_a_file_that_ends_the_program_is_told_what_guards_against_it(write):
     ("package", "hint"),
     [
         ("a_package_nobody_has", "pip install a_package_nobody_has"),
-        ("kornia.nowhere", install_command("kornia")),
+        ("kornia.nowhere", ""),  # one that an extra brings; the command depends on the folder
     ],
 )
 def test_a_package_that_the_file_needs_is_told_with_how_to_get_it(write, package, hint):
@@ -75,7 +75,7 @@ def test_a_package_that_the_file_needs_is_told_with_how_to_get_it(write, package
     with pytest.raises(MissingDependency, match=r"py:train\.py:value at train\.py:1: \w+ is not installed") as caught:
         open_source("py:train.py:value")
 
-    assert caught.value.hint == hint
+    assert caught.value.hint == (hint or install_command("kornia"))
 
 
 def test_on_the_command_line_it_is_two_lines_and_status_2(write, capsys):

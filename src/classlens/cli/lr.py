@@ -7,7 +7,8 @@ For example:
   classlens lr a.py b.py --label old new -d 50000 --log --save-path compare.svg
   classlens lr configs/swin_transformer/swin-small_16xb64_in1k.py \
       -d 1281167 -n 16 --csv lr.csv --strict
-  classlens lr configs/resnet/resnet50_8xb32_in1k.py -d 1281167 -n 8 --logged work_dirs/resnet50
+  classlens lr configs/resnet/resnet50_8xb32_in1k.py \
+      -d 1281167 -n 8 --logged work_dirs/resnet50
 
 CONFIG is an OpenMMLab-style config or another address. Without a file to write, the plot is shown in a window where
 there is a display, and else in the terminal.
