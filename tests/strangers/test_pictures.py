@@ -115,6 +115,7 @@ PICTURES = {
     "sixty thousand icons": lambda: icons(65_535),
     "steps of one pixel": lambda: QOI + b"\x55" * 1_500_000 + bytes(7) + b"\1",
     "claimed pixels in runs": lambda: b"BM" + struct.pack("<IHHIIiiHHIIiiII", 0, 0, 0, 1078, 40, 9000, 9000, 1, 8, 1, 0, 0, 0, 256, 0) + bytes(1024) + b"\1\1" * 2_000_000,
+    "a chunk of four billion bytes": lambda: png()[:33] + struct.pack(">I4s", 0xFFFF0191, b"IDAT") + bytes(400),
     "two billion pixels": lambda: png()[:8] + chunk(b"IHDR", struct.pack(">IIBBBBB", 46_000, 46_000, 8, 2, 0, 0, 0)) + png()[33:],
     "colours of a text": lambda: b'/* XPM */\nstatic char * a[] = {\n"99 99 5000000 4",\n' + b'"abcd c #000000",\n' * 1_000_000,
     "lines of a header": lambda: b"Image type: RGB image\r\n" + b"x: y\r\n" * 3_000_000,

@@ -93,7 +93,7 @@ def test_tensors_are_shown_as_pictures(picture):
 
 
 def test_a_transform_of_mmpretrain_that_is_not_native_needs_trust(picture):
-    settings = {"type": "KeyMapper", "transforms": [{"type": "CenterCrop", "crop_size": 40}], "mapping": {"img": "img"}}
+    settings = {"type": "LoadAnnotations", "with_bbox": False, "with_label": False}  # reads nothing more
 
     with pytest.raises(ConfigError, match="no transform named") as refused:
         build_stages([settings], where="train")
@@ -101,7 +101,7 @@ def test_a_transform_of_mmpretrain_that_is_not_native_needs_trust(picture):
 
     shown = to_image(stage.apply(State(picture, BGR), generator(0, 0, 0)).state)
     assert "--trust-config" in refused.value.hint
-    np.testing.assert_array_equal(shown.pixels, picture[10:50, 25:65, ::-1])
+    np.testing.assert_array_equal(shown.pixels, picture[..., ::-1])
 
 
 def test_a_setting_that_torchvision_refuses_is_named():

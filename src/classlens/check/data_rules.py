@@ -20,7 +20,7 @@ from classlens.check.inspection import UNREADABLE, Inspection, label_of
 from classlens.check.rule import Need, Rule
 from classlens.dataset.conventions import join_first
 from classlens.dataset.dataset import Dataset
-from classlens.dataset.decode import PILLOW_TROUBLE, damage_in, open_with_pillow
+from classlens.dataset.decode import PILLOW_TROUBLE, damage_in, decode, open_with_pillow
 from classlens.dataset.near_duplicates import SIDE, TINY, Pair, find_pairs, small_copy
 from classlens.dataset.storage import read_bytes
 from classlens.errors import ClasslensError, DataError
@@ -241,7 +241,7 @@ def disagreement(path: str) -> tuple[float, str] | None:
     """How far the usual loaders are apart on a file, in levels of 255, and which ones; None if one cannot read it."""
     try:
         data = read_bytes(path)
-        by_cv2 = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        by_cv2 = decode(data)
         with unwarned(), open_with_pillow(data) as picture:
             stored, upright = (
                 np.array(picture.convert("RGB")),
@@ -249,9 +249,7 @@ def disagreement(path: str) -> tuple[float, str] | None:
             )
             behind = Pillow.new("RGBA", picture.size, "white")
             blended = np.array(Pillow.alpha_composite(behind, picture.convert("RGBA")).convert("RGB"))
-    except (ClasslensError, cv2.error, *PILLOW_TROUBLE):
-        return None
-    if by_cv2 is None:
+    except (ClasslensError, *PILLOW_TROUBLE):
         return None
     readings = {"cv2": by_cv2[..., ::-1], "Pillow upright by EXIF": upright, "Pillow on white": blended}
     gaps = []
@@ -281,10 +279,10 @@ def part_of_range(inspection: Inspection) -> Iterator[Finding]:
     highest: dict[int, list[int]] = defaultdict(list)
     for one in chosen:
         try:
-            pixels = cv2.imdecode(np.frombuffer(read_bytes(one.path or ""), np.uint8), cv2.IMREAD_UNCHANGED)
-        except (ClasslensError, cv2.error):
+            pixels = decode(read_bytes(one.path or ""), color="unchanged")
+        except ClasslensError:
             continue
-        if pixels is not None and pixels.dtype in (np.uint8, np.uint16):
+        if pixels.dtype in (np.uint8, np.uint16):
             highest[pixels.dtype.itemsize * 8].append(int(pixels.max()))
     for bits, values in highest.items():
         full = 2**bits - 1

@@ -202,6 +202,8 @@ def decode(
                 return convert_as_mmcv(picture, color)
         except PILLOW_TROUBLE as error:
             raise DataError(f"{where}: {why_not_decoded(data)}") from error
+    if large := large_chunk(data):
+        raise DataError(f"{where}: damaged PNG: {large}")
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), CV2_FLAGS[color] | SHRINKING.get(shrink, 0))
     except cv2.error as error:
@@ -309,6 +311,17 @@ def open_sink(process: int) -> int:
     """A nameless file for what native code prints in one process: a forked copy writes into one of its own."""
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
+
+
+def large_chunk(png: bytes) -> str:
+    """What is wrong with the sizes that the chunks of a PNG file claim: OpenCV takes memory for them before it reads."""
+    start, chunks = 8 if png.startswith(b"\x89PNG") else len(png), 0
+    while start + 8 <= len(png):
+        size, chunks = int.from_bytes(png[start : start + 4], "big"), chunks + 1
+        if size > limit("picture") or chunks > MOST_CHUNKS:
+            return f"a chunk of {size:,} bytes" if chunks <= MOST_CHUNKS else f"more than {MOST_CHUNKS:,} chunks"
+        start += 12 + size
+    return ""
 
 
 def bad_chunk(png: bytes) -> str:

@@ -197,11 +197,13 @@ def build_upstream(model: Settings, part: str, known: Iterable[str]) -> nn.Modul
             + "mmpretrain builds others, and your own (--trust-config follows custom_imports): "
             f"{install_command('mmpretrain')}; native are {', '.join(known)}",
         )
+    from mmengine.registry import DefaultScope
     from mmpretrain.models import build_classifier
 
     settings = {key: deepcopy(value) for key, value in model.items() if key not in TRAINING}  # it changes them
     try:
-        with torch.device("cpu"):
+        # A Runner in the same process may have left another scope, in which mmpretrain's types are not known.
+        with torch.device("cpu"), DefaultScope.overwrite_default_scope("mmpretrain"):
             return UpstreamClassifier(build_classifier(settings))
     except (KeyError, TypeError, ValueError, ImportError, AssertionError) as error:
         raise ConfigError(
