@@ -105,6 +105,11 @@ def entry(begin: int, end: int, shape=(4,), kind="F32") -> dict[str, object]:
     return {"dtype": kind, "shape": list(shape), "data_offsets": [begin, end]}
 
 
+def raw(place: Path, content: bytes) -> Path:
+    place.write_bytes(content)
+    return place
+
+
 def sparse(place: Path, size: int) -> Path:
     with place.open("wb") as file:
         file.truncate(size)
@@ -131,6 +136,7 @@ FILES = {
     "an expanded tensor": (lambda f: made_of(f / "w.pth", tensor(0, (1 << 20, 1 << 20), (0, 0))), "is made of 12"),
     "an expanded row": (lambda f: made_of(f / "w.pth", tensor(0, (1 << 30, 4), (0, 1))), "is made of 12"),
     "sizes and steps that differ": (lambda f: made_of(f / "w.pth", tensor(0, (3, 4), (1,))), "cannot be read"),
+    "a bytearray": (lambda f: raw(f / "w.pth", b"\x80\x05\x96" + bytes([0, 0, 0, 128, 0, 0, 0, 0, 46])), "bytes at once"),
     "tuples of tuples": (lambda f: made_of(f / "w.pth", {"a": {nested(1): 0}, "b": nested(60)}), "again and again"),
     "bytes without end": (lambda f: made_of(f / "w.pth", {"a": Call(bytearray, 1 << 40)}), "bytearray would be of size"),
     "a tensor without record": (lambda f: made_of(f / "w.pth", {"a": Call(torch.Tensor, 1 << 40)}), "would be of size"),

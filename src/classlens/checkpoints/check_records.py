@@ -139,6 +139,15 @@ def weighing(load: Callable[[Any], None]) -> Callable[[Any], None]:
     return load_and_weigh
 
 
+def load_bytearray(follower: Any) -> None:  # noqa: ANN401 - `IN_PYTHON` has no type
+    """A bytearray is made before it is read, and so as large as it claims to be."""
+    size = int.from_bytes(follower.read(8), "little")
+    if size > LARGEST_PICKLE:
+        raise refuse(f"it claims to hold {size:,} bytes at once")
+    follower.append(bytearray(follower.read(size)))
+
+
+Follower.dispatch[pickle.BYTEARRAY8[0]] = load_bytearray
 for code in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3):
     Follower.dispatch[code[0]] = weighing(Follower.dispatch[code[0]])
 
