@@ -19,6 +19,15 @@ SHUFFLE = {
 }
 
 
+@pytest.fixture(autouse=True)
+def own_scope():
+    """A Runner of another test in this process may have left its scope behind."""
+    from mmengine.registry import DefaultScope
+
+    with DefaultScope.overwrite_default_scope("mmpretrain"):
+        yield
+
+
 def test_a_foreign_backbone_gives_the_logits_of_mmpretrain():
     peer = randomised(build_classifier({key: value for key, value in SHUFFLE.items() if key != "train_cfg"})).eval()
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
