@@ -274,7 +274,6 @@ def tiny_classes(inspection: Inspection) -> Iterator[Finding]:
         )
 
 
-BOTH = ("dataset", "labels", "classifier")
 RULES = (
     Rule("C001", "head of another size", "error", ("dataset", "classifier"), other_number),
     Rule("C002", "classes called otherwise", "error", ("dataset", "classifier"), other_names),

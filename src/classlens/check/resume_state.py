@@ -15,7 +15,6 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from classlens.checkpoints.check_records import check_records
 from classlens.checkpoints.download import find_checkpoint
 from classlens.errors import DataError, NotOffered
 from classlens.files import read_regular
@@ -63,10 +62,7 @@ def read_resume_state(address: str) -> ResumeState:
     from classlens.checkpoints.load_checkpoint import unpickle  # which imports torch
 
     path = find_checkpoint(address)
-    if path.suffix == ".safetensors":
-        return state_in({}, path)
-    check_records(path)
-    content = unpickle(path, trust=False)
+    content = {} if path.suffix == ".safetensors" else unpickle(path, trust=False)
     return state_in(content if isinstance(content, Mapping) else {}, path)
 
 
@@ -74,11 +70,7 @@ def read_folder(folder: Path) -> ResumeState:
     """A folder with trainer_state.json, scheduler.pt and optimizer.pt, or the like."""
     from classlens.checkpoints.load_checkpoint import unpickle
 
-    content: dict[str, object] = {}
-    for name in FILES:
-        if (folder / name).is_file():
-            check_records(folder / name)
-            content[name] = unpickle(folder / name, trust=False)
+    content = {name: unpickle(folder / name, trust=False) for name in FILES if (folder / name).is_file()}
     place = folder / "trainer_state.json"
     if place.is_file():
         try:

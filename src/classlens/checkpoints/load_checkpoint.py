@@ -88,11 +88,13 @@ USERS_PICKLE = SimpleNamespace(
 """What torch takes in place of the module `pickle`."""
 
 
-def unpickle(path: Path, *, trust: bool) -> object:
+def unpickle(path: Path, *, trust: bool, is_known: bool = False) -> object:
     """What torch wrote into `path`, with stand-ins for what is known to be harmless; run as it is if the user vouches.
 
-    Its records are checked before.
+    Its records are checked before, unless the file is known by its digest.
     """
+    if not (trust or is_known):
+        check_records(path)
     try:
         if trust:
             with unwarned():
@@ -205,9 +207,10 @@ def read_weights(path: Path, *, trust: bool = False) -> Weights:
                 f"{path} is not the file it claims to be: sha256 {actual[:16]}..., expected {expected[:16]}...",
                 hint="install the package again that ships it",
             )
-    elif not trust and path.suffix != ".safetensors":
-        check_records(path)
-    content = read_safetensors(path) if path.suffix == ".safetensors" else unpickle(path, trust=trust)
+    if path.suffix == ".safetensors":
+        content: object = read_safetensors(path)
+    else:
+        content = unpickle(path, trust=trust, is_known=expected is not None)
     content = {"model": content} if isinstance(content, nn.Module) else content  # torch.save(model)
     if not isinstance(content, Mapping):
         raise DataError(f"{path} holds a {type(content).__name__}, not weights by name")

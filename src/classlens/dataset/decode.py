@@ -313,28 +313,35 @@ def open_sink(process: int) -> int:
         return os.dup(file.fileno())
 
 
+def chunks_of(png: bytes) -> Iterator[tuple[int, int]]:
+    """Where every chunk of a PNG file begins, and where what it claims to hold ends; none of another kind of file."""
+    start = 8 if png.startswith(b"\x89PNG") else len(png)
+    while start + 8 <= len(png):
+        end = start + 8 + int.from_bytes(png[start : start + 4], "big")
+        yield start, end
+        start = end + 4
+
+
 def large_chunk(png: bytes) -> str:
     """What is wrong with the sizes that the chunks of a PNG file claim: OpenCV takes memory for them before it reads."""
-    start, chunks = 8 if png.startswith(b"\x89PNG") else len(png), 0
-    while start + 8 <= len(png):
-        size, chunks = int.from_bytes(png[start : start + 4], "big"), chunks + 1
-        if size > limit("picture") or chunks > MOST_CHUNKS:
-            return f"a chunk of {size:,} bytes" if chunks <= MOST_CHUNKS else f"more than {MOST_CHUNKS:,} chunks"
-        start += 12 + size
+    most = limit("picture")
+    for count, (start, end) in enumerate(chunks_of(png), start=1):
+        if count > MOST_CHUNKS:
+            return f"more than {MOST_CHUNKS:,} chunks"
+        if end - start - 8 > most:
+            return f"a chunk of {end - start - 8:,} bytes"
     return ""
 
 
 def bad_chunk(png: bytes) -> str:
     """The first chunk of a PNG file whose checksum is wrong; nothing for an intact one, or another kind of file."""
-    start, chunks = 8 if png.startswith(b"\x89PNG") else len(png), 0
-    while start + 12 <= len(png):
-        chunks += 1
-        if chunks > MOST_CHUNKS:
+    for count, (start, end) in enumerate(chunks_of(png), start=1):
+        if count > MOST_CHUNKS:
             return f"more than {MOST_CHUNKS:,} chunks"
-        end = start + 8 + int.from_bytes(png[start : start + 4], "big")
+        if start + 12 > len(png):
+            break
         if zlib.crc32(png[start + 4 : end]) != int.from_bytes(png[end : end + 4], "big"):
             return f"wrong checksum of chunk {png[start + 4 : start + 8].decode('ascii', 'replace')}"
-        start = end + 4
     return ""
 
 
