@@ -129,7 +129,7 @@ class Inspection:
         for name in SPLITS:
             with suppress(ClasslensError):
                 dataset = self.source.dataset(name)
-                if dataset.length and not any(is_same(dataset, other) for other in splits.values()):
+                if dataset.length and not any(dataset.has_files_of(other) for other in splits.values()):
                     splits[name] = dataset
         if not splits and not self.source.dataset("train").length:
             raise DataError("the dataset has no samples")
@@ -214,11 +214,3 @@ def label_of(dataset: Dataset, index: int) -> int | None:
     if isinstance(labels[0], int):
         return labels[0]
     return dataset.classes.index(labels[0]) if dataset.classes and labels[0] in dataset.classes else None
-
-
-def is_same(one: Dataset, other: Dataset) -> bool:
-    """Whether two splits are the same files in the same order, as far as four of them say."""
-    places = {0, one.length // 3, one.length // 2, one.length - 1}
-    return one.length == other.length and all(
-        one.sample(place).path == other.sample(place).path is not None for place in places
-    )

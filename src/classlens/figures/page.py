@@ -22,6 +22,11 @@ from classlens.printed import LINES, json_text
 Layout = Literal["tiles", "pairs", "strips"]  # how wide a picture is shown: four to a row, two to a row, or alone
 
 
+def link_from(folder: Path, path: Path) -> str:
+    """Where a page in `folder` finds a file; its name need not be UTF-8."""
+    return quote(os.fsencode(Path(os.path.relpath(path, folder)).as_posix()))
+
+
 @dataclass(frozen=True)
 class Picture:
     """A picture and what it shows: a file that the page links to, or the content of one (WebP) that it holds itself."""
@@ -33,7 +38,7 @@ class Picture:
         """Where a page in `folder` finds it."""
         if isinstance(self.path, bytes):
             return f"data:image/webp;base64,{b64encode(self.path).decode('ascii')}"
-        return quote(os.fsencode(Path(os.path.relpath(self.path, folder)).as_posix()))
+        return link_from(folder, self.path)
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ def write_index(
             folder = card.folder
             heading = f"<h2>{escape(folder)}</h2>" if folder else ""
             body += f'<section>{heading}<div class="pictures {layout}">\n'
-        link = quote(os.fsencode(os.path.relpath(card.path, path.parent)).replace(os.sep.encode(), b"/"))
+        link = link_from(path.parent, card.path)
         first, *more = card.lines or ("",)
         body += f'<figure{" class=marked" if card.is_marked else ""}><a href="{link}">'
         body += f'<img src="{link}" alt="{escape(card.name)}" loading="lazy"></a><figcaption><b>{escape(first)}</b>'
