@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn, TypeVar
 
-from classlens.errors import suggestion
+from classlens.errors import short_repr, suggestion
 from classlens.printed import ONE_LINE, print_aside, print_text
 
 Number = TypeVar("Number", int, float)
@@ -82,7 +82,7 @@ def number_type(parse: Callable[[str], Number], accept: Callable[[Number], bool]
             value = parse(text)
             if accept(value):
                 return value
-        raise argparse.ArgumentTypeError(f"{shown(text)} is not {what}")
+        raise argparse.ArgumentTypeError(f"{short_repr(text, SHOWN)} is not {what}")
 
     return read
 
@@ -94,13 +94,9 @@ def pair_type(read: Callable[[str], Number], what: str) -> Callable[[str], tuple
         first, _, second = text.lower().replace("*", "x").partition("x")
         with suppress(argparse.ArgumentTypeError):
             return read(first), read(second)
-        raise argparse.ArgumentTypeError(f"{shown(text)} is not {what}")
+        raise argparse.ArgumentTypeError(f"{short_repr(text, SHOWN)} is not {what}")
 
     return read_pair
-
-
-def shown(text: str) -> str:
-    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
 
 
 positive_int = number_type(int, lambda value: 1 <= value <= 10**15, "a whole number of 1 or more, up to 10^15")

@@ -161,7 +161,7 @@ def grid_rows(
     called = dict(zip(files, short_names(files), strict=True))
     kinds = {(one.method, one.layer) for several in maps.values() for one in several}
     for index, place in sorted(groups):
-        cells, members = [], groups[index, place]
+        members = groups[index, place]
         first = next(iter(members.values()))[1]
         true, number = labels[index] if labels else ("", None)
         seen = {checkpoint: one.predicted or one.subject for checkpoint, one in members.values()}
@@ -240,6 +240,5 @@ def map_columns(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def pack_table(maps: Sequence[Saliency | Fused]) -> bytes:
     """Maps as a CSV file, a row for each, as the command's table has them."""
-    lines = [map_columns(facts(one)) for one in maps]
-    rows = [[one.image.name, *(line[name] for name in COLUMNS)] for one, line in zip(maps, lines, strict=True)]
+    rows = ([one.image.name, *map(map_columns(facts(one)).get, COLUMNS)] for one in maps)
     return table_text(["file", *COLUMNS], rows).encode()

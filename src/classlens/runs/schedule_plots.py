@@ -134,7 +134,7 @@ def describe_course(curve: Curve) -> str:
     if (undecided := curve.trajectory.undecided) is not None:
         bounds = f"ends between {curve.lowest[-1]:.6g} and {curve.final:.6g}"
         end = f"{bounds}: it {undecided} from step {undecided.first:,} on"
-    elif is_flat(curve.points[1]):
+    elif is_flat(values):
         return f"{start:.6g} throughout"
     if step == 0:
         return f"starts at its peak {start:.6g}, {end}"
