@@ -23,6 +23,8 @@ from types import CodeType, FrameType
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "classlens"
+ADDED = {"check": 3_000, "studio": 2_500, "audit": 3_000}
+"""Rooms that were built on the house; they are counted apart, each against its own goal."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,12 @@ def sizes() -> Iterator[Figure]:
     paths = sorted(SOURCE.rglob("*.py"))
     texts = [path.read_text(encoding="utf-8") for path in paths]
     lines = [len(text.splitlines()) for text in texts]
-    of_check = sum(count for path, count in zip(paths, lines, strict=True) if path.parent.name == "check")
+    rooms = [path.parent.name if path.parent.name in ADDED else "" for path in paths]
     functions = sum(isinstance(node, ast.FunctionDef) for text in texts for node in ast.walk(ast.parse(text)))
-    yield Figure("source lines", sum(lines) - of_check, 30_000)
-    yield Figure("source lines of check/", of_check, 3_000)
-    yield Figure("files", len(lines), 170)
+    for room, goal in {"": 30_000, **ADDED}.items():
+        count = sum(count for one, count in zip(rooms, lines, strict=True) if one == room)
+        yield Figure(f"source lines of {room}/" if room else "source lines", count, goal)
+    yield Figure("files", rooms.count(""), 160)
     yield Figure("median lines of a file", int(statistics.median(lines)), 130, at_least=True)
     yield Figure("functions", functions)
 

@@ -11,6 +11,7 @@ FILES = sorted(path for path in ROOT.rglob("*.py") if "shipped" not in path.rela
 GROUND = {"errors", "image", "arrays", "files", "printed", "results", "sharing", "user_code"}
 ENGINES = {"config", "dataset", "schedule", "cam"}
 ROOMS = GROUND | ENGINES | {"pipelines", "checkpoints", "source"}
+OVER_ROOMS = {"adapters", "figures", "check", "logs", "audit", "demo_photos"}
 MAY_IMPORT = {
     "errors": set(),
     "arrays": set(),
@@ -30,10 +31,13 @@ MAY_IMPORT = {
     "zoo": GROUND | {"config"},
     "source": {"errors", "dataset", "schedule", "cam"},
     "adapters": ROOMS | {"zoo", "demo_photos"},
-    "check": ROOMS,
-    "figures": GROUND | {"dataset", "schedule", "cam", "check"},
-    "runs": ROOMS | {"adapters", "figures", "check", "demo_photos"},
-    "cli": ROOMS | {"runs"} | {"adapters", "figures", "check", "demo_photos"},
+    "logs": GROUND | {"schedule", "checkpoints"},
+    "check": ROOMS | {"logs"},
+    "audit": ROOMS,
+    "figures": GROUND | {"dataset", "schedule", "cam", "check", "audit"},
+    "runs": ROOMS | OVER_ROOMS,
+    "studio": ROOMS | OVER_ROOMS | {"runs"},
+    "cli": ROOMS | OVER_ROOMS | {"runs", "studio"},
     "__main__": {"cli"},
 }
 FRAMEWORKS = {
@@ -48,7 +52,7 @@ FRAMEWORKS = {
     "kornia",
 }
 KNOW_FRAMEWORKS = {"adapters", "pipelines"}
-KNOW_TORCH = {"cam", "adapters", "pipelines", "check", "checkpoints", "zoo"}
+KNOW_TORCH = {"cam", "adapters", "pipelines", "check", "audit", "checkpoints", "zoo"}
 VERBS = {"classlens.dataset.trace", "classlens.schedule.replay", "classlens.cam.explain"}
 DUMPING_GROUNDS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core", "manager"}
 
