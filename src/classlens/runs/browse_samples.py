@@ -5,7 +5,6 @@ same pictures, so they may come again, or more of them; anything else would mix 
 config that was edited is another one, and a folder by another path is the same.
 """
 
-import io
 import json
 import os
 import re
@@ -20,7 +19,6 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-from PIL import Image as Pillow
 
 from classlens.adapters import DEFAULT, Options, split_address
 from classlens.config.values import Budget
@@ -43,6 +41,7 @@ from classlens.figures.filmstrip import (
     resize,
     tile_factor,
 )
+from classlens.figures.page import webp_of
 from classlens.figures.terminal import preview_tiles
 from classlens.files import read_regular, write_whole, writing
 from classlens.image import Image
@@ -207,9 +206,7 @@ def render_sample(
             if before != jpeg:
                 write_whole(place, jpeg)
         if cell is not None:
-            content = io.BytesIO()
-            Pillow.fromarray(cell.pixels).save(content, "WEBP", quality=70, method=0)  # small, and made quickly
-            tile = content.getvalue()
+            tile = webp_of(cell, max(cell.size))
         return replace(row, file=place, jpeg=jpeg if request.keep_pictures or request.grid else None, tile=tile)
 
     return encode_and_write
