@@ -2,6 +2,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from classlens.files import CONFIGS, PHOTOS
@@ -17,12 +18,12 @@ def text_files():
     yield from (path for path in ROOT.iterdir() if path.suffix in TEXT and path.is_file() and path.name != ".git")
 
 
-def test_every_shipped_photo_has_an_author_and_a_licence():
-    photos = PHOTOS
-    attribution = (photos / "ATTRIBUTION.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("folder", [PHOTOS, PHOTOS.parent], ids=lambda folder: folder.name)
+def test_every_shipped_photo_has_an_author_and_a_licence(folder):
+    attribution = (folder / "ATTRIBUTION.md").read_text(encoding="utf-8")
 
-    missing = [path.name for path in photos.iterdir() if path.name != "ATTRIBUTION.md" and path.name not in attribution]
-    assert missing == []
+    photos = [path.name for path in folder.iterdir() if path.is_file() and path.name != "ATTRIBUTION.md"]
+    assert [name for name in photos if f"| {name}" not in attribution and f", {name} (" not in attribution] == []
 
 
 def test_the_wheel_carries_small_copies_of_the_photos():
