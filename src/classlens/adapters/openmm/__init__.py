@@ -19,6 +19,7 @@ from classlens.config.open_file import hint_for_own_python
 from classlens.dataset.conventions import SPLITS
 from classlens.errors import ConfigError, DataError, NotFound, first_line, suggestion
 from classlens.files import CONFIGS
+from classlens.printed import print_aside
 from classlens.source import Plan, Source
 
 if TYPE_CHECKING:
@@ -116,9 +117,12 @@ def open_loading(setup: Setup, options: Options, make_data: Callable[[], object]
 
 
 def count(setup: Setup, make_data: Callable[[], object] | None) -> int | None:
-    """How many samples training sees in an epoch, without decoding one; None if the run does not depend on it."""
+    """How many samples training sees in an epoch, without decoding one; None if the run does not depend on it.
+
+    A published dataset that is not on this disk has as many as were published, and that is said.
+    """
     from classlens.adapters.openmm.datasets import open_split
-    from classlens.adapters.openmm.schedules import ask_size
+    from classlens.adapters.openmm.schedules import ask_size, published_size
 
     try:
         if make_data:
@@ -128,6 +132,9 @@ def count(setup: Setup, make_data: Callable[[], object] | None) -> int | None:
         missing, hint = isinstance(error, DataError), f"say how many training samples there are: {ask_size(setup)}"
         if missing and setup.optimization.steps is not None:
             return None
+        if missing and (size := published_size(setup)):
+            print_aside(f"note:  {error}; {size:,} samples are taken, as published (--dataset-size N says otherwise)")
+            return size
         raise type(error)(str(error), hint=hint if missing else error.hint or hint) from error
 
 
