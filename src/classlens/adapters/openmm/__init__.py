@@ -122,8 +122,15 @@ def count(setup: Setup, make_data: Callable[[], object] | None) -> int | None:
     A published dataset that is not on this disk has as many as were published, and that is said.
     """
     from classlens.adapters.openmm.datasets import open_split
+    from classlens.adapters.openmm.parameter_groups import kind_of
     from classlens.adapters.openmm.schedules import ask_size, published_size
 
+    if size := setup.optimization.steps is None and published_size(setup):
+        name = kind_of(setup.training.dataset)
+        print_aside(
+            f"note:  {name} is not on this disk: {size:,} samples, as published (--dataset-size N says otherwise)"
+        )
+        return size
     try:
         if make_data:
             make_data()
@@ -132,9 +139,6 @@ def count(setup: Setup, make_data: Callable[[], object] | None) -> int | None:
         missing, hint = isinstance(error, DataError), f"say how many training samples there are: {ask_size(setup)}"
         if missing and setup.optimization.steps is not None:
             return None
-        if missing and (size := published_size(setup)):
-            print_aside(f"note:  {error}; {size:,} samples are taken, as published (--dataset-size N says otherwise)")
-            return size
         raise type(error)(str(error), hint=hint if missing else error.hint or hint) from error
 
 
