@@ -38,7 +38,7 @@ SHOTS = (
         "browse-pipeline",
         "A sample after every stage of the training pipeline, with what each stage drew.",
         "一个样本经过训练流水线每一步之后的样子，以及每一步抽到的随机参数。",
-        "browse demo --mode pipeline --index 3 --output-dir OUT",
+        "browse demo --mode pipeline --index 89 --output-dir OUT",
     ),
     Shot(
         "browse-concat",
@@ -60,8 +60,8 @@ SHOTS = (
     ),
     Shot(
         "lr-swin",
-        "Warm-up, then half a cosine, in every parameter group: Swin-T.",
-        "先预热再半个余弦，每个参数组各画一条：Swin-T。",
+        "Warm-up by step, then half a cosine by epoch: Swin-T.",
+        "先逐步预热，再按 epoch 走半个余弦：Swin-T。",
         f"lr {SWIN} --dataset-size 1281167 --ngpus 16 --save-path OUT",
     ),
     Shot(
@@ -95,9 +95,12 @@ SHOTS = (
     ),
 )
 HEADS = {
-    DOCS / "gallery.md": "# Gallery\n\nEvery picture is made by the command above it, with the weights of the demo network "
+    DOCS
+    / "gallery.md": "# Gallery\n\nEvery picture is made by the command above it, with the weights of the demo network "
     "(`python scripts/make_gallery.py`).\n",
-    DOCS / "zh" / "gallery.md": "# 图集\n\n每张图都由它上方的命令生成，使用演示网络的权重（`python scripts/make_gallery.py`）。\n",
+    DOCS
+    / "zh"
+    / "gallery.md": "# 图集\n\n每张图都由它上方的命令生成，使用演示网络的权重（`python scripts/make_gallery.py`）。\n",
 }
 
 
