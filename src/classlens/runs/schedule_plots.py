@@ -192,11 +192,11 @@ def plot_schedules(request: LrRequest, on_note: Report | None = None) -> Schedul
 def add_run(every: list[Curves], request: LrRequest) -> list[Curves]:
     """The intended curves, what a run of the first target has logged, and where it would be resumed."""
     if request.resume is not None:
-        from classlens.check.resume_state import mark_resume
+        from classlens.logs.resume_state import mark_resume
 
         every = [mark_resume(every[0], request.resume), *every[1:]]
     if request.logged is not None:
-        from classlens.check.training_logs import read_training_log
+        from classlens.logs.training_logs import read_training_log
 
         log = read_training_log(request.logged)
         every.append(log.curves(every[0].clock, f"logged by {log.framework}"))
