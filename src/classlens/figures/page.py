@@ -44,7 +44,7 @@ def link_from(folder: Path, path: Path) -> str:
     return quote(os.fsencode(Path(os.path.relpath(path, folder)).as_posix()))
 
 
-def webp_of(image: "Image", longest: int, *, quality: int = 60, smallest: int = 0) -> bytes:
+def webp_of(image: "Image", longest: int, *, quality: int = 50, smallest: int = 0) -> bytes:
     """A picture as WebP, no longer than `longest` pixels; tiny ones are enlarged, pixel by pixel, to about `smallest`."""
     picture, content = Pillow.fromarray(image.pixels), BytesIO()
     picture.thumbnail((longest, longest))
