@@ -87,6 +87,7 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
             # The documented options are spelled with _ in one generation and with - in the other: --aug_smooth=x_y.
             dashed = [re.sub("^--[^=]*", lambda option: option[0].replace("_", "-"), word) for word in words]
             arguments = parser.parse_args(dashed)
+            arguments.is_last = is_last
             # Threads that spin while they wait make a forward pass 5 to 10 times slower on a machine that others use.
             os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
             # On the way out Python looks for garbage among all objects of torch, which the system takes back anyway.
