@@ -34,8 +34,8 @@ class Manifest:
     """What an audit was made of.
 
     `target`, `data` (an address of its own, if the pictures are not the target's), `checkpoint`, `phase` and `overrides`
-    open the same setup again. `pictures` is the number of rows; `rows_per_shard` of them share a file, and
-    `batch_size` of those went through the network at once. `size` is that of pictures as fed, `classes` the names of the
+    open the same setup again. `pictures` is the number of rows, evenly spread over the `length` of the dataset;
+    `rows_per_shard` of them share a file, and `batch_size` of those went through the network at once. `size` is that of pictures as fed, `classes` the names of the
     network's classes (None: it has none) and `class_count` their number, `output` what makes probabilities of logits.
     `features` says where the features come from, and `feature_count` how many there are. `flips` says that rows hold the
     answer to the mirrored picture, too. `digests` are SHA-256 of the `weights` as loaded, of the `list` of pictures (paths
@@ -47,6 +47,7 @@ class Manifest:
     data: str | None
     checkpoint: str | None
     phase: str
+    length: int
     pictures: int
     rows_per_shard: int
     batch_size: int
@@ -69,10 +70,11 @@ class Manifest:
     def shards(self) -> int:
         return -(-self.pictures // self.rows_per_shard)
 
-    def rows_of(self, shard: int) -> range:
+    def rows_of(self, shard: int) -> list[int]:
         """The numbers of the pictures whose rows lie in a shard."""
         first = shard * self.rows_per_shard
-        return range(first, min(first + self.rows_per_shard, self.pictures))
+        places = range(first, min(first + self.rows_per_shard, self.pictures))
+        return [place * self.length // self.pictures for place in places]
 
     def class_name(self, number: int) -> str:
         return self.classes[number] if self.classes and 0 <= number < len(self.classes) else str(number)

@@ -3,13 +3,13 @@
     for rows in read_rows("out/audit", ["label", "predicted", "features"]):
         rows["features"]  # float16, pictures x features
 
-Row `i` lies in `rows/part-{i // rows_per_shard}.parquet`, in the order of the dataset. A picture that cannot be read, or
+They lie in `rows/part-00000.parquet`, ..., in the order of the dataset. A picture that cannot be read, or
 that the network cannot be asked about, is a row with an `error`, whose other columns are null.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from os import PathLike, fspath
@@ -24,12 +24,16 @@ from classlens.errors import DataError, MissingDependency, NotFound, first_line
 
 try:
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 except ModuleNotFoundError as error:
     raise MissingDependency("pyarrow", extra="audit") from error
 
 FOLDER = "rows"
 Array = np.ndarray[Any, np.dtype[Any]]
+
+PLAIN = ["index", "label", "predicted", "probability", "loss", "correct"]
+"""Columns of which a file says the least and the largest value, so that readers can pass over it."""
 
 TOP = 5  # classes whose probabilities a row keeps beside all logits
 
@@ -93,12 +97,18 @@ def shard_name(shard: int) -> str:
     return f"part-{shard:05}.parquet"
 
 
-def write_shard(place: Place, manifest: Manifest, shard: int, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the rows of a shard; the same rows are the same bytes. What a row lacks is null."""
+def table_of(manifest: Manifest, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows as a table; what a row lacks is null."""
     schema = schema_of(manifest)
-    arrays = [column_of([row.get(one.name) for row in rows], one.type) for one in schema]
-    table, content = pa.Table.from_arrays(arrays, schema=schema), BytesIO()
-    pq.write_table(table, content, compression="zstd", write_statistics=["index", "label", "predicted", "loss"])
+    return pa.Table.from_arrays(
+        [column_of([row.get(one.name) for row in rows], one.type) for one in schema], schema=schema
+    )
+
+
+def write_shard(place: Place, shard: int, table: pa.Table) -> None:
+    """Write the rows of a shard; the same rows are the same bytes."""
+    content = BytesIO()
+    pq.write_table(table.combine_chunks(), content, compression="zstd", write_statistics=PLAIN)
     place.write(f"{FOLDER}/{shard_name(shard)}", content.getvalue())
 
 
@@ -164,6 +174,19 @@ def read_rows(
         table = table.filter(pa.array(is_good != bad))
         if table.num_rows:
             yield {name: array_of_column(manifest, table, name) for name in wanted}
+
+
+def rows_by_index(place: Place, manifest: Manifest, indices: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """Whole rows of a few pictures, as Python's values; only the shards in which they lie are read."""
+    by_shard: dict[int, list[int]] = {}
+    for index in indices:
+        position = -(-index * manifest.pictures // manifest.length)
+        by_shard.setdefault(position // manifest.rows_per_shard, []).append(index)
+    rows = {}
+    for shard, some in by_shard.items():
+        table = read_shard(place, shard)
+        rows |= {row["index"]: row for row in table.filter(pc.is_in(table["index"], pa.array(some))).to_pylist()}
+    return rows
 
 
 def array_of_column(manifest: Manifest, table: pa.Table, name: str) -> Array:

@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import cv2
 
-from classlens.adapters import Options, open_source
+from classlens.adapters import Options, open_source, split_address
 from classlens.dataset.class_folders import Listed, listed_before
 from classlens.dataset.dataset import Dataset
 from classlens.errors import DataError
 from classlens.files import limit
-from classlens.runs.browse_samples import SampleResult
+from classlens.runs.browse_samples import SampleResult, annotation_lists
 from classlens.runs.own_process import (
     GRACE,
     SPARE,
@@ -42,6 +42,7 @@ from classlens.runs.own_process import (
     keep_freed_memory,
     on_ending_signals,
 )
+from classlens.source import Source
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ProcessPoolExecutor
@@ -87,6 +88,15 @@ class DatasetSpec:
             if stamp_of(path) != stamp:
                 raise DataError(f"{path} was changed while it was read: its samples may have other numbers now")
         return dataset
+
+
+def open_remembered(address: str, source: Source, phase: str, options: Options) -> tuple[Dataset, DatasetSpec]:
+    """A split of an opened address, and how other processes open it as it is now."""
+    listed: Listed = {}
+    with listed_before(listed):
+        dataset = source.dataset(phase)
+    files = [*map(str, annotation_lists(dataset.settings)), split_address(address)[1]]
+    return dataset, DatasetSpec(address, phase, options, listed, {one: stamp_of(one) for one in files})
 
 
 def stamp_of(path: str) -> Stamp:
