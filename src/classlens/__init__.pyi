@@ -31,6 +31,8 @@ from .figures.drawing import Drawing as Drawing
 from .figures.overlay import OverlayStyle as OverlayStyle
 from .image import Encoding as Encoding
 from .image import Image as Image
+from .runs.audit_run import AuditRequest as AuditRequest
+from .runs.audit_run import run_audit as run_audit
 from .runs.browse_run import BrowseRun as BrowseRun
 from .runs.browse_run import browse as browse
 from .runs.browse_samples import BrowseRequest as BrowseRequest

@@ -160,7 +160,7 @@ class FeedJob:
 
     def __call__(self, dataset: Dataset, index: int, seed: int, killed: SampleResult | None) -> Callable[[], Fed]:
         """The picture, or why there is none."""
-        fed = Fed(index, None, error=killed.error) if killed else feed(dataset, self.prepare, seed, index)
+        fed = Fed(index, None, killed.path, error=killed.error) if killed else feed(dataset, self.prepare, seed, index)
         return lambda: fed
 
 
