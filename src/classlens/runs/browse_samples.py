@@ -82,7 +82,7 @@ class BrowseRequest:
     """What to show of a dataset, how, and where it goes.
 
     A split of an address is opened by `phase` and `options`. `number` samples are shown (of batches, so many), spread
-    over the classes unless they are wanted `in_order` or `shuffle`d; or those of `indices`; of `classes` only; each one
+    over the classes unless they are wanted `in_order` or with `shuffle`; or those of `indices`; of `classes` only; each one
     `repeat` times. `rescale` enlarges or shrinks what is shown, or as far as its `edges` (least, most) ask; `swap_channels` exchanges red and blue.
 
     Pictures go to `output_dir`, one by one, as contact sheets of `grid` (rows, columns), or as training batches of
