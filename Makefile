@@ -5,7 +5,7 @@ VENV ?= .venv
 OUT ?= out/demo
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-kills test-peers test-oldest lint check bench fuzz clean
+.PHONY: demo test test-kills test-peers test-oldest lint check check-page bench fuzz clean
 
 demo: $(VENV)/demo.done
 	$(VENV)/bin/classlens demo --output-dir $(OUT)
@@ -30,7 +30,15 @@ lint: $(VENV)/test.done
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python scripts/measure_house.py
 
-check: lint test
+check: lint check-page test
+
+# The types of the studio's page, which its comments declare. Users never need node; whoever changes the page does.
+PAGE = scripts/page
+check-page:
+	@if ! command -v npm >/dev/null; then echo "no npm here: the types of the studio's page are not checked"; else \
+	  { [ $(PAGE)/node_modules/done -nt $(PAGE)/package.json ] || \
+	    { npm install --prefix $(PAGE) --no-package-lock --no-audit --no-fund --silent && touch $(PAGE)/node_modules/done; }; } && \
+	  $(PAGE)/node_modules/.bin/tsc -p $(PAGE)/jsconfig.json; fi
 
 bench: .venv-peers/done
 	.venv-peers/bin/python benchmarks/run.py
@@ -81,4 +89,4 @@ $(VENV)/test.done: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 clean:
-	rm -rf .venv .venv-fuzz .venv-oldest .venv-peers out
+	rm -rf .venv .venv-fuzz .venv-oldest .venv-peers scripts/page/node_modules out
