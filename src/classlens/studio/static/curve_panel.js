@@ -10,8 +10,9 @@ import { html, useEffect, useRef } from "/static/vendor/htm-preact.js";
 import { useIsDark } from "./stores.js";
 
 /**
- * A curve in the units of the axis: value k holds from `k * width` to `(k + 1) * width`.
- * @typedef {{label: string, colour: string, dash: number[], values: Float64Array, width: number}} Line
+ * A curve in the units of the axis: value k holds from `k * width` to `(k + 1) * width`. Of a run that is too long for
+ * that, value k is that of step `steps[k]`, and what lies between two of them is on the straight line.
+ * @typedef {{label: string, colour: string, dash: number[], values: Float64Array, steps: Float64Array | null, width: number}} Line
  * @typedef {{from: number, to: number, log: boolean}} View
  * @typedef {{x: number, number: number}} Pin
  * @typedef {{lines: Line[], pins: Pin[], view: View, at: number | null, title: string, height: number,
@@ -19,17 +20,36 @@ import { useIsDark } from "./stores.js";
  * @typedef {{props: PanelProps, ink: Record<string, string>}} Latest
  */
 
+/** Where value k begins. @param {Line} line @param {number} k */
+const placeOf = ({ steps, width }, k) => (steps ? steps[k] : k) * width;
+
+/** The last value that begins at x or before. @param {Line} line @param {number} x */
+function indexAt({ values, steps, width }, x) {
+  const step = x / width + 1e-9;
+  if (!steps) return Math.min(values.length - 1, Math.max(0, Math.floor(step)));
+  let [low, high] = [0, steps.length - 1];
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (steps[middle] <= step) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
 /** The first and the last value of a line that lie in the view, at least one.
  * @param {Line} line @param {View} view @returns {[number, number]} */
-export function reach({ values, width }, { from, to }) {
-  const last = values.length - 1;
-  return [Math.min(last, Math.max(0, Math.floor(from / width))), Math.max(0, Math.min(last, Math.ceil(to / width) - 1))];
+function reach(line, { from, to }) {
+  const last = indexAt(line, to);
+  return [indexAt(line, from), line.steps ? Math.min(line.values.length - 1, last + 1) : placeOf(line, last) >= to ? Math.max(0, last - 1) : last];
 }
 
 /** The value in force at x, if the line goes that far.
  * @param {Line} line @param {number} x */
-export function valueAt({ values, width }, x) {
-  return values[Math.floor(x / width + 1e-9)];
+export function valueAt(line, x) {
+  const { values, steps, width } = line, k = indexAt(line, x), step = Math.floor(x / width + 1e-9);
+  if (!steps) return values[step];
+  if (step === steps[k] || k === values.length - 1) return step > steps[k] ? undefined : values[k];
+  return values[k] + ((values[k + 1] - values[k]) * (step - steps[k])) / (steps[k + 1] - steps[k]);
 }
 
 /** The lowest and highest visible values, with some room around them.
@@ -55,46 +75,44 @@ function limits(lines, view) {
 /** The path of a line in the pixels of the canvas.
  * @param {Line} line @param {View} view @param {(x: number) => number} px @param {(y: number) => number} py */
 function trace(line, view, px, py) {
-  const path = new Path2D(), { values, width } = line, [first, last] = reach(line, view);
-  const isDrawn = (/** @type {number} */ value) => (view.log ? value > 0 : value === value);
-  let pen = false;
+  const path = new Path2D(), { values } = line, [first, last] = reach(line, view);
+  const perPixel = Math.max(1, valuesPerPixel(line, view, px(view.to) - px(view.from)));
+  let isDown = false;
   const go = (/** @type {number} */ x, /** @type {number} */ y) => {
-    if (pen) path.lineTo(x, y);
+    if (isDown) path.lineTo(x, y);
     else path.moveTo(x, y);
-    pen = true;
+    isDown = true;
   };
-  const perPixel = valuesPerPixel(line, view, px(view.to) - px(view.from));
   for (let k = first; k <= last; ) {
-    if (perPixel <= 1) {
-      if (isDrawn(values[k])) {
-        go(px(k * width), py(values[k]));
-        go(px((k + 1) * width), py(values[k]));
-      } else pen = false;
-      k++;
+    // All values of one pixel: where the line comes in, its range, and where it goes out.
+    const start = k, stop = Math.min(last + 1, Math.max(k + 1, first + Math.ceil((Math.floor((k - first) / perPixel) + 1) * perPixel)));
+    let [low, high, enter, leave] = [Infinity, -Infinity, NaN, NaN];
+    for (; k < stop; k++) {
+      const value = values[k];
+      if (value !== value || (view.log && value <= 0)) continue;
+      if (enter !== enter) enter = value;
+      if (value < low) low = value;
+      if (value > high) high = value;
+      leave = value;
+    }
+    if (enter !== enter) {
+      isDown = false;
       continue;
     }
-    const stop = Math.min(last + 1, Math.max(k + 1, Math.ceil(first + (Math.floor((k - first) / perPixel) + 1) * perPixel)));
-    let [low, high, begin, end] = [Infinity, -Infinity, NaN, NaN];
-    for (const at = px(k * width); k < stop; k++) {
-      const value = values[k];
-      if (isDrawn(value)) {
-        if (begin !== begin) begin = value;
-        if (value < low) low = value;
-        if (value > high) high = value;
-        end = value;
-      }
-      if (k !== stop - 1 || begin !== begin) continue;
-      for (const value of [begin, low, high, end]) go(at, py(value));
-    }
-    if (begin !== begin) pen = false;
-    else if (k > last) go(px(k * width), py(end));
+    const x = px(placeOf(line, start));
+    go(x, py(enter));
+    if (low < high) for (const value of [low, high, leave]) go(x, py(value));
+    if (!line.steps) go(px(placeOf(line, k)), py(leave));
   }
   return path;
 }
 
 /** How many values of a line fall on one pixel of a plot that is so many wide.
  * @param {Line} line @param {View} view @param {number} pixels */
-export const valuesPerPixel = (line, view, pixels) => (view.to - view.from) / line.width / Math.max(1, pixels);
+export function valuesPerPixel(line, view, pixels) {
+  const [first, last] = reach(line, view), across = line.steps ? last - first : (view.to - view.from) / line.width;
+  return across / Math.max(1, pixels);
+}
 
 /** @param {number} value @param {number} [digits] */
 export const short = (value, digits = 6) =>

@@ -5,7 +5,7 @@ import { html, useMemo, useState } from "/static/vendor/htm-preact.js";
 import { t } from "./text.js";
 
 /**
- * @typedef {{name: string, kind: string, shape: number[] | string | null, children: Layer[]}} Layer
+ * @typedef {{name: string, kind: string, shape: number[] | null, layout: string | null, children: Layer[]}} Layer  a `layout` says that it can be seen as a map
  * @typedef {{chosen: string[], usual: string, onToggle: (name: string) => void}} Choosing
  */
 
@@ -45,7 +45,7 @@ function Branch({ layer, above, ...choosing }) {
 
 /** @param {{layer: Layer, text: string} & Choosing} props */
 function Row({ layer, text, chosen, usual, onToggle }) {
-  const shape = Array.isArray(layer.shape) ? layer.shape.join(" × ") : layer.shape;
-  return html`<label class="layer"><input type="checkbox" checked=${chosen.includes(layer.name)} disabled=${!shape} onChange=${() => onToggle(layer.name)} />
+  const shape = layer.shape?.slice(1).join(" × ");
+  return html`<label class="layer"><input type="checkbox" checked=${chosen.includes(layer.name)} disabled=${!layer.layout} onChange=${() => onToggle(layer.name)} />
     <span class="mono">${text}</span><span class="muted">${layer.kind}${shape ? ` · ${shape}` : ""}</span>${layer.name === usual && html`<span class="badge">${t("look.usual")}</span>`}</label>`;
 }

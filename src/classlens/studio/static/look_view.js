@@ -10,20 +10,22 @@ import { Await, Button, Dialog, Empty, Failure, Progress, say, Select, Share } f
 import { hottest, paint, placeKey, readPixels } from "./heat.js";
 import { useKeys } from "./keys.js";
 import { LayerTree } from "./layer_tree.js";
-import { setQuery } from "./router.js";
+import { hrefOf, setQuery } from "./router.js";
 import { formatNumber, t } from "./text.js";
 
 /**
  * @typedef {import("./heat.js").Style} Style
  * @typedef {import("./router.js").Query} Query
- * @typedef {{class: number, name: string, probability: number}} Guess
- * @typedef {{checkpoint: number, method: string, layer: string, class: number | null, name: string, width: number, height: number,
- *   values: string, scores: Record<string, number> | null}} MapFacts
- * @typedef {{picture: string, width: number, height: number, top: Guess[][], maps: MapFacts[], command: string, python: string}} Result
- * @typedef {{facts: MapFacts, heat: import("./heat.js").Heat}} HeatMap
- * @typedef {{result: Result, pixels: Uint8ClampedArray, maps: HeatMap[]}} Shown
+ * @typedef {{target: number, class_name: string, probability: number}} Guess
+ * @typedef {Record<string, number | boolean | null>} Scores
+ * @typedef {{checkpoint: number, method: string, layer: string, target: number | null, class_name: string | null, probability: number | null,
+ *   width: number, height: number, values: string, scores?: {own: Scores, uniform: Scores, random: Scores}}} MapFacts
+ * @typedef {{pictures: string[], original: string, checkpoints: string[], top: Guess[][], maps: MapFacts[], command: string, python: string}} Result
+ * @typedef {{facts: MapFacts, heat: import("./heat.js").Heat, pixels: Uint8ClampedArray}} HeatMap  with the picture as it was fed
+ * @typedef {{result: Result, maps: HeatMap[]}} Shown
+ * @typedef {{name: string, cost: string, needs?: string, paper?: string}} Method
  * @typedef {{x: number, y: number}} Point  shares of a picture, from its top left corner
- * @typedef {{split: string, index: string, upload: string, target: string, length: number}} Choice
+ * @typedef {{split: string, index: string, upload: string, target: string, length: number, row: {name: string, classes: string[]} | null, error: ApiError | null}} Choice
  */
 
 const USUAL = { methods: ["GradCAM"], opacity: 0.5, map: "inferno" };
@@ -60,8 +62,9 @@ export function View({ query, session }) {
   const look = useJson("/look.json", { target }, (data) => data.state === "loading" || data.state === "idle");
   const hasData = session.targets.find((one) => String(one.id) === target)?.parts.includes("dataset") ?? false;
   const split = query.split ?? session.splits[0];
-  const data = useJson(hasData && !query.upload ? "/data.json" : null, { target, split, count: 1 });
-  const choice = { target, split, index: query.index ?? "0", upload: query.upload ?? "", length: hasData ? data.data?.length ?? 0 : 0 };
+  const data = useJson(hasData && !query.upload ? "/data.json" : null, { target, split, start: query.index ?? "0", count: 1 }, (answer) => answer.state === "counting");
+  const choice = { target, split, index: query.index ?? "0", upload: query.upload ?? "", length: hasData ? data.data?.length ?? 0 : 0,
+    row: data.data?.rows?.[0] ?? null, error: hasData ? data.error : null };
   const [isOver, setOver] = useState(false);
   useEffect(() => {
     const paste = (/** @type {ClipboardEvent} */ event) => upload([...(event.clipboardData?.files ?? [])].find((file) => file.type.startsWith("image/")));
@@ -88,6 +91,7 @@ const questionOf = (choice, query) => ({
   methods: query.method ? listOf(query.method) : USUAL.methods,
   layers: listOf(query.layer),
   classes: query.class ? listOf(query.class).map(Number) : null,
+  whole: query.whole === "1", evaluate: query.scores === "1",
 });
 
 /** The maps of a result, once their bytes and the picture's are here. @param {Result | null} result */
@@ -96,12 +100,16 @@ function useMaps(result) {
   useEffect(() => {
     if (!result) return undefined;
     const controller = new AbortController();
-    const { picture, width, height } = result;
-    const fetchMap = async (/** @type {MapFacts} */ facts) => ({
-      facts, heat: { width: facts.width, height: facts.height, values: new Uint8Array(await getBytes(facts.values, controller.signal)) },
-    });
-    Promise.all([readPixels(picture, width, height), ...result.maps.map(fetchMap)]).then(
-      ([pixels, ...maps]) => controller.signal.aborted || setShown({ result, pixels, maps }),
+    const fetchAll = async () => {
+      const size = (/** @type {number} */ place) => result.maps.find((one) => one.checkpoint === place) ?? { width: 1, height: 1 };
+      const pictures = await Promise.all(result.pictures.map((address, place) => readPixels(address, size(place).width, size(place).height)));
+      return Promise.all(result.maps.map(async (facts) => {
+        const values = new Uint8Array(await getBytes(facts.values, controller.signal));
+        return { facts, heat: { width: facts.width, height: facts.height, values }, pixels: pictures[facts.checkpoint] };
+      }));
+    };
+    fetchAll().then(
+      (maps) => controller.signal.aborted || setShown({ result, maps }),
       (error) => controller.signal.aborted || say(t("error.title"), { hint: error.message, isError: true }),
     );
     return () => controller.abort();
@@ -129,6 +137,7 @@ function Looking({ look, query, session, choice, onRetry }) {
   useKeys([
     { keys: ["ArrowLeft", "k"], does: "look.key.previous", run: () => step(-1) },
     { keys: ["ArrowRight", "j"], does: "look.key.next", run: () => step(1) },
+    { keys: ["o"], does: "look.key.heat", run: () => setQuery({ opacity: query.opacity === "0" ? null : "0" }, { replace: true }) },
     { keys: ["Escape"], does: "look.key.cancel", run: cancel },
   ]);
   const style = {
@@ -138,14 +147,14 @@ function Looking({ look, query, session, choice, onRetry }) {
   return html`<${Bar} look=${look} query=${query} style=${style} result=${result} />
     <div class="sides">
       <div class="side scroll" tabindex="0" role="region" aria-label=${t("look.choices")}>
-        <${PictureCard} choice=${choice} session=${session} shown=${shown} onStep=${step} />
-        ${shown && html`<${Guesses} top=${shown.result.top} query=${query} session=${session} classes=${look.classes} />`}
-        ${isReady && html`<${Choices} look=${look} query=${query} session=${session} />`}
+        <${PictureCard} choice=${choice} session=${session} onStep=${step} />
+        ${shown && html`<${Guesses} result=${shown.result} query=${query} classes=${look.classes} />`}
+        ${isReady && html`<${Choices} look=${look} query=${query} />`}
       </div>
       <div class="maps scroll" tabindex="0" role="region" aria-label=${t("look.maps")} aria-busy=${String(isBusy)}>
         <${Status} look=${look} job=${job} error=${error} isBusy=${isBusy} cancel=${cancel} again=${() => start("/explain", JSON.parse(question))} onRetry=${onRetry} />
         ${isReady && !canAsk && html`<${Empty} title=${t("look.no_picture")}><p class="muted">${t("look.no_picture_hint")}</p><//>`}
-        ${shown && html`<${Maps} shown=${shown} style=${style} session=${session} />`}
+        ${shown && html`<${Maps} shown=${shown} style=${style} />`}
       </div>
     </div>`;
 }
@@ -153,7 +162,7 @@ function Looking({ look, query, session, choice, onRetry }) {
 /** What the page is doing, and since when. @param {any} props */
 function Status({ look, job, error, isBusy, cancel, again, onRetry }) {
   if (look.state === "failed") return html`<${Failure} error=${look} onRetry=${onRetry} />`;
-  if (look.state !== "ready") return html`<div class="state"><${Progress} message=${t("look.network", { what: look.message || t("state.loading"), seconds: +Number(look.seconds ?? 0).toFixed(1) })} /><p class="muted">${t("look.network_hint")}</p></div>`;
+  if (look.state !== "ready") return html`<div class="state"><${Progress} message=${t("look.network", { what: look.message || t("state.loading"), seconds: +Number(look.seconds ?? 0).toFixed(1) })} done=${look.done} total=${look.total} onCancel=${look.job && (() => post(`/jobs/${look.job}/cancel`, {}))} /><p class="muted">${t("look.network_hint")}</p></div>`;
   if (error) return html`<${Failure} error=${error} onRetry=${again} />`;
   if (job?.state === "failed") return html`<${Failure} error=${job} onRetry=${again} />`;
   if (job?.state === "cancelled") return html`<p class="status">${t("look.cancelled")} <${Button} onClick=${again}>${t("action.again")}<//></p>`;
@@ -182,14 +191,17 @@ function Ramp({ table, threshold }) {
   return html`<span class="ramp" aria-hidden="true"><span class="muted">${t("look.cold")}</span><canvas ref=${canvas} width="256" height="1"></canvas><span class="muted">${t("look.hot")}</span></span>`;
 }
 
-/** The picture, and the ways to another one. @param {{choice: Choice, session: import("./app.js").Session, shown: Shown | null, onStep: (by: number) => void}} props */
-function PictureCard({ choice, session, shown, onStep }) {
+/** The picture, and the ways to another one. @param {{choice: Choice, session: import("./app.js").Session, onStep: (by: number) => void}} props */
+function PictureCard({ choice, session, onStep }) {
   const input = useRef(/** @type {HTMLInputElement | null} */ (null));
-  const address = choice.upload ? shown?.result.picture : `/picture/${choice.target}/${choice.split}/${choice.index}.webp?mode=original&edge=640`;
+  const address = choice.upload ? `/upload/${choice.upload}.webp?edge=640` : `/picture/${choice.target}/${choice.split}/${choice.index}.webp?mode=original&edge=640`;
   const jump = (/** @type {any} */ event) => setQuery({ index: Math.max(0, Math.min(choice.length - 1, Math.round(Number(event.target.value)))), class: null });
   return html`<article class="card picture"><h2 class="unseen">${t("look.picture")}</h2>
-    ${address && (choice.upload || choice.length > 0) && html`<img src=${address} alt=${choice.upload ? t("look.uploaded") : t("look.sample", { split: choice.split, index: Number(choice.index) })} />`}
-    ${!choice.upload && choice.length > 0 && html`<div class="row"><${Select} label=${t("look.split")} value=${choice.split} choices=${session.splits.map((one) => ({ value: one, text: one }))}
+    ${choice.error && html`<${Failure} error=${choice.error} />`}
+    ${(choice.upload || choice.length > 0) && html`<img src=${address} alt=${choice.upload ? t("look.uploaded") : t("look.sample", { split: choice.split, index: Number(choice.index) })} />`}
+    ${!choice.upload && choice.row && html`<p class="row"><b class="clip" title=${choice.row.name}>${choice.row.classes.join(", ") || choice.row.name}</b>
+      <a class="push" href=${hrefOf("data", { target: choice.target, split: choice.split, at: choice.index })}>${t("look.in_data")}</a></p>`}
+    ${!choice.upload && (choice.length > 0 || choice.error) && html`<div class="row"><${Select} label=${t("look.split")} value=${choice.split} choices=${session.splits.map((one) => ({ value: one, text: one }))}
         onChange=${(/** @type {string} */ split) => setQuery({ split, index: 0, class: null })} />
       <${Button} icon="left" label=${t("look.key.previous")} onClick=${() => onStep(-1)} />
       <input class="input index" type="number" min="0" max=${choice.length - 1} value=${choice.index} aria-label=${t("look.index", { last: choice.length - 1 })} onChange=${jump} />
@@ -199,85 +211,90 @@ function PictureCard({ choice, session, shown, onStep }) {
     <input ref=${input} type="file" accept="image/*" hidden onChange=${(/** @type {any} */ event) => upload(event.target.files[0])} /></article>`;
 }
 
-/** The best classes of every checkpoint; a click explains one. @param {{top: Guess[][], query: Query, session: import("./app.js").Session, classes: string[] | null}} props */
-function Guesses({ top, query, session, classes }) {
-  const chosen = listOf(query.class), named = query.checkpoint ? listOf(query.checkpoint).map(Number) : [0];
+/** The best classes of every checkpoint; a click explains one. @param {{result: Result, query: Query, classes: string[] | null}} props */
+function Guesses({ result, query, classes }) {
+  const chosen = listOf(query.class), { top, checkpoints } = result;
   const choose = (/** @type {number} */ one) => setQuery({ class: toggled(chosen, String(one)).join() });
-  const differs = new Set(top.map((guesses) => guesses[0]?.class)).size > 1;
+  const differs = new Set(top.map((guesses) => guesses[0]?.target)).size > 1;
   const add = (/** @type {any} */ event) => {
     const place = classes?.findIndex((name) => name === event.target.value) ?? -1;
     if (place < 0) return;
     event.target.value = "";
     if (!chosen.includes(String(place))) choose(place);
   };
-  const others = chosen.map(Number).filter((one) => !top.some((guesses) => guesses.some((guess) => guess.class === one)));
+  const others = chosen.map(Number).filter((one) => !top.some((guesses) => guesses.some((guess) => guess.target === one)));
   return html`<article class="card guesses"><h2>${t("look.top")}${differs && html` <span class="badge">${t("look.differ")}</span>`}</h2>
-    ${top.map((guesses, place) => html`<div key=${place}>${top.length > 1 && html`<h3 class="clip">${session.checkpoints[named[place]]?.name}</h3>`}
-      <ol>${guesses.map((guess) => html`<li key=${guess.class}><button type="button" class="guess" aria-pressed=${String(chosen.includes(String(guess.class)))} title=${guess.name}
-        onClick=${() => choose(guess.class)}><span class="guess-bar" style=${{ width: `${100 * guess.probability}%` }}></span><span class="clip">${firstName(guess.name)}</span><span>${percent(guess.probability)}</span></button></li>`)}</ol></div>`)}
+    ${top.map((guesses, place) => html`<div key=${place}>${top.length > 1 && html`<h3 class="clip">${checkpoints[place]}</h3>`}
+      <ol>${guesses.map((guess) => html`<li key=${guess.target}><button type="button" class="guess" aria-pressed=${String(chosen.includes(String(guess.target)))} title=${guess.class_name}
+        onClick=${() => choose(guess.target)}><span class="guess-bar" style=${{ width: `${100 * guess.probability}%` }}></span><span class="clip">${firstName(guess.class_name)}</span><span>${percent(guess.probability)}</span></button></li>`)}</ol></div>`)}
     ${others.length > 0 && html`<div class="chips">${others.map((one) => html`<${Button} key=${one} isPressed=${true} onClick=${() => choose(one)}>${firstName(classes?.[one] ?? String(one))}<//>`)}</div>`}
     ${classes && html`<input class="input" list="look-classes" placeholder=${t("look.add_class")} aria-label=${t("look.add_class")} onInput=${add} />
       <datalist id="look-classes">${classes.map((name) => html`<option key=${name} value=${name} />`)}</datalist>`}
     <p class="muted">${chosen.length ? t("look.chosen_hint") : t("look.top_hint")}</p></article>`;
 }
 
-/** Checkpoints, methods and layers. @param {{look: any, query: Query, session: import("./app.js").Session}} props */
-function Choices({ look, query, session }) {
+/** Checkpoints, methods and layers. @param {{look: any, query: Query}} props */
+function Choices({ look, query }) {
   const methods = query.method ? listOf(query.method) : USUAL.methods, layers = listOf(query.layer), checkpoints = listOf(query.checkpoint ?? "0");
   const pick = (/** @type {string} */ name, /** @type {string[]} */ list) => list.length && setQuery({ [name]: list.join() });
-  const chips = (/** @type {{name: string, cost: number}[]} */ some) => html`<div class="chips">${some.map(({ name, cost }) => html`<${Button} key=${name} isPressed=${methods.includes(name)}
-    label=${cost > 1 ? t("look.passes", { name, cost }) : name} onClick=${() => pick("method", toggled(methods, name))}>${name}${cost > 1 && html` <small class="muted">×${formatNumber(cost)}</small>`}<//>`)}</div>`;
-  const quick = look.methods.filter((/** @type {{cost: number}} */ one) => one.cost <= 1), slow = look.methods.filter((/** @type {{cost: number}} */ one) => one.cost > 1);
-  return html`${session.checkpoints.length > 1 && html`<article class="card"><h2>${t("look.checkpoints")}</h2><div class="chips">${session.checkpoints.map(({ id, name }) => html`<${Button} key=${id}
-      isPressed=${checkpoints.includes(String(id))} onClick=${() => pick("checkpoint", toggled(checkpoints, String(id)))}>${name}<//>`)}</div></article>`}
-    <article class="card"><h2>${t("look.methods")}</h2>${chips(quick)}
-      ${slow.length > 0 && html`<details open=${slow.some((/** @type {{name: string}} */ one) => methods.includes(one.name))}><summary>${t("look.slow")}</summary>${chips(slow)}</details>`}</article>
+  const chips = (/** @type {Method[]} */ some) => html`<div class="chips">${some.map(({ name, paper }) => html`<${Button} key=${name} isPressed=${methods.includes(name)}
+    label=${paper ? `${name}: ${paper}` : name} onClick=${() => pick("method", toggled(methods, name))}>${name}<//>`)}</div>`;
+  /** @type {Method[]} */
+  const every = look.methods, slow = every.filter((one) => one.cost === "slow");
+  const flag = (/** @type {"whole" | "scores"} */ name) => html`<label class="check"><input type="checkbox" checked=${query[name] === "1"} onChange=${() => setQuery({ [name]: query[name] !== "1" })} />${t(`look.${name}`)}</label>`;
+  return html`${look.checkpoints.length > 1 && html`<article class="card"><h2>${t("look.checkpoints")}</h2><div class="chips">${look.checkpoints.map((/** @type {string} */ name, /** @type {number} */ place) => html`<${Button} key=${name}
+      isPressed=${checkpoints.includes(String(place))} onClick=${() => pick("checkpoint", toggled(checkpoints, String(place)))}>${name}<//>`)}</div></article>`}
+    <article class="card"><h2>${t("look.methods")}</h2>${chips(every.filter((one) => one.cost !== "slow"))}
+      <details open=${slow.some((one) => methods.includes(one.name))}><summary>${t("look.slow")}</summary>${chips(slow)}</details>${flag("whole")}${flag("scores")}</article>
     <article class="card"><h2>${t("look.layers")}</h2><${LayerTree} layers=${look.layers} chosen=${layers} usual=${look.default_layer}
       onToggle=${(/** @type {string} */ name) => setQuery({ layer: toggled(layers.length ? layers : [look.default_layer], name).join() })} /></article>`;
 }
 
-/** The maps by class, checkpoints side by side. @param {{shown: Shown, style: Style, session: import("./app.js").Session}} props */
-function Maps({ shown, style, session }) {
+/** The maps by class, checkpoints side by side. @param {{shown: Shown, style: Style}} props */
+function Maps({ shown, style }) {
   const [point, setPoint] = useState(/** @type {Point | null} */ (null));
   const [large, setLarge] = useState(-1);
-  const { maps, result } = shown;
-  const subjects = [...new Set(maps.map(({ facts }) => facts.name))];
-  const isComparison = result.top.length > 1;
-  const figure = (/** @type {HeatMap} */ map) => html`<${MapFigure} key=${map.facts.values} map=${map} shown=${shown} style=${style} point=${point} setPoint=${setPoint}
-    checkpoint=${isComparison ? session.checkpoints[map.facts.checkpoint]?.name ?? "" : ""} onOpen=${() => setLarge(maps.indexOf(map))} />`;
+  const { maps, result } = shown, isComparison = result.checkpoints.length > 1;
+  const subjects = [...new Set(maps.map(({ facts }) => facts.class_name))];
+  const kindOf = (/** @type {HeatMap} */ { facts }) => `${facts.method} ${facts.layer}`;
+  const figure = (/** @type {HeatMap} */ map) => html`<${MapFigure} key=${map.facts.values} map=${map} style=${style} point=${point} setPoint=${setPoint}
+    checkpoint=${isComparison ? result.checkpoints[map.facts.checkpoint] : ""} onOpen=${() => setLarge(maps.indexOf(map))} />`;
   return html`${subjects.map((name) => {
-    const own = maps.filter(({ facts }) => facts.name === name);
-    const by = (/** @type {HeatMap} */ { facts }) => `${facts.method}\n${facts.layer}`, kinds = [...new Set(own.map(by))];
-    const sorted = isComparison ? kinds.flatMap((kind) => own.filter((one) => by(one) === kind)) : own;
-    return html`<section key=${name} class="subject"><h2>${name ? firstName(name) : t("look.every_class")}</h2><div class="grid ${isComparison ? "pairs" : ""}">${sorted.map(figure)}</div></section>`;
-  })}${maps[large] && html`<${Dialog} kind="large" title=${captionOf(maps[large])} onClose=${() => setLarge(-1)}>${figure(maps[large])}<//>`}`;
+    const own = maps.filter(({ facts }) => facts.class_name === name), kinds = [...new Set(own.map(kindOf))], share = own[0].facts.probability;
+    return html`<section key=${name} class="subject"><h2>${name ? firstName(name) : t("look.every_class")}${share !== null && !isComparison && html` <span class="muted">${percent(share)}</span>`}</h2>
+      <div class="grid ${isComparison ? "pairs" : ""}">${kinds.flatMap((kind) => own.filter((one) => kindOf(one) === kind)).map(figure)}</div></section>`;
+  })}${maps[large] && html`<${Dialog} kind="large" title=${kindOf(maps[large])} onClose=${() => setLarge(-1)}>${figure(maps[large])}<//>`}`;
 }
-
-/** @param {HeatMap} map */
-const captionOf = ({ facts }) => `${facts.method} · ${facts.layer}`;
 
 /** What a map shows, in words. @param {HeatMap} map @param {string} checkpoint */
 function describe({ facts, heat }, checkpoint) {
-  const place = hottest(heat), values = { method: facts.method, layer: facts.layer, name: facts.name ? firstName(facts.name) : t("look.every_class") };
+  const place = hottest(heat), values = { method: facts.method, layer: facts.layer, name: facts.class_name ? firstName(facts.class_name) : t("look.every_class") };
   const words = place ? t("look.alt", { ...values, place: t(placeKey(place, heat)) }) : t("look.alt_empty", values);
   return checkpoint ? `${checkpoint}: ${words}` : words;
 }
 
-/** @param {{map: HeatMap, shown: Shown, style: Style, point: Point | null, setPoint: (point: Point | null) => void, checkpoint: string, onOpen: () => void}} props */
-function MapFigure({ map, shown, style, point, setPoint, checkpoint, onOpen }) {
+/** @param {{map: HeatMap, style: Style, point: Point | null, setPoint: (point: Point | null) => void, checkpoint: string, onOpen: () => void}} props */
+function MapFigure({ map, style, point, setPoint, checkpoint, onOpen }) {
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
-  const { facts, heat } = map;
-  const words = useMemo(() => describe(map, checkpoint), [map, checkpoint, t("look.maps")]);
+  const { facts, heat, pixels } = map;
   useEffect(() => {
-    if (canvas.current && style.table.length) paint(canvas.current, shown.pixels, heat, style);
-  }, [shown, heat, style.table, style.opacity, style.threshold]);
+    if (canvas.current && style.table.length) paint(canvas.current, pixels, heat, style);
+  }, [map, style.table, style.opacity, style.threshold]);
   const move = (/** @type {PointerEvent} */ event) => {
     const box = /** @type {HTMLElement} */ (event.currentTarget).getBoundingClientRect();
     setPoint({ x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height });
   };
-  const at = point && heat.values[Math.floor(point.y * heat.height) * heat.width + Math.floor(point.x * heat.width)];
-  return html`<figure class="map"><button type="button" class="map-open" aria-label=${words} onClick=${onOpen} onPointerMove=${move} onPointerLeave=${() => setPoint(null)}>
+  const heatAt = point && heat.values[Math.floor(point.y * heat.height) * heat.width + Math.floor(point.x * heat.width)];
+  return html`<figure class="map"><button type="button" class="map-open" aria-label=${describe(map, checkpoint)} onClick=${onOpen} onPointerMove=${move} onPointerLeave=${() => setPoint(null)}>
       <canvas ref=${canvas} width=${heat.width} height=${heat.height}></canvas>${point && html`<i class="cross" style=${{ left: `${100 * point.x}%`, top: `${100 * point.y}%` }}></i>`}</button>
-    <figcaption>${checkpoint && html`<b class="clip">${checkpoint}</b>`}<span class="row"><b>${facts.method}</b><output>${at === null || at === undefined ? "" : percent(at / 255)}</output></span><span class="muted mono clip" title=${facts.layer}>${facts.layer}</span>
-      ${facts.scores && html`<dl class="evidence">${Object.entries(facts.scores).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${String(+Number(value).toPrecision(3))}</dd></div>`)}</dl>`}</figcaption></figure>`;
+    <figcaption>${checkpoint && html`<b class="clip">${checkpoint}</b>`}<span class="row"><b>${facts.method}</b><output>${heatAt === null || heatAt === undefined ? "" : percent(heatAt / 255)}</output></span>
+      <span class="muted mono clip" title=${facts.layer}>${facts.layer}</span>${facts.scores && html`<${ScoreTable} scores=${facts.scores} />`}</figcaption></figure>`;
+}
+
+/** The scores of a map beside those of two that know nothing. @param {{scores: {own: Scores, uniform: Scores, random: Scores}}} props */
+function ScoreTable({ scores }) {
+  const whose = /** @type {("own" | "uniform" | "random")[]} */ (["own", "uniform", "random"]);
+  const spell = (/** @type {number | boolean | null} */ value) => (typeof value === "number" ? String(+value.toPrecision(3)) : t(value ? "look.yes" : "look.no"));
+  return html`<table class="scores"><thead><tr><td></td>${whose.map((one) => html`<th key=${one} scope="col">${t(`look.scores.${one}`)}</th>`)}</tr></thead><tbody>
+    ${Object.keys(scores.own).filter((name) => scores.own[name] !== null).map((name) => html`<tr key=${name}><th scope="row">${name}</th>${whose.map((one) => html`<td key=${one}>${spell(scores[one][name])}</td>`)}</tr>`)}</tbody></table>`;
 }

@@ -13,20 +13,21 @@ import { formatNumber, t } from "./text.js";
 
 /**
  * @typedef {import("./curve_panel.js").Line} Line
- * @typedef {import("./curve_panel.js").Pin} Pin
- * @typedef {{id: number, name: string, group: string, length: number, unit: string, values: string}} Curve
- * @typedef {{name: string, step: number, epoch: number | null, value: number, curve: number}} Landmark
- * @typedef {{code: string, severity: string, message: string, cure: string}} Lint
- * @typedef {{id: number, name: string, clock: {steps: number, steps_per_epoch: number | null, words: string}, curves: Curve[],
- *   landmarks: Landmark[], lints: Lint[], command: string, python: string}} Run
+ * @typedef {{id: number, name: string, group: string, unit: string, values: string, steps?: string | null, lowest?: string | null, constant?: boolean,
+ *   depends_on_metric?: {metric: string, from_step: number} | null}} Curve
+ * @typedef {{name: string, step: number, epoch: number | null, value: number | null, curve: number}} Landmark
+ * @typedef {{code: string, severity: string, message: string, cure: string, step?: number | null}} Lint
+ * @typedef {{id: number, name: string, error?: string, hint?: string, clock: {steps: number, steps_per_epoch: number | null, words: string, note?: string},
+ *   curves: Curve[], landmarks: Landmark[], lints: Lint[], notes?: string[], command: string, python: string}} Run
  * @typedef {{key: string, curve: Curve, run: Run, line: Line}} Entry  a curve of a panel; its line has no values before they are here
- * @typedef {{run: Run, landmark: Landmark, x: number, number: number}} Place
+ * @typedef {{run: Run, curve: Curve, landmark: Landmark, x: number, number: number}} Place
  * @typedef {{axis: "step" | "epoch", end: number, finest: number, from: number, to: number, unitOf: (run: Run) => number}} Axis
  */
 
 const MOST_DRAWN = 8; // curves of a panel that are drawn before anybody asks for more
 const COLOURS = 6; // --series-1 … of style.css
 const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3]]; // by run: colours alone must not tell runs apart
+const UNDECIDED = [3, 3]; // the lower bound where a metric decides
 const NOTHING = new Float64Array();
 
 /** @type {Map<string, Float64Array>} */
@@ -87,10 +88,27 @@ function panelsOf(runs, { unitOf }) {
       const isAlone = run.curves.filter((one) => one.name === name).length === 1;
       const label = runs.length === 1 ? curve.group : isAlone ? run.name : `${run.name} · ${curve.group}`;
       const width = unitOf(run) * (curve.unit === "epoch" ? run.clock.steps_per_epoch ?? 1 : 1);
-      const line = { label, width, values: NOTHING, colour: `--series-${1 + (place % COLOURS)}`, dash: DASHES[runs.indexOf(run) % DASHES.length] };
+      const line = { label, width, values: NOTHING, steps: null, colour: `--series-${1 + (place % COLOURS)}`, dash: DASHES[runs.indexOf(run) % DASHES.length] };
       return { key: `${run.id}.${curve.id}`, run, curve, line };
     })];
   });
+}
+
+/**
+ * The landmarks in order; those of a value that never moves say nothing, and groups that share one need it once.
+ * @param {Run[]} runs
+ * @param {Axis} axis
+ * @returns {Place[]}
+ */
+function placesOf(runs, { unitOf }) {
+  const all = new Map();
+  for (const run of runs)
+    for (const landmark of run.landmarks) {
+      const curve = run.curves.find((one) => one.id === landmark.curve);
+      const key = [run.id, curve?.name, landmark.name, landmark.step].join();
+      if (curve && !curve.constant && !all.has(key)) all.set(key, { run, curve, landmark, x: landmark.step * unitOf(run) });
+    }
+  return [...all.values()].sort((one, other) => one.x - other.x).map((place, index) => ({ ...place, number: index + 1 }));
 }
 
 /** @param {Run[]} runs @param {import("./router.js").Query} query @returns {Axis} */
@@ -138,24 +156,38 @@ function waysThrough({ end, finest, from, to }, at, setAt, places) {
   return { zoom, scale, move, visit, next, shift: (/** @type {number} */ share) => zoom(from + share * width, to + share * width), width };
 }
 
+/** What the reader may say of the length of the runs; the names are the server's. */
+const LENGTHS = ["dataset_size", "gpus", "epochs"];
+
 /** @param {import("./app.js").ViewProps} props */
 export function View({ query }) {
-  const answer = useJson("/schedule.json", { target: query.target });
-  return html`<section class="view schedule"><${Await} answer=${answer}>${answer.data?.runs.length
-    ? html`<${Schedules} runs=${answer.data.runs} query=${query} />`
-    : html`<${Empty} title=${t("schedule.none")}><p class="muted">${t("schedule.none_hint")}</p><//>`}<//></section>`;
+  const answer = useJson("/schedule.json", Object.fromEntries(LENGTHS.map((name) => [name, query[name]])));
+  /** @type {Run[]} */
+  const every = answer.data?.runs ?? [], drawn = every.filter((run) => run.curves.length);
+  const [at, setAt] = useState(/** @type {number | null} */ (null));
+  return html`<section class="view schedule"><${Await} answer=${answer}>${drawn.length > 0
+    ? html`<${Schedules} every=${every} drawn=${drawn} query=${query} at=${at} setAt=${setAt} />`
+    : html`<div class="bar"><${Lengths} query=${query} /></div><div class="scroll"><${Broken} runs=${every} />
+      ${every.length === 0 && html`<${Empty} title=${t("schedule.none")}><p class="muted">${t("schedule.none_hint")}</p><//>`}</div>`}<//></section>`;
 }
 
-/** @param {{runs: Run[], query: import("./router.js").Query}} props */
-function Schedules({ runs: every, query }) {
-  const [at, setAt] = useState(/** @type {number | null} */ (null));
-  const runs = useMemo(() => every.filter((run) => !query.run || query.run.split(",").includes(String(run.id))), [every, query.run]);
+/** Targets whose schedule cannot be laid out, and why. @param {{runs: Run[]}} props */
+const Broken = ({ runs }) => html`${runs.filter((run) => run.error).map((run) => html`<div class="card lint" key=${run.id}><${Severity} severity="error" />
+  <div><p><b>${run.name}</b>: ${run.error}</p>${run.hint && html`<p class="muted">${run.hint}</p>`}</div></div>`)}`;
+
+/** How long the runs are, where that differs from what the targets say. @param {{query: import("./router.js").Query}} props */
+const Lengths = ({ query }) => html`<details class="lengths" open=${LENGTHS.some((name) => query[name])}><summary class="button">${t("schedule.length")}</summary>
+  ${LENGTHS.map((name) => html`<label class="field" key=${name}><span class="label">${t(`schedule.${name}`)}</span><input class="input" type="number" min="1" step="1" value=${query[name] ?? ""}
+    onChange=${(/** @type {any} */ event) => event.target.checkValidity() && setQuery({ [name]: event.target.value, from: null, to: null })} /></label>`)}</details>`;
+
+/**
+ * @param {{every: Run[], drawn: Run[], query: import("./router.js").Query, at: number | null, setAt: (x: number | null) => void}} props
+ */
+function Schedules({ every, drawn, query, at, setAt }) {
+  const runs = useMemo(() => drawn.filter((run) => (query.run ?? String(run.id)) === String(run.id)), [every, query.run]);
   const axis = axisOf(runs, query);
   const panels = useMemo(() => panelsOf(runs, axis), [runs, axis.axis]);
-  const places = useMemo(() => {
-    const all = runs.flatMap((run) => run.landmarks.map((landmark) => ({ run, landmark, x: landmark.step * axis.unitOf(run), number: 0 })));
-    return all.sort((one, other) => one.x - other.x).map((place, index) => ({ ...place, number: index + 1 }));
-  }, [runs, axis.axis]);
+  const places = useMemo(() => placesOf(runs, axis), [runs, axis.axis]);
   const ways = waysThrough(axis, at, setAt, places);
   useKeys([
     { keys: ["ArrowLeft", "ArrowRight"], does: "schedule.key.step", run: (event) => ways.move((event.key === "ArrowLeft" ? -1 : 1) * (event.shiftKey ? Math.ceil(ways.width / axis.finest / 50) : 1)) },
@@ -163,9 +195,9 @@ function Schedules({ runs: every, query }) {
     { keys: ["+", "=", "-"], does: "schedule.key.zoom", run: (event) => ways.scale(event.key === "-" ? 2 : 0.5) },
     { keys: ["0"], does: "schedule.all", run: () => ways.zoom(0, axis.end) },
   ]);
-  const choices = [{ value: "", text: t("schedule.every_run") }, ...every.map((run) => ({ value: String(run.id), text: run.name }))];
+  const choices = [{ value: "", text: t("schedule.every_run") }, ...drawn.map((run) => ({ value: String(run.id), text: run.name }))];
   return html`<div class="bar">
-      ${every.length > 1 && html`<${Select} label=${t("schedule.runs")} value=${query.run ?? ""} choices=${choices} onChange=${(/** @type {string} */ run) => setQuery({ run })} />`}
+      ${drawn.length > 1 && html`<${Select} label=${t("schedule.runs")} value=${query.run ?? ""} choices=${choices} onChange=${(/** @type {string} */ run) => setQuery({ run })} />`}
       ${runs.every((run) => run.clock.steps_per_epoch) && html`<${Segments} label=${t("schedule.axis")} value=${axis.axis}
         choices=${["step", "epoch"].map((value) => ({ value, text: t(`schedule.${value}s`) }))}
         onChange=${(/** @type {string} */ value) => setQuery({ axis: value, from: null, to: null })} />`}
@@ -174,14 +206,14 @@ function Schedules({ runs: every, query }) {
         <${Button} icon="left" label=${t("schedule.earlier")} onClick=${() => ways.shift(-0.5)} /><${Button} icon="right" label=${t("schedule.later")} onClick=${() => ways.shift(0.5)} />
         <${Button} onClick=${() => ways.zoom(0, axis.end)} disabled=${ways.width >= axis.end}>${t("schedule.all")}<//>
       </div>
-      <span class="push"></span><${Share} command=${runs[0].command} python=${runs[0].python} />
+      <${Lengths} query=${query} /><span class="push"></span><${Share} command=${runs[0].command} python=${runs[0].python} />
     </div>
     <div class="scroll" tabindex="0" aria-label=${t("view.schedule")} role="region">
-      <${Lints} runs=${runs} />
+      <${Broken} runs=${every} /><${Lints} runs=${runs} axis=${axis} visit=${ways.visit} />
       ${panels.map(([name, entries]) => html`<${Panel} key=${name} name=${name} entries=${entries} axis=${axis} at=${at} setAt=${setAt} zoom=${ways.zoom}
         places=${places} query=${query} />`)}
       <${Landmarks} places=${places} visit=${ways.visit} isOne=${runs.length === 1} />
-      <p class="muted">${runs.map((run) => html`<span key=${run.id}>${run.name}: ${run.clock.words}<br /></span>`)}</p>
+      <ul class="card muted">${runs.map((run) => html`<li key=${run.id}><b>${run.name}</b>: ${[run.clock.words, run.clock.note, ...(run.notes ?? [])].filter(Boolean).join(" · ")}</li>`)}</ul>
     </div>`;
 }
 
@@ -206,14 +238,19 @@ function Panel({ name, entries, axis, at, setAt, zoom, places, query }) {
     const turned = new Set((query.turned ?? "").split(","));
     return entries.filter((entry, place) => place < MOST_DRAWN !== turned.has(entry.key));
   }, [entries, query.turned]);
-  const { count, error } = useValues(shown.map((entry) => entry.curve.values));
-  const lines = useMemo(() => shown.filter(({ curve }) => fetched.has(curve.values)).map(({ line, curve }) => ({ ...line, values: fetched.get(curve.values) ?? NOTHING })), [shown, count]);
+  const { count, error } = useValues(shown.flatMap(({ curve }) => [curve.values, curve.steps, curve.lowest].filter((one) => typeof one === "string")));
+  const lines = useMemo(() => shown.flatMap(({ line, curve }) => {
+    const [values, steps, lowest] = [curve.values, curve.steps, curve.lowest].map((address) => (address ? fetched.get(address) : null));
+    if (!values || steps === undefined || lowest === undefined) return [];
+    const whole = { ...line, values, steps };
+    return lowest ? [whole, { ...whole, values: lowest, dash: UNDECIDED }] : [whole];
+  }), [shown, count]);
   const isLog = (query.log ?? "").split(",").includes(name);
   const toggle = (/** @type {"turned" | "log"} */ list, /** @type {string} */ one) => {
     const now = (query[list] ?? "").split(",").filter(Boolean);
     setQuery({ [list]: (now.includes(one) ? now.filter((other) => other !== one) : [...now, one]).join() }, { replace: true });
   };
-  const own = useMemo(() => places.filter(({ run, landmark }) => run.curves.find((curve) => curve.id === landmark.curve)?.name === name), [places, name]);
+  const own = useMemo(() => places.filter(({ curve, landmark }) => curve.name === name && !["start", "end"].includes(landmark.name)), [places, name]);
   const view = { from: axis.from, to: axis.to, log: isLog };
   const crowd = Math.max(0, ...lines.map((line) => valuesPerPixel(line, view, width)));
   const title = titleOf(name);
@@ -224,39 +261,40 @@ function Panel({ name, entries, axis, at, setAt, zoom, places, query }) {
     <div><${CurvePanel} lines=${lines} pins=${own} view=${view} at=${at} title=${t("schedule.plot", { name: title, count: lines.length })} height=${isFlat ? 120 : 240}
         onZoom=${zoom} onCursor=${setAt} onWidth=${setWidth} />
       <p class="muted density">${crowd > 1 ? t("schedule.bands", { most: Math.ceil(crowd) }) : t("schedule.exact")}</p></div>
-    <div class="legend">${error && html`<${Failure} error=${error} />`}${lines.length < shown.length && !error && html`<${Progress} message=${t("schedule.values")} done=${lines.length} total=${shown.length} />`}
+    <div class="legend">${error && html`<${Failure} error=${error} />`}${!lines.length && shown.length > 0 && !error && html`<${Progress} message=${t("schedule.values")} />`}
       <ul>${entries.map(({ key, line, curve }) => {
-        const values = fetched.get(curve.values), isOn = shown.some((one) => one.key === key);
+        const values = fetched.get(curve.values), isOn = shown.some((one) => one.key === key), waits = curve.depends_on_metric;
         return html`<li key=${key}><button type="button" class="entry" aria-pressed=${String(isOn)} onClick=${() => toggle("turned", key)}><${Swatch} line=${line} /><span>${line.label}</span></button>
-          ${values && isOn && html`<p class="course"><span class="muted" title=${t("schedule.course")}>${courseOf(values)}</span><output>${at === null ? "" : readAt({ ...line, values }, at)}</output></p>`}</li>`;
+          ${values && isOn && html`<p class="course"><span class="muted" title=${t("schedule.course")}>${courseOf(values)}</span><output>${at === null ? "" : readAt(lines.filter((one) => one.colour === line.colour && one.label === line.label), at)}</output></p>`}
+          ${waits && html`<p class="course muted">${t("schedule.undecided", { metric: waits.metric || t("schedule.metric"), step: waits.from_step })}</p>`}</li>`;
       })}</ul></div></article>`;
 }
 
-/** @param {Line} line @param {number} at */
-function readAt(line, at) {
-  const value = valueAt(line, at);
-  return value === undefined || value !== value ? "–" : String(value);
+/** The value of a curve to its last digit, or its two bounds. @param {Line[]} bounds @param {number} at */
+function readAt(bounds, at) {
+  const values = [...new Set(bounds.map((line) => valueAt(line, at)))].filter((value) => value !== undefined && value === value);
+  return values.length ? values.reverse().join(" – ") : "–";
 }
 
 /** @param {{line: Line}} props */
 const Swatch = ({ line }) => html`<svg class="swatch" viewBox="0 0 28 6" aria-hidden="true"><path d="M0 3h28" style=${{ stroke: `var(${line.colour})` }} stroke-dasharray=${line.dash.join(" ")} /></svg>`;
 
-/** @param {{runs: Run[]}} props */
-function Lints({ runs }) {
+/** @param {{runs: Run[], axis: Axis, visit: (x: number) => void}} props */
+function Lints({ runs, axis, visit }) {
   const lints = runs.flatMap((run) => run.lints.map((lint) => ({ ...lint, run })));
-  return html`${lints.map((lint) => html`<div class="card lint" key=${lint.run.id + lint.message}><${Severity} severity=${lint.severity} />
-    <div><p>${runs.length > 1 && html`<b>${lint.run.name}: </b>`}${lint.message}</p>${lint.cure && html`<p class="muted">${t("findings.cure")}: ${lint.cure}</p>`}</div></div>`)}`;
+  return html`${lints.map(({ run, severity, code, message, cure, step }) => html`<div class="card lint" key=${run.id + message}><${Severity} severity=${severity} />
+    <div class="grow"><p>${runs.length > 1 && html`<b>${run.name}: </b>`}${message}</p>${cure && html`<p class="muted">${t("findings.cure")}: ${cure}</p>`}</div>
+    <code class="muted">${code}</code>${typeof step === "number" && html`<${Button} onClick=${() => visit(step * axis.unitOf(run))}>${t("schedule.show")}<//>`}</div>`)}`;
 }
 
 /** @param {{places: Place[], visit: (x: number) => void, isOne: boolean}} props */
 function Landmarks({ places, visit, isOne }) {
   if (!places.length) return null;
+  const columns = ["number", "landmark", ...(isOne ? [] : ["run"]), "parameter"], numbers = ["step", "epoch", "value"];
   return html`<article class="card"><h2>${t("schedule.landmarks")}</h2><div class="wide-table"><table class="landmarks">
-    <thead><tr><th>${t("schedule.number")}</th><th>${t("schedule.landmark")}</th>${!isOne && html`<th>${t("schedule.run")}</th>`}<th>${t("schedule.parameter")}</th>
-      <th class="numbers">${t("schedule.step")}</th><th class="numbers">${t("schedule.epoch")}</th><th class="numbers">${t("schedule.value")}</th></tr></thead>
-    <tbody>${places.map(({ run, landmark, x, number }) => html`<tr key=${number}><td>${number}</td>
-      <td><button type="button" class="link" onClick=${() => visit(x)}>${landmark.name}</button></td>${!isOne && html`<td>${run.name}</td>`}
-      <td>${run.curves.find((curve) => curve.id === landmark.curve)?.name}</td><td class="numbers">${formatNumber(landmark.step)}</td>
-      <td class="numbers">${landmark.epoch === null ? "" : formatNumber(+landmark.epoch.toFixed(3))}</td><td class="numbers">${landmark.value === null ? "" : short(landmark.value)}</td></tr>`)}</tbody>
-  </table></div></article>`;
+    <thead><tr>${columns.map((name) => html`<th key=${name} scope="col">${t(`schedule.${name}`)}</th>`)}${numbers.map((name) => html`<th key=${name} scope="col" class="number">${t(`schedule.${name}`)}</th>`)}</tr></thead>
+    <tbody>${places.map(({ run, curve, landmark, x, number }) => html`<tr key=${number}><td>${number}</td>
+      <td><button type="button" class="link" onClick=${() => visit(x)}>${landmark.name}</button></td>${!isOne && html`<td>${run.name}</td>`}<td>${titleOf(curve.name)}</td>
+      <td class="number">${formatNumber(landmark.step)}</td><td class="number">${landmark.epoch === null ? "" : formatNumber(+landmark.epoch.toFixed(3))}</td>
+      <td class="number">${landmark.value === null ? "" : short(landmark.value)}</td></tr>`)}</tbody></table></div></article>`;
 }
