@@ -3,8 +3,8 @@
  * that shows it again. How bad one is stands in words and in the shape of its mark, not in a colour alone.
  */
 import { html } from "/static/vendor/htm-preact.js";
-import { useJson } from "./api.js";
-import { Await, Button, copy, Empty, Failure, Progress, Segments, Share } from "./components.js";
+import { getJson, post, useJson } from "./api.js";
+import { Await, Button, copy, Empty, Failure, Progress, Segments, Select, Share } from "./components.js";
 import { setQuery } from "./router.js";
 import { formatNumber, t } from "./text.js";
 
@@ -28,31 +28,35 @@ export const Severity = ({ severity }) => html`<span class="severity ${severity}
   ${t(`findings.${severity}`)}</span>`;
 
 /** @param {import("./app.js").ViewProps} props */
-export function View({ query }) {
-  const answer = useJson("/findings.json", { target: query.target }, (data) => data.state === "running" || data.state === "idle");
-  const { data } = answer;
-  return html`<section class="view findings"><${Await} answer=${answer}>${data && html`<${Report} report=${data} query=${query} onRetry=${answer.again} />`}<//></section>`;
+export function View({ query, session }) {
+  const target = query.target ?? "0";
+  const answer = useJson("/findings.json", { target }, (data) => data.state === "running");
+  const retry = () => void getJson("/findings.json", { target, again: 1 }).then(answer.again, answer.again);
+  const choices = session.targets.map(({ id, name }) => ({ value: String(id), text: name }));
+  return html`<section class="view findings"><${Await} answer=${answer}>${answer.data && html`<${Report} report=${answer.data} query=${query} onRetry=${retry} select=${choices.length > 1
+    && html`<${Select} label=${t("page.target")} value=${target} choices=${choices} onChange=${(/** @type {string} */ one) => setQuery({ target: one, family: null, severity: null })} />`} />`}<//></section>`;
 }
 
-/** @param {{report: any, query: import("./router.js").Query, onRetry: () => void}} props */
-function Report({ report, query, onRetry }) {
+/** @param {{report: any, query: import("./router.js").Query, onRetry: () => void, select: any}} props */
+function Report({ report, query, onRetry, select }) {
   /** @type {Finding[]} */
   const every = report.findings ?? [];
-  const isRunning = report.state === "running" || report.state === "idle";
+  const isRunning = report.state === "running";
   const families = [...new Set(every.map(familyOf))];
   const shown = every.filter((one) => (!query.family || familyOf(one) === query.family) && (!query.severity || one.severity === query.severity));
   const counted = (/** @type {string} */ value, /** @type {string} */ text, /** @type {number} */ count) => ({ value, text: `${text} ${formatNumber(count)}` });
   const of = (/** @type {string} */ severity) => every.filter((one) => one.severity === severity).length;
   return html`<div class="bar">
-      ${every.length > 0 && html`<${Segments} label=${t("findings.by_severity")} value=${query.severity ?? ""} onChange=${(/** @type {string} */ severity) => setQuery({ severity })}
+      ${select}${every.length > 0 && html`<${Segments} label=${t("findings.by_severity")} value=${query.severity ?? ""} onChange=${(/** @type {string} */ severity) => setQuery({ severity })}
           choices=${[counted("", t("findings.all"), every.length), counted("error", t("findings.errors"), of("error")), counted("warning", t("findings.warnings"), of("warning"))]} />
         <${Segments} label=${t("findings.by_family")} value=${query.family ?? ""} onChange=${(/** @type {string} */ family) => setQuery({ family })}
           choices=${[{ value: "", text: t("findings.every_family") }, ...families.map((one) => counted(one, familyText(one), every.filter((other) => familyOf(other) === one).length))]} />`}
-      ${isRunning && html`<${Progress} message=${report.message || t("findings.running")} done=${report.done} total=${report.total} />`}
       <span class="push"></span><${Share} command=${report.command} python=${report.python} />
     </div>
     <div class="scroll" tabindex="0" role="region" aria-label=${t("view.findings")}><div class="column">
-      ${report.state === "failed" && html`<${Failure} error=${report} onRetry=${onRetry} />`}
+      ${isRunning && html`<div class="state"><p class="state-title">${t("findings.running")}</p>
+        <${Progress} message=${report.message} done=${report.done} total=${report.total} onCancel=${() => post(`/jobs/${report.job}/cancel`, {})} /><p class="muted">${t("findings.running_hint")}</p></div>`}
+      ${report.state === "failed" && html`<${Failure} error=${{ ...report, message: report.message || t("look.cancelled") }} onRetry=${onRetry} />`}
       ${shown.map((one) => html`<${Card} key=${one.code + one.message} finding=${one} />`)}
       ${!isRunning && report.state !== "failed" && !every.length && html`<${Nothing} skipped=${report.skipped.length} />`}
       ${every.length > 0 && !shown.length && html`<${Empty} title=${t("findings.none_here")}><${Button} onClick=${() => setQuery({ family: null, severity: null })}>${t("findings.show_all")}<//><//>`}

@@ -5,7 +5,7 @@
  * what was asked before is cancelled. Opacity, threshold and colours only paint the maps that are here again.
  */
 import { html, useEffect, useMemo, useRef, useState } from "/static/vendor/htm-preact.js";
-import { ApiError, getBytes, post, useJob, useJson } from "./api.js";
+import { ApiError, getBytes, getJson, post, useJob, useJson } from "./api.js";
 import { Await, Button, Dialog, Empty, Failure, Progress, say, Select, Share } from "./components.js";
 import { hottest, paint, placeKey, readPixels } from "./heat.js";
 import { useKeys } from "./keys.js";
@@ -59,12 +59,13 @@ async function upload(file) {
 /** @param {import("./app.js").ViewProps} props */
 export function View({ query, session }) {
   const target = query.target ?? String(session.targets.find((one) => one.parts.includes("classifier"))?.id ?? 0);
-  const look = useJson("/look.json", { target }, (data) => data.state === "loading" || data.state === "idle");
+  const look = useJson("/look.json", { target }, (data) => data.state === "loading");
   const hasData = session.targets.find((one) => String(one.id) === target)?.parts.includes("dataset") ?? false;
   const split = query.split ?? session.splits[0];
   const data = useJson(hasData && !query.upload ? "/data.json" : null, { target, split, start: query.index ?? "0", count: 1 }, (answer) => answer.state === "counting");
   const choice = { target, split, index: query.index ?? "0", upload: query.upload ?? "", length: hasData ? data.data?.length ?? 0 : 0,
     row: data.data?.rows?.[0] ?? null, error: hasData ? data.error : null };
+  const retry = () => void getJson("/look.json", { target, again: 1 }).then(look.again, look.again);
   const [isOver, setOver] = useState(false);
   useEffect(() => {
     const paste = (/** @type {ClipboardEvent} */ event) => upload([...(event.clipboardData?.files ?? [])].find((file) => file.type.startsWith("image/")));
@@ -80,7 +81,7 @@ export function View({ query, session }) {
     void upload(event.dataTransfer?.files[0]);
   };
   return html`<section class="view look ${isOver ? "over" : ""}" onDragOver=${over(true)} onDragLeave=${over(false)} onDrop=${drop}>
-    <${Await} answer=${look}>${look.data && html`<${Looking} look=${look.data} query=${query} session=${session} choice=${choice} onRetry=${look.again} />`}<//></section>`;
+    <${Await} answer=${look}>${look.data && html`<${Looking} look=${look.data} query=${query} session=${session} choice=${choice} onRetry=${retry} />`}<//></section>`;
 }
 
 /** What is asked of the server, as the address says it. @param {Choice} choice @param {Query} query */
@@ -161,7 +162,7 @@ function Looking({ look, query, session, choice, onRetry }) {
 
 /** What the page is doing, and since when. @param {any} props */
 function Status({ look, job, error, isBusy, cancel, again, onRetry }) {
-  if (look.state === "failed") return html`<${Failure} error=${look} onRetry=${onRetry} />`;
+  if (look.state === "failed") return html`<${Failure} error=${{ ...look, message: look.message || t("look.cancelled") }} onRetry=${onRetry} />`;
   if (look.state !== "ready") return html`<div class="state"><${Progress} message=${t("look.network", { what: look.message || t("state.loading"), seconds: +Number(look.seconds ?? 0).toFixed(1) })} done=${look.done} total=${look.total} onCancel=${look.job && (() => post(`/jobs/${look.job}/cancel`, {}))} /><p class="muted">${t("look.network_hint")}</p></div>`;
   if (error) return html`<${Failure} error=${error} onRetry=${again} />`;
   if (job?.state === "failed") return html`<${Failure} error=${job} onRetry=${again} />`;

@@ -153,6 +153,7 @@ export const TEXT = {
   "look.key.cancel": ["cancel what is running", "取消正在运行的任务"],
   // findings
   "findings.running": ["Looking for mismatches", "正在查找问题"],
+  "findings.running_hint": ["Rules look at the data, the schedule, the network and how they fit together. You can go on in the other views.", "规则会检查数据、学习率、网络以及它们是否匹配。您可以继续使用其他视图。"],
   "findings.error": ["error", "错误"],
   "findings.warning": ["warning", "警告"],
   "findings.errors": ["Errors", "错误"],
