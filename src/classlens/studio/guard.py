@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 TOKEN_BYTES = 24  # 192 bits
 LONGEST_QUERY = 4096
+LARGEST_HEAD = 16_384  # bytes of the headers of a request
 MOST_BYTES = 64 * 1024  # of the body of a request, but for pictures that are uploaded
 UPLOAD_BYTES = 32_000_000
 SECONDS = 60.0  # for one answer; what takes longer is a job
@@ -135,6 +136,8 @@ class Guard:
             raise Refused(421, "this server has another name", hint="open the link that classlens studio has printed")
         if method not in KNOWN_METHODS:
             raise Refused(405, f"{method[:20]} is not answered here")
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > LARGEST_HEAD:
+            raise Refused(431, "the headers are too large")
         if len(scope["query_string"]) > LONGEST_QUERY:
             raise Refused(414, "the address is too long")
         if method in READING_SAFELY and only(b"origin") not in ("", f"http://{host}"):

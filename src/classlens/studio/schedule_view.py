@@ -78,23 +78,23 @@ def describe_run(request: Request, place: int, run: Curves) -> dict[str, Any]:
     for name in run.names:
         for group, curve in distinct_curves(run, name):
             known = list(run).index(curve)
-            facts = describe_curve(curve, f"/curve/{place}/{known}", f"?{query}" if query else "")
-            curves.append({"id": known, "name": name, "group": group, **facts})
+            where = f"/curve/{place}/{known}", f"?{query}" if query else ""
+            curves.append({"id": known, "name": name, "group": group, **describe_curve(curve, *where)})
             landmarks += [{"curve": known, **one} for one in find_landmarks(curve)]
-    lints = [
-        {"code": codes.get(one.kind, ("", ""))[0], "severity": codes.get(one.kind, ("", "warning"))[1]}
-        | {"kind": one.kind, "message": one.what, "cure": one.hint, "step": one.step, "parameter": one.name}
-        for one in run.findings
-    ]
+    lints = []
+    for one in run.findings:
+        code, severity = codes.get(one.kind, ("", "warning"))
+        facts = {"code": code, "severity": severity, "kind": one.kind, "message": one.what}
+        lints.append({**facts, "cure": one.hint, "step": one.step, "parameter": one.name})
     words: dict[str, Any] = {"words": str(clock), "step_words": clock.step_words, "note": clock.note}
-    facts: dict[str, Any] = {name: getattr(clock, name) for name in ("steps", "steps_per_epoch", "epochs", "gpus")}
+    length = {name: getattr(clock, name) for name in ("steps", "steps_per_epoch", "epochs", "gpus")}
     session, said = session_of(request), [(name, request.query_params.get(name)) for name in LENGTHS]
     options = {"dataset_size": "--dataset-size", "gpus": "--ngpus", "epoch_length": "--epoch-length"}
     typed = [word for name, value in said if value for word in (options.get(name, f"--{name}"), value)]
     target = session.request.targets[place]
     asked = "".join(f", {name}={value}" for name, value in said if value)
     return {
-        "clock": facts | words,
+        "clock": length | words,
         "curves": curves,
         "landmarks": landmarks,
         "lints": lints,
