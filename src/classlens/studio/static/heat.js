@@ -37,17 +37,9 @@ export function paint(canvas, pixels, { width, height, values }, { table, opacit
   canvas.getContext("2d")?.putImageData(painted, 0, 0);
 }
 
-/** The hottest place, the first of several; null where nothing is hot.
- * @param {Heat} heat */
-export function hottest({ width, values }) {
-  let best = 0;
-  for (let k = 1; k < values.length; k++) if (values[k] > values[best]) best = k;
-  return values[best] ? { x: best % width, y: Math.floor(best / width) } : null;
-}
-
-/** A place in the picture as a key of text.js: thirds across and down, as people say it.
- * @param {{x: number, y: number}} place @param {{width: number, height: number}} size */
-export function placeKey({ x, y }, { width, height }) {
+/** A place (row, column) in a map as a key of text.js: thirds across and down, as people say it.
+ * @param {[number, number]} place @param {{width: number, height: number}} size */
+export function placeKey([y, x], { width, height }) {
   const third = (/** @type {number} */ share) => Math.min(2, Math.floor(share * 3));
   return `look.place_${["top", "middle", "bottom"][third((y + 0.5) / height)]}_${["left", "centre", "right"][third((x + 0.5) / width)]}`;
 }

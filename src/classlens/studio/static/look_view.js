@@ -7,7 +7,7 @@
 import { html, useEffect, useMemo, useRef, useState } from "/static/vendor/htm-preact.js";
 import { ApiError, getBytes, getJson, post, useJob, useJson } from "./api.js";
 import { Await, Button, Dialog, Empty, Failure, Progress, say, Select, Share } from "./components.js";
-import { hottest, paint, placeKey, readPixels } from "./heat.js";
+import { paint, placeKey, readPixels } from "./heat.js";
 import { useKeys } from "./keys.js";
 import { LayerTree } from "./layer_tree.js";
 import { hrefOf, setQuery } from "./router.js";
@@ -19,7 +19,7 @@ import { formatNumber, t } from "./text.js";
  * @typedef {{target: number, class_name: string, probability: number}} Guess
  * @typedef {Record<string, number | boolean | null>} Scores
  * @typedef {{checkpoint: number, method: string, layer: string, target: number | null, class_name: string | null, probability: number | null,
- *   width: number, height: number, values: string, scores?: {own: Scores, uniform: Scores, random: Scores}}} MapFacts
+ *   hottest: [number, number] | null, width: number, height: number, values: string, scores?: {own: Scores, uniform: Scores, random: Scores}}} MapFacts
  * @typedef {{pictures: string[], original: string, checkpoints: string[], top: Guess[][], maps: MapFacts[], command: string, python: string}} Result
  * @typedef {{facts: MapFacts, heat: import("./heat.js").Heat, pixels: Uint8ClampedArray}} HeatMap  with the picture as it was fed
  * @typedef {{result: Result, maps: HeatMap[]}} Shown
@@ -269,7 +269,7 @@ function Maps({ shown, style }) {
 
 /** What a map shows, in words. @param {HeatMap} map @param {string} checkpoint */
 function describe({ facts, heat }, checkpoint) {
-  const place = hottest(heat), values = { method: facts.method, layer: facts.layer, name: facts.class_name ? firstName(facts.class_name) : t("look.every_class") };
+  const place = facts.hottest, values = { method: facts.method, layer: facts.layer, name: facts.class_name ? firstName(facts.class_name) : t("look.every_class") };
   const words = place ? t("look.alt", { ...values, place: t(placeKey(place, heat)) }) : t("look.alt_empty", values);
   return checkpoint ? `${checkpoint}: ${words}` : words;
 }
