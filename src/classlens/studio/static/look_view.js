@@ -263,7 +263,7 @@ function Maps({ shown, style }) {
   return html`${subjects.map((name) => {
     const own = maps.filter(({ facts }) => facts.class_name === name), kinds = [...new Set(own.map(kindOf))], share = own[0].facts.probability;
     return html`<section key=${name} class="subject"><h2>${name ? firstName(name) : t("look.every_class")}${share !== null && !isComparison && html` <span class="muted">${percent(share)}</span>`}</h2>
-      <div class="grid ${isComparison ? "pairs" : ""}">${kinds.flatMap((kind) => own.filter((one) => kindOf(one) === kind)).map(figure)}</div></section>`;
+      <div class="grid ${isComparison ? "beside" : ""}" style=${{ "--columns": result.checkpoints.length }}>${kinds.flatMap((kind) => own.filter((one) => kindOf(one) === kind)).map(figure)}</div></section>`;
   })}${maps[large] && html`<${Dialog} kind="large" title=${kindOf(maps[large])} onClose=${() => setLarge(-1)}>${figure(maps[large])}<//>`}`;
 }
 

@@ -25,6 +25,7 @@ import { formatNumber, t } from "./text.js";
  */
 
 const MOST_DRAWN = 8; // curves of a panel that are drawn before anybody asks for more
+const FAR_APART = 50;
 const COLOURS = 6; // --series-1 … of style.css
 const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3]]; // by run: colours alone must not tell runs apart
 const UNDECIDED = [3, 3]; // the lower bound where a metric decides
@@ -53,13 +54,14 @@ function useValues(addresses) {
   return { count, error };
 }
 
-/** @type {WeakMap<Float64Array, string>} */
+/** @typedef {{text: string, peak: number, isFlat: boolean}} Course */
+/** @type {WeakMap<Float64Array, Course>} */
 const courses = new WeakMap();
 
 /** Where a line starts, peaks and ends; one number where it stays what it is. @param {Float64Array} values */
 function courseOf(values) {
   const known = courses.get(values);
-  if (known !== undefined) return known;
+  if (known) return known;
   let [start, peak, low, end] = [NaN, -Infinity, Infinity, NaN];
   for (const value of values) {
     if (value !== value) continue; // a log may have gaps
@@ -68,11 +70,20 @@ function courseOf(values) {
     if (value < low) low = value;
     end = value;
   }
-  const stations = low === peak ? [peak] : [start, peak, end];
-  const course = start === start ? stations.map((one) => short(one, 3)).join(" → ") : "–";
+  const isFlat = !(low < peak), stations = isFlat ? [start] : [start, peak, end];
+  const course = { peak, isFlat, text: start === start ? stations.map((one) => short(one, 3)).join(" → ") : "–" };
   courses.set(values, course);
   return course;
 }
+
+/** Whether the peaks of some lines are so far apart that the lower would seem to be 0. @param {Line[]} lines */
+function areFarApart(lines) {
+  const peaks = lines.map(({ values }) => courseOf(values).peak).filter((peak) => peak > 0);
+  return Math.max(...peaks) > FAR_APART * Math.min(...peaks);
+}
+
+/** A target without its folders and its ending. @param {string} name */
+const shortName = (name) => name.replace(/^.*[/\\](?=[^/\\])/, "").replace(/\.(py|json|yaml)$/, "");
 
 /**
  * The curves of every hyper-parameter, with how each is drawn and called.
@@ -83,14 +94,12 @@ function courseOf(values) {
 function panelsOf(runs, { unitOf }) {
   const names = [...new Set(runs.flatMap((run) => run.curves.map((curve) => curve.name)))];
   return names.map((name) => {
-    const every = runs.flatMap((run) => run.curves.filter((curve) => curve.name === name).map((curve) => ({ run, curve })));
-    return [name, every.map(({ run, curve }, place) => {
-      const isAlone = run.curves.filter((one) => one.name === name).length === 1;
-      const label = runs.length === 1 ? curve.group : isAlone ? run.name : `${run.name} · ${curve.group}`;
+    return [name, runs.flatMap((run, place) => run.curves.filter((curve) => curve.name === name).map((curve, index, own) => {
+      const label = runs.length === 1 ? curve.group : own.length === 1 ? run.name : `${run.name} · ${curve.group}`;
       const width = unitOf(run) * (curve.unit === "epoch" ? run.clock.steps_per_epoch ?? 1 : 1);
-      const line = { label, width, values: NOTHING, steps: null, colour: `--series-${1 + (place % COLOURS)}`, dash: DASHES[runs.indexOf(run) % DASHES.length] };
-      return { key: `${run.id}.${curve.id}`, run, curve, line };
-    })];
+      const colour = `--series-${1 + ((place + index * runs.length) % COLOURS)}`;
+      return { key: `${run.id}.${curve.id}`, run, curve, line: { label, width, values: NOTHING, steps: null, colour, dash: DASHES[place % DASHES.length] } };
+    }))];
   });
 }
 
@@ -163,7 +172,8 @@ const LENGTHS = ["dataset_size", "gpus", "epochs"];
 export function View({ query }) {
   const answer = useJson("/schedule.json", Object.fromEntries(LENGTHS.map((name) => [name, query[name]])));
   /** @type {Run[]} */
-  const every = answer.data?.runs ?? [], drawn = every.filter((run) => run.curves.length);
+  const every = useMemo(() => (answer.data?.runs ?? []).map((/** @type {Run} */ run) => ({ ...run, name: shortName(run.name) })), [answer.data]);
+  const drawn = every.filter((run) => run.curves.length);
   const [at, setAt] = useState(/** @type {number | null} */ (null));
   return html`<section class="view schedule"><${Await} answer=${answer}>${drawn.length > 0
     ? html`<${Schedules} every=${every} drawn=${drawn} query=${query} at=${at} setAt=${setAt} />`
@@ -245,27 +255,27 @@ function Panel({ name, entries, axis, at, setAt, zoom, places, query }) {
     const whole = { ...line, values, steps };
     return lowest ? [whole, { ...whole, values: lowest, dash: UNDECIDED }] : [whole];
   }), [shown, count]);
-  const isLog = (query.log ?? "").split(",").includes(name);
-  const toggle = (/** @type {"turned" | "log"} */ list, /** @type {string} */ one) => {
-    const now = (query[list] ?? "").split(",").filter(Boolean);
-    setQuery({ [list]: (now.includes(one) ? now.filter((other) => other !== one) : [...now, one]).join() }, { replace: true });
+  const asked = query[`log.${name}`], isLog = asked ? asked === "1" : areFarApart(lines);
+  const turn = (/** @type {string} */ key) => {
+    const now = (query.turned ?? "").split(",").filter(Boolean);
+    setQuery({ turned: (now.includes(key) ? now.filter((other) => other !== key) : [...now, key]).join() }, { replace: true });
   };
   const own = useMemo(() => places.filter(({ curve, landmark }) => curve.name === name && !["start", "end"].includes(landmark.name)), [places, name]);
   const view = { from: axis.from, to: axis.to, log: isLog };
   const crowd = Math.max(0, ...lines.map((line) => valuesPerPixel(line, view, width)));
   const title = titleOf(name);
-  const isFlat = lines.every(({ values }) => !courseOf(values).includes("→"));
+  const isFlat = lines.every(({ values }) => courseOf(values).isFlat);
   return html`<article class="card panel" aria-label=${title}>
     <header><h2>${title}</h2><output class="muted">${at === null ? t("schedule.hint") : placeText(at, axis, entries[0].run)}</output>
-      <label class="check"><input type="checkbox" checked=${isLog} onChange=${() => toggle("log", name)} />${t("schedule.log")}</label></header>
+      <label class="check"><input type="checkbox" checked=${isLog} onChange=${() => setQuery({ [`log.${name}`]: isLog ? "0" : "1" }, { replace: true })} />${t("schedule.log")}</label></header>
     <div><${CurvePanel} lines=${lines} pins=${own} view=${view} at=${at} title=${t("schedule.plot", { name: title, count: lines.length })} height=${isFlat ? 120 : 240}
         onZoom=${zoom} onCursor=${setAt} onWidth=${setWidth} />
       <p class="muted density">${crowd > 1 ? t("schedule.bands", { most: Math.ceil(crowd) }) : t("schedule.exact")}</p></div>
     <div class="legend">${error && html`<${Failure} error=${error} />`}${!lines.length && shown.length > 0 && !error && html`<${Progress} message=${t("schedule.values")} />`}
       <ul>${entries.map(({ key, line, curve }) => {
         const values = fetched.get(curve.values), isOn = shown.some((one) => one.key === key), waits = curve.depends_on_metric;
-        return html`<li key=${key}><button type="button" class="entry" aria-pressed=${String(isOn)} onClick=${() => toggle("turned", key)}><${Swatch} line=${line} /><span>${line.label}</span></button>
-          ${values && isOn && html`<p class="course"><span class="muted" title=${t("schedule.course")}>${courseOf(values)}</span><output>${at === null ? "" : readAt(lines.filter((one) => one.colour === line.colour && one.label === line.label), at)}</output></p>`}
+        return html`<li key=${key}><button type="button" class="entry" aria-pressed=${String(isOn)} onClick=${() => turn(key)}><${Swatch} line=${line} /><span>${line.label}</span></button>
+          ${values && isOn && html`<p class="course"><span class="muted" title=${t("schedule.course")}>${courseOf(values).text}</span><output>${at === null ? "" : readAt(lines.filter((one) => one.colour === line.colour && one.label === line.label), at)}</output></p>`}
           ${waits && html`<p class="course muted">${t("schedule.undecided", { metric: waits.metric || t("schedule.metric"), step: waits.from_step })}</p>`}</li>`;
       })}</ul></div></article>`;
 }
