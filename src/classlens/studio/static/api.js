@@ -56,6 +56,16 @@ export const getJson = async (path, query = {}, signal) => (await answerOf(path 
 export const getBytes = async (path, signal) => (await answerOf(path, { signal })).arrayBuffer();
 
 /**
+ * A picture, and what is wrong with its file, if anything is.
+ * @param {string} path
+ * @param {AbortSignal} signal
+ */
+export async function getPicture(path, signal) {
+  const response = await answerOf(path, { signal });
+  return { blob: await response.blob(), error: response.headers.get("X-Error") ?? "" };
+}
+
+/**
  * @param {string} path
  * @param {unknown} body an object becomes JSON; a Blob is sent as it is
  * @param {AbortSignal} [signal]

@@ -88,7 +88,7 @@ function App() {
   document.title = `${t(`view.${view}`)} · Classlens`;
   return html`<a class="skip" href="#main">${t("page.skip")}</a>
     <${Header} names=${names} onHelp=${() => setHelpOpen(true)} />
-    <main id="main" tabindex="-1"><${Await} answer=${answer}><${Opened} name=${view} props=${{ query, session: answer.data }} /><//></main>
+    <main id="main" tabindex="-1"><h1 class="unseen">${t(`view.${view}`)}</h1><${Await} answer=${answer}><${Opened} name=${view} props=${{ query, session: answer.data }} /><//></main>
     ${isHelpOpen && html`<${Help} onClose=${() => setHelpOpen(false)} />`}<${Messages} />`;
 }
 

@@ -25,6 +25,7 @@ const ICONS = {
   list: "M4 6h16M4 12h16M4 18h10",
   down: "M6 9.5l6 6 6-6",
   upload: "M12 16V5M8 8.5l4-4 4 4M4 20h16",
+  bad: "M12 4L2.8 20h18.4zM12 10v4.5M12 17.2v.1",
   grid: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
 };
 /** @typedef {keyof typeof ICONS} IconName */
@@ -40,7 +41,7 @@ export const Icon = ({ name }) => html`<svg class="icon" viewBox="0 0 24 24" ari
 export function Button({ label, icon, kind = "plain", onClick, isPressed, disabled, children }) {
   return html`<button type="button" class="button ${kind}" title=${label} aria-label=${children ? undefined : label}
     aria-pressed=${isPressed === undefined ? undefined : String(isPressed)} disabled=${disabled} onClick=${onClick}>
-    ${icon && html`<${Icon} name=${icon} />`}${children && html`<span>${children}</span>`}
+    ${icon && html`<${Icon} name=${icon} />`}${children && html`<span class="button-text">${children}</span>`}
   </button>`;
 }
 
@@ -177,7 +178,7 @@ export function Menu({ label, icon, items }) {
   };
   return html`<div class="menu" ref=${box} onKeyDown=${onKeyDown}>
     <button type="button" class="button plain" aria-haspopup="menu" aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}>
-      <${Icon} name=${icon} /><span class="wide-only">${label}</span><span class="unseen narrow-only">${label}</span></button>
+      <${Icon} name=${icon} /><span class="button-text">${label}</span></button>
     ${isOpen && html`<div class="menu-list" role="menu" aria-label=${label}>${items.map((item) => html`<a key=${item.text} role="menuitem" tabindex="-1"
       href=${item.href ?? "#"} download=${item.href !== undefined} onClick=${(/** @type {Event} */ event) => {
         if (item.run) event.preventDefault();

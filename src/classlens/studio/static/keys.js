@@ -26,6 +26,7 @@ const isField = (target) => target instanceof Element && target.closest("input, 
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
   if (isField(event.target) && event.key !== "Escape") return;
+  if (["Enter", " "].includes(event.key) && event.target instanceof Element && event.target.closest("a, button, summary")) return;
   if (event.key === "Escape" && event.target instanceof HTMLInputElement) return event.target.blur();
   const binding = liveBindings().find((one) => one.keys.includes(event.key));
   if (!binding) return;
