@@ -233,7 +233,8 @@ async def show_fed(request: Request) -> Response:
     from classlens.runs.browse_samples import encode_webp
 
     image = Image(result_of(request, "pictures", int(request.path_params["place"])))
-    return picture(await while_connected(request, session_of(request).drawers, partial(encode_webp, image)))
+    encode = partial(encode_webp, image, exact=True)
+    return picture(await while_connected(request, session_of(request).drawers, encode))
 
 
 BYTES = "application/octet-stream"

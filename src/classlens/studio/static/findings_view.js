@@ -4,7 +4,7 @@
  */
 import { html } from "/static/vendor/htm-preact.js";
 import { getJson, post, useJson } from "./api.js";
-import { Await, Button, copy, Empty, Failure, Progress, Segments, Select, Share } from "./components.js";
+import { Await, Button, copy, Empty, Failure, Progress, Segments, Select, Share, workText } from "./components.js";
 import { setQuery } from "./router.js";
 import { formatNumber, t } from "./text.js";
 
@@ -55,7 +55,7 @@ function Report({ report, query, onRetry, select }) {
     </div>
     <div class="scroll" tabindex="0" role="region" aria-label=${t("view.findings")}><div class="column">
       ${isRunning && html`<div class="state"><p class="state-title">${t("findings.running")}</p>
-        <${Progress} message=${report.message} done=${report.done} total=${report.total} onCancel=${() => post(`/jobs/${report.job}/cancel`, {})} /><p class="muted">${t("findings.running_hint")}</p></div>`}
+        <${Progress} message=${workText(report.message)} done=${report.done} total=${report.total} onCancel=${() => post(`/jobs/${report.job}/cancel`, {})} /><p class="muted">${t("findings.running_hint")}</p></div>`}
       ${report.state === "failed" && html`<${Failure} error=${{ ...report, message: report.message || t("look.cancelled") }} onRetry=${onRetry} />`}
       ${shown.map((one) => html`<${Card} key=${one.code + one.message} finding=${one} />`)}
       ${!isRunning && report.state !== "failed" && !every.length && html`<${Nothing} skipped=${report.skipped.length} />`}
@@ -68,7 +68,7 @@ function Report({ report, query, onRetry, select }) {
 function Card({ finding }) {
   const { code, severity, message, where, evidence, cure, command, pictures } = finding;
   const numbers = Object.entries(evidence ?? {});
-  return html`<article class="card finding ${severity}" aria-label="${code}: ${message}">
+  return html`<article class="block finding ${severity}" aria-label="${code}: ${message}">
     <header><${Severity} severity=${severity} /><code>${code}</code><span class="muted">${familyText(familyOf(finding))}</span></header>
     <h2>${message}</h2>
     ${where && html`<p class="muted mono where">${where}</p>`}
@@ -94,6 +94,6 @@ const Nothing = ({ skipped }) => html`<div class="state nothing"><svg class="tic
 function Skipped({ skipped, isOpen }) {
   const reasons = new Map();
   for (const { code, why } of skipped) reasons.set(why, [...(reasons.get(why) ?? []), code]);
-  return html`<details class="card skipped" open=${isOpen}><summary>${t("findings.skipped", { count: skipped.length })}</summary>
+  return html`<details class="block skipped" open=${isOpen}><summary>${t("findings.skipped", { count: skipped.length })}</summary>
     <dl>${[...reasons].map(([why, codes]) => html`<div key=${why}><dt>${codes.map((/** @type {string} */ code) => html`<code key=${code}>${code}</code> `)}</dt><dd>${why}</dd></div>`)}</dl></details>`;
 }

@@ -6,7 +6,7 @@
  */
 import { html, useEffect, useMemo, useRef, useState } from "/static/vendor/htm-preact.js";
 import { ApiError, getBytes, getJson, post, useJob, useJson } from "./api.js";
-import { Await, Button, Dialog, Empty, Failure, Progress, say, Select, Share } from "./components.js";
+import { Await, Button, Dialog, Empty, Failure, Progress, say, Select, Share, workText } from "./components.js";
 import { paint, placeKey, readPixels } from "./heat.js";
 import { useKeys } from "./keys.js";
 import { LayerTree } from "./layer_tree.js";
@@ -163,11 +163,11 @@ function Looking({ look, query, session, choice, onRetry }) {
 /** What the page is doing, and since when. @param {any} props */
 function Status({ look, job, error, isBusy, cancel, again, onRetry }) {
   if (look.state === "failed") return html`<${Failure} error=${{ ...look, message: look.message || t("look.cancelled") }} onRetry=${onRetry} />`;
-  if (look.state !== "ready") return html`<div class="state"><${Progress} message=${t("look.network", { what: look.message || t("state.loading"), seconds: +Number(look.seconds ?? 0).toFixed(1) })} done=${look.done} total=${look.total} onCancel=${look.job && (() => post(`/jobs/${look.job}/cancel`, {}))} /><p class="muted">${t("look.network_hint")}</p></div>`;
+  if (look.state !== "ready") return html`<div class="state"><${Progress} message=${t("look.network", { what: workText(look.message) || t("state.loading"), seconds: +Number(look.seconds ?? 0).toFixed(1) })} done=${look.done} total=${look.total} onCancel=${look.job && (() => post(`/jobs/${look.job}/cancel`, {}))} /><p class="muted">${t("look.network_hint")}</p></div>`;
   if (error) return html`<${Failure} error=${error} onRetry=${again} />`;
   if (job?.state === "failed") return html`<${Failure} error=${job} onRetry=${again} />`;
-  if (job?.state === "cancelled") return html`<p class="status">${t("look.cancelled")} <${Button} onClick=${again}>${t("action.again")}<//></p>`;
-  return isBusy ? html`<div class="status"><${Progress} message=${job.message || t("look.explaining")} done=${job.done} total=${job.total} onCancel=${cancel} /></div>` : null;
+  if (job?.state === "cancelled") return html`<p class="busy">${t("look.cancelled")} <${Button} onClick=${again}>${t("action.again")}<//></p>`;
+  return isBusy ? html`<div class="busy"><${Progress} message=${workText(job.message || "explaining")} done=${job.done} total=${job.total} onCancel=${cancel} /></div>` : null;
 }
 
 /** How maps are painted. @param {{look: any, query: Query, style: Style, result: Result | null}} props */
@@ -197,7 +197,7 @@ function PictureCard({ choice, session, onStep }) {
   const input = useRef(/** @type {HTMLInputElement | null} */ (null));
   const address = choice.upload ? `/upload/${choice.upload}.webp?edge=640` : `/picture/${choice.target}/${choice.split}/${choice.index}.webp?mode=original&edge=640`;
   const jump = (/** @type {any} */ event) => setQuery({ index: Math.max(0, Math.min(choice.length - 1, Math.round(Number(event.target.value)))), class: null });
-  return html`<article class="card picture"><h2 class="unseen">${t("look.picture")}</h2>
+  return html`<article class="block chosen"><h2 class="unseen">${t("look.picture")}</h2>
     ${choice.error && html`<${Failure} error=${choice.error} />`}
     ${(choice.upload || choice.length > 0) && html`<img src=${address} alt=${choice.upload ? t("look.uploaded") : t("look.sample", { split: choice.split, index: Number(choice.index) })} />`}
     ${!choice.upload && choice.row && html`<p class="row"><b class="clip" title=${choice.row.name}>${choice.row.classes.join(", ") || choice.row.name}</b>
@@ -224,7 +224,7 @@ function Guesses({ result, query, classes }) {
     if (!chosen.includes(String(place))) choose(place);
   };
   const others = chosen.map(Number).filter((one) => !top.some((guesses) => guesses.some((guess) => guess.target === one)));
-  return html`<article class="card guesses"><h2>${t("look.top")}${differs && html` <span class="badge">${t("look.differ")}</span>`}</h2>
+  return html`<article class="block guesses"><h2>${t("look.top")}${differs && html` <span class="badge">${t("look.differ")}</span>`}</h2>
     ${top.map((guesses, place) => html`<div key=${place}>${top.length > 1 && html`<h3 class="clip">${checkpoints[place]}</h3>`}
       <ol>${guesses.map((guess) => html`<li key=${guess.target}><button type="button" class="guess" aria-pressed=${String(chosen.includes(String(guess.target)))} title=${guess.class_name}
         onClick=${() => choose(guess.target)}><span class="guess-bar" style=${{ width: `${100 * guess.probability}%` }}></span><span class="clip">${firstName(guess.class_name)}</span><span>${percent(guess.probability)}</span></button></li>`)}</ol></div>`)}
@@ -243,11 +243,11 @@ function Choices({ look, query }) {
   /** @type {Method[]} */
   const every = look.methods, slow = every.filter((one) => one.cost === "slow");
   const flag = (/** @type {"whole" | "scores"} */ name) => html`<label class="check"><input type="checkbox" checked=${query[name] === "1"} onChange=${() => setQuery({ [name]: query[name] !== "1" })} />${t(`look.${name}`)}</label>`;
-  return html`${look.checkpoints.length > 1 && html`<article class="card"><h2>${t("look.checkpoints")}</h2><div class="chips">${look.checkpoints.map((/** @type {string} */ name, /** @type {number} */ place) => html`<${Button} key=${name}
+  return html`${look.checkpoints.length > 1 && html`<article class="block"><h2>${t("look.checkpoints")}</h2><div class="chips">${look.checkpoints.map((/** @type {string} */ name, /** @type {number} */ place) => html`<${Button} key=${name}
       isPressed=${checkpoints.includes(String(place))} onClick=${() => pick("checkpoint", toggled(checkpoints, String(place)))}>${name}<//>`)}</div></article>`}
-    <article class="card"><h2>${t("look.methods")}</h2>${chips(every.filter((one) => one.cost !== "slow"))}
+    <article class="block"><h2>${t("look.methods")}</h2>${chips(every.filter((one) => one.cost !== "slow"))}
       <details open=${slow.some((one) => methods.includes(one.name))}><summary>${t("look.slow")}</summary>${chips(slow)}</details>${flag("whole")}${flag("scores")}</article>
-    <article class="card"><h2>${t("look.layers")}</h2><${LayerTree} layers=${look.layers} chosen=${layers} usual=${look.default_layer}
+    <article class="block"><h2>${t("look.layers")}</h2><${LayerTree} layers=${look.layers} chosen=${layers} usual=${look.default_layer}
       onToggle=${(/** @type {string} */ name) => setQuery({ layer: toggled(layers.length ? layers : [look.default_layer], name).join() })} /></article>`;
 }
 
@@ -263,8 +263,8 @@ function Maps({ shown, style }) {
   return html`${subjects.map((name) => {
     const own = maps.filter(({ facts }) => facts.class_name === name), kinds = [...new Set(own.map(kindOf))], share = own[0].facts.probability;
     return html`<section key=${name} class="subject"><h2>${name ? firstName(name) : t("look.every_class")}${share !== null && !isComparison && html` <span class="muted">${percent(share)}</span>`}</h2>
-      <div class="grid ${isComparison ? "beside" : ""}" style=${{ "--columns": result.checkpoints.length }}>${kinds.flatMap((kind) => own.filter((one) => kindOf(one) === kind)).map(figure)}</div></section>`;
-  })}${maps[large] && html`<${Dialog} kind="large" title=${kindOf(maps[large])} onClose=${() => setLarge(-1)}>${figure(maps[large])}<//>`}`;
+      <div class="figures ${isComparison ? "beside" : ""}" style=${{ "--columns": result.checkpoints.length }}>${kinds.flatMap((kind) => own.filter((one) => kindOf(one) === kind)).map(figure)}</div></section>`;
+  })}${maps[large] && html`<${Dialog} kind="one-map" title=${kindOf(maps[large])} onClose=${() => setLarge(-1)}>${figure(maps[large])}<//>`}`;
 }
 
 /** What a map shows, in words. @param {HeatMap} map @param {string} checkpoint */

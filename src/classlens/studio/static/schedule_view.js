@@ -182,7 +182,7 @@ export function View({ query }) {
 }
 
 /** Targets whose schedule cannot be laid out, and why. @param {{runs: Run[]}} props */
-const Broken = ({ runs }) => html`${runs.filter((run) => run.error).map((run) => html`<div class="card lint" key=${run.id}><${Severity} severity="error" />
+const Broken = ({ runs }) => html`${runs.filter((run) => run.error).map((run) => html`<div class="block lint" key=${run.id}><${Severity} severity="error" />
   <div><p><b>${run.name}</b>: ${run.error}</p>${run.hint && html`<p class="muted">${run.hint}</p>`}</div></div>`)}`;
 
 /** How long the runs are, where that differs from what the targets say. @param {{query: import("./router.js").Query}} props */
@@ -223,7 +223,7 @@ function Schedules({ every, drawn, query, at, setAt }) {
       ${panels.map(([name, entries]) => html`<${Panel} key=${name} name=${name} entries=${entries} axis=${axis} at=${at} setAt=${setAt} zoom=${ways.zoom}
         places=${places} query=${query} />`)}
       <${Landmarks} places=${places} visit=${ways.visit} isOne=${runs.length === 1} />
-      <ul class="card muted">${runs.map((run) => html`<li key=${run.id}><b>${run.name}</b>: ${[run.clock.words, run.clock.note, ...(run.notes ?? [])].filter(Boolean).join(" · ")}</li>`)}</ul>
+      <ul class="block muted">${runs.map((run) => html`<li key=${run.id}><b>${run.name}</b>: ${[run.clock.words, run.clock.note, ...(run.notes ?? [])].filter(Boolean).join(" · ")}</li>`)}</ul>
     </div>`;
 }
 
@@ -265,7 +265,7 @@ function Panel({ name, entries, axis, at, setAt, zoom, places, query }) {
   const crowd = Math.max(0, ...lines.map((line) => valuesPerPixel(line, view, width)));
   const title = titleOf(name);
   const isFlat = lines.every(({ values }) => courseOf(values).isFlat);
-  return html`<article class="card panel" aria-label=${title}>
+  return html`<article class="block curve-panel" aria-label=${title}>
     <header><h2>${title}</h2><output class="muted">${at === null ? t("schedule.hint") : placeText(at, axis, entries[0].run)}</output>
       <label class="check"><input type="checkbox" checked=${isLog} onChange=${() => setQuery({ [`log.${name}`]: isLog ? "0" : "1" }, { replace: true })} />${t("schedule.log")}</label></header>
     <div><${CurvePanel} lines=${lines} pins=${own} view=${view} at=${at} title=${t("schedule.plot", { name: title, count: lines.length })} height=${isFlat ? 120 : 240}
@@ -292,7 +292,7 @@ const Swatch = ({ line }) => html`<svg class="swatch" viewBox="0 0 28 6" aria-hi
 /** @param {{runs: Run[], axis: Axis, visit: (x: number) => void}} props */
 function Lints({ runs, axis, visit }) {
   const lints = runs.flatMap((run) => run.lints.map((lint) => ({ ...lint, run })));
-  return html`${lints.map(({ run, severity, code, message, cure, step }) => html`<div class="card lint" key=${run.id + message}><${Severity} severity=${severity} />
+  return html`${lints.map(({ run, severity, code, message, cure, step }) => html`<div class="block lint" key=${run.id + message}><${Severity} severity=${severity} />
     <div class="grow"><p>${runs.length > 1 && html`<b>${run.name}: </b>`}${message}</p>${cure && html`<p class="muted">${t("findings.cure")}: ${cure}</p>`}</div>
     <code class="muted">${code}</code>${typeof step === "number" && html`<${Button} onClick=${() => visit(step * axis.unitOf(run))}>${t("schedule.show")}<//>`}</div>`)}`;
 }
@@ -301,7 +301,7 @@ function Lints({ runs, axis, visit }) {
 function Landmarks({ places, visit, isOne }) {
   if (!places.length) return null;
   const columns = ["number", "landmark", ...(isOne ? [] : ["run"]), "parameter"], numbers = ["step", "epoch", "value"];
-  return html`<article class="card"><h2>${t("schedule.landmarks")}</h2><div class="wide-table"><table class="landmarks">
+  return html`<article class="block"><h2>${t("schedule.landmarks")}</h2><div class="wide-table"><table class="landmarks">
     <thead><tr>${columns.map((name) => html`<th key=${name} scope="col">${t(`schedule.${name}`)}</th>`)}${numbers.map((name) => html`<th key=${name} scope="col" class="number">${t(`schedule.${name}`)}</th>`)}</tr></thead>
     <tbody>${places.map(({ run, curve, landmark, x, number }) => html`<tr key=${number}><td>${number}</td>
       <td><button type="button" class="link" onClick=${() => visit(x)}>${landmark.name}</button></td>${!isOne && html`<td>${run.name}</td>`}<td>${titleOf(curve.name)}</td>

@@ -95,7 +95,6 @@ export const TEXT = {
   "look.maps": ["Heat maps", "热力图"],
   "look.network": ["{what} · {seconds} s", "{what} · {seconds} 秒"],
   "look.network_hint": ["The network is loaded in the background. You can go on in the other views.", "网络正在后台加载。您可以继续使用其他视图。"],
-  "look.explaining": ["Making maps", "正在生成热力图"],
   "look.cancelled": ["Cancelled.", "已取消。"],
   "look.no_picture": ["Which picture?", "选择哪张图片？"],
   "look.no_picture_hint": ["Drop one here, paste one, or upload one.", "将图片拖到此处、粘贴或上传。"],
@@ -151,6 +150,14 @@ export const TEXT = {
   "look.key.next": ["next picture", "下一张图片"],
   "look.key.heat": ["show or hide the heat", "显示或隐藏热力图"],
   "look.key.cancel": ["cancel what is running", "取消正在运行的任务"],
+  // what the server is doing
+  "work.importing_torch": ["importing torch", "正在导入 torch"],
+  "work.building_the_network_and_reading_its_weights": ["building the network and reading its weights", "正在构建网络并读取权重"],
+  "work.looking_at_every_layer": ["looking at every layer", "正在查看每一层"],
+  "work.explaining": ["making maps", "正在生成热力图"],
+  "work.maps_scored": ["maps scored", "正在为热力图评分"],
+  "work.opening_the_target": ["opening the target", "正在打开目标"],
+  "work.rules": ["rules", "规则"],
   // findings
   "findings.running": ["Looking for mismatches", "正在查找问题"],
   "findings.running_hint": ["Rules look at the data, the schedule, the network and how they fit together. You can go on in the other views.", "规则会检查数据、学习率、网络以及它们是否匹配。您可以继续使用其他视图。"],
