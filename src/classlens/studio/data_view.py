@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from classlens.studio.guard import Refused
-from classlens.studio.replies import FOLDERS, answer, number, picture, session_of, split_of, while_connected
+from classlens.studio.replies import FOLDERS, answer, number, picture, session_of, soon, split_of, while_connected
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from classlens.runs.browse_run import BatchResult
     from classlens.runs.browse_samples import SampleResult
 
-Thing = TypeVar("Thing")
 
 MODES = ("original", "transformed", "concat", "pipeline")
 EDGE, LARGEST_EDGE = 160, 2048  # pixels of a picture's longer side
@@ -85,13 +83,6 @@ def describe_row(dataset: Dataset, index: int, error: str) -> dict[str, Any]:
         "classes": list(dataset.class_names(index)),
         "error": FOLDERS.sub("", error),
     }
-
-
-async def soon(future: Future[Thing], patience: float) -> Thing | None:
-    """What a thread makes, or None if it is not there after so many seconds."""
-    if not future.done():
-        await asyncio.wait({asyncio.wrap_future(future)}, timeout=patience)
-    return future.result() if future.done() else None
 
 
 async def open_split(request: Request) -> tuple[int, str, Dataset]:

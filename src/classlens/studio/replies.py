@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
-from concurrent.futures import Executor
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.exceptions import HTTPException
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from classlens.studio.session import Session
 
-Result = TypeVar("Result")
+Thing = TypeVar("Thing")
 
 FOLDERS = re.compile(r"(?:[A-Za-z]:)?(?:[/\\][^/\\:'\"\n]+)*[/\\](?=[^/\\\s])")
 """Folders in front of a file's name."""
@@ -75,7 +75,7 @@ def number(request: Request, name: str, usual: int, least: int = 0, most: int = 
     return int(text)
 
 
-async def while_connected(request: Request, pool: Executor, work: Callable[[], Result]) -> Result:
+async def while_connected(request: Request, pool: Executor, work: Callable[[], Thing]) -> Thing:
     """What `work` returns, from a thread; it is not begun where the browser has gone away before its turn."""
     loop = asyncio.get_running_loop()
     future = loop.run_in_executor(pool, work)
@@ -96,17 +96,24 @@ async def left(request: Request) -> None:
         pass
 
 
-def split_of(request: Request) -> tuple[int, str]:
-    """The target and the split that a request is about, in its path or its query.
+def split_of(request: Request, words: Mapping[str, Any] | None = None) -> tuple[int, str]:
+    """The target and the split that a request is about, in its path, its query, or the words of an order.
 
     Raises:
         Refused: there is no such split.
     """
-    target = int(request.path_params.get("target", number(request, "target", 0)))
-    split = str(request.path_params.get("split", request.query_params.get("split", "train")))
+    named = words or request.path_params or {"target": number(request, "target", 0), **request.query_params}
+    target, split = int(named.get("target") or 0), str(named.get("split") or "train")
     if split not in SPLITS:
         raise Refused(404, f"a split is {', '.join(SPLITS)}")
     return target, split
+
+
+async def soon(future: Future[Thing], patience: float) -> Thing | None:
+    """What a thread makes, or None if it is not there after so many seconds."""
+    if not future.done():
+        await asyncio.wait({asyncio.wrap_future(future)}, timeout=patience)
+    return future.result() if future.done() else None
 
 
 def picture(data: bytes, kind: str = "image/webp", *, error: str = "") -> Response:

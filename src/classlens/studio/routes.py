@@ -21,7 +21,7 @@ from starlette.routing import Route
 from classlens import __version__
 from classlens.dataset.conventions import SPLITS
 from classlens.errors import ClasslensError
-from classlens.studio import data_view
+from classlens.studio import data_view, findings_view, look_view, schedule_view
 from classlens.studio.guard import Refused
 from classlens.studio.replies import answer, on_error, on_mistake, session_of, while_connected
 
@@ -109,6 +109,19 @@ def make_application(session: Session) -> Starlette:
         Route(f"/stage{sample}/{{stage:int}}.webp", data_view.show_stage),
         Route(f"{batch}.json", data_view.show_batch),
         Route(f"{batch}/{{place:int}}.webp", data_view.show_batch_picture),
+        Route("/schedule.json", schedule_view.show_schedules),
+        Route("/curve/{run:int}/{curve:int}.bin", schedule_view.show_curve),
+        Route("/curve/{run:int}/{curve:int}.{kind}.bin", schedule_view.show_curve),
+        Route("/look.json", look_view.show_network),
+        Route("/upload", look_view.take_upload, methods=["POST"]),
+        Route("/upload/{number:int}.webp", look_view.show_upload),
+        Route("/explain", look_view.begin_map, methods=["POST"]),
+        Route("/jobs/{number:int}.json", look_view.show_job),
+        Route("/jobs/{number:int}/cancel", look_view.cancel_job, methods=["POST"]),
+        Route("/map/{number:int}/{place:int}.bin", look_view.show_map),
+        Route("/fed/{number:int}/{place:int}.webp", look_view.show_fed),
+        Route("/findings.json", findings_view.show_findings),
+        Route("/finding/{target:int}/{finding:int}/{place:int}.webp", findings_view.show_exhibit),
     ]
     handlers = {ClasslensError: on_error, HTTPException: on_error, Exception: on_mistake}
     application = Starlette(routes=routes, exception_handlers=handlers)

@@ -11,7 +11,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from classlens.errors import ConfigError, MissingDependency
-from classlens.studio.guard import Guard, Keys
+from classlens.studio.guard import LARGEST_HEAD, Guard, Keys
 
 if TYPE_CHECKING:
     from uvicorn import Server
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from classlens.studio.session import Session
 
 CONNECTIONS = 200  # at once
-LARGEST_HEAD = 32_768  # bytes of the headers of a request
 KEEP_ALIVE = 75  # seconds
 LAST_ANSWERS = 1  # seconds that open connections have when the server ends
 
@@ -87,7 +86,7 @@ def make_server(server: socket.socket, session: Session, keys: Keys) -> Server:
         proxy_headers=False,
         server_header=False,
         limit_concurrency=CONNECTIONS,
-        h11_max_incomplete_event_size=LARGEST_HEAD,
+        h11_max_incomplete_event_size=2 * LARGEST_HEAD,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=LAST_ANSWERS,
     )

@@ -9,21 +9,26 @@ from __future__ import annotations
 import shlex
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from classlens.adapters import Options, open_source
 from classlens.errors import ConfigError, WrongValue
+from classlens.studio.jobs import Job, Work, Workshop
 
 if TYPE_CHECKING:
     from classlens.dataset.dataset import Dataset
+    from classlens.image import Image
+    from classlens.runs.explain_files import ModelRequest
     from classlens.source import Source
     from classlens.studio.row_index import RowIndex
 
 Thing = TypeVar("Thing")
 
+MOST_JOBS = 20  # whose results are kept
 LEAST_TOKEN = 16  # letters of a token that a user makes up
 DRAWERS = 3  # threads that draw pictures: decoders take turns, and what encodes works beside them
 
@@ -105,8 +110,10 @@ class Kept:
             pool.submit(fill, future, make)
         return future
 
-    def put(self, key: object, thing: object) -> None:
-        self.once(key, lambda: thing)
+    def drop(self, key: object) -> None:
+        """Forget a thing, or why there is none."""
+        with self.lock:
+            self.things.pop(key, None)
 
 
 def fill(future: Future[Any], make: Callable[[], object]) -> None:
@@ -128,10 +135,15 @@ class Session:
     opened: Kept = field(default_factory=Kept)
     traces: Kept = field(default_factory=lambda: Kept(3))
     pictures: Kept = field(default_factory=lambda: Kept(1024))
+    schedules: Kept = field(default_factory=lambda: Kept(32))
     filters: Kept = field(default_factory=lambda: Kept(8))
     orders: Kept = field(default_factory=lambda: Kept(1))
     batches: Kept = field(default_factory=lambda: Kept(2))
     uploads: Kept = field(default_factory=lambda: Kept(8))
+    jobs: dict[int, Job] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    looks: Workshop = field(default_factory=Workshop)
+    checks: Workshop = field(default_factory=Workshop)
     bad: dict[tuple[int, str], dict[int, str]] = field(default_factory=dict)
     openers: ThreadPoolExecutor = field(default_factory=threads(4, "open"))
     counters: ThreadPoolExecutor = field(default_factory=threads(1, "count"))
@@ -162,12 +174,70 @@ class Session:
     def row_index(self, target: int, split: str) -> Future[RowIndex]:
         """The labels and names of a split in columns, once they are counted."""
 
-        def count() -> RowIndex:
+        def index() -> RowIndex:
             from classlens.studio.row_index import index_rows
 
             return index_rows(self.dataset(target, split).result(), lambda: not self.ended.is_set())
 
-        return self.opened.begin(("rows", target, split), count, self.counters)
+        return self.opened.begin(("rows", target, split), index, self.counters)
+
+    def model(self, target: int) -> ModelRequest:
+        """The network of a target; the checkpoints are those of the first target that has one."""
+        from classlens.runs.explain_files import ModelRequest
+
+        with_network = (n for n in range(len(self.request.targets)) if "classifier" in self.source(n).parts)
+        weights = self.request.checkpoints if target == next(with_network, -1) else ()
+        if "classifier" not in self.source(target).parts:
+            self.source(target).classifier()  # raises, with what is offered
+        return ModelRequest(self.request.targets[target], weights or None, self.request.options)
+
+    def look(self, target: int) -> Job:
+        """The job that loads the networks of a target, begun when it is first asked for."""
+        from classlens.studio.tasks import load
+
+        return self.opened.once(("look", target), lambda: self.submit(self.looks, load, self.model(target)))
+
+    def check(self, target: int, *, again: bool = False) -> Job:
+        """The job that checks a target, begun when it is first asked for, or `again` after one that came to nothing."""
+        from classlens.runs.check_run import CheckRequest
+        from classlens.studio.tasks import check_target
+
+        def begin() -> Job:
+            name = self.request.targets[target]
+            weights = self.model(target).checkpoints if "classifier" in self.source(target).parts else ()
+            return self.submit(
+                self.checks, check_target, CheckRequest(name, next(iter(weights), None), self.request.options)
+            )
+
+        self.source(target)
+        job = self.opened.once(("check", target), begin)
+        if again and job.state in ("failed", "cancelled"):
+            self.opened.drop(("check", target))
+            job = self.opened.once(("check", target), begin)
+        return job
+
+    def submit(self, workshop: Workshop, work: Work, *words: object) -> Job:
+        """A new job; of those before it the last are remembered."""
+        job = Job(self.new_number())
+        with self.opened.lock:
+            self.jobs[job.number] = job
+            for old in list(self.jobs)[:-MOST_JOBS]:
+                del self.jobs[old]
+        return workshop.submit(job, work, *words)
+
+    def new_number(self) -> int:
+        return next(self.numbers)
+
+    def uploaded(self, place: int) -> Image:
+        """A picture that the page has sent.
+
+        Raises:
+            WrongValue: there is none of that number any more.
+        """
+        if place not in self.uploads.things:
+            raise WrongValue(f"there is no upload {place} any more")
+        image: Image = self.uploads.things[place].result()
+        return image
 
     def bad_of(self, target: int, split: str) -> dict[int, str]:
         """The bad samples of a split that were drawn by now, and what is wrong with each."""
@@ -176,6 +246,8 @@ class Session:
     def close(self) -> None:
         """Let the threads end: nothing that waits is begun any more."""
         self.ended.set()
+        self.looks.close()
+        self.checks.close()
         for pool in (self.openers, self.counters, self.readers, self.drawers):
             pool.shutdown(wait=False, cancel_futures=True)
 
