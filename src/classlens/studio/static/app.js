@@ -21,7 +21,7 @@ import { theme, useStore } from "./stores.js";
 import { language, LANGUAGES, t } from "./text.js";
 
 /**
- * @typedef {{id: number, name: string, parts: string[]}} Target
+ * @typedef {{id: number, name: string, parts: string[], error: string}} Target
  * @typedef {{version: string, command: string, python: string, targets: Target[], checkpoints: {id: number, name: string}[],
  *   splits: string[], views: string[], notes: string[]}} Session
  * @typedef {{query: import("./router.js").Query, session: Session}} ViewProps
@@ -38,8 +38,8 @@ const VIEWS = {
 /** @type {Record<string, ViewModule>} */
 const loaded = {};
 
-/** @param {{name: string, props: ViewProps}} props */
-function Opened({ name, props }) {
+/** The module of a view, which is fetched while the session is. @param {string} name */
+function useView(name) {
   const [, redraw] = useState({});
   useEffect(() => {
     if (loaded[name] || !VIEWS[name]) return;
@@ -48,7 +48,7 @@ function Opened({ name, props }) {
       redraw({});
     }, (error) => say(t("error.title"), { hint: String(error), isError: true }));
   }, [name]);
-  return loaded[name] ? html`<${loaded[name].View} key=${name} ...${props} />` : html`<div class="state"><${Progress} /></div>`;
+  return loaded[name]?.View;
 }
 
 /** @param {{names: string[], view: string, query: import("./router.js").Query}} props */
@@ -78,7 +78,7 @@ function Header({ names, onHelp }) {
 function App() {
   const { view, query } = useRoute();
   const [isHelpOpen, setHelpOpen] = useState(false);
-  const answer = useJson("/session.json");
+  const answer = useJson("/session.json"), View = useView(view);
   useStore(language);
   const names = VIEW_NAMES.filter((name) => answer.data?.views.includes(name) && name in VIEWS);
   useKeys([
@@ -88,7 +88,8 @@ function App() {
   document.title = `${t(`view.${view}`)} · Classlens`;
   return html`<a class="skip" href="#main">${t("page.skip")}</a>
     <${Header} names=${names} onHelp=${() => setHelpOpen(true)} />
-    <main id="main" tabindex="-1"><h1 class="unseen">${t(`view.${view}`)}</h1><${Await} answer=${answer}><${Opened} name=${view} props=${{ query, session: answer.data }} /><//></main>
+    <main id="main" tabindex="-1"><h1 class="unseen">${t(`view.${view}`)}</h1><${Await} answer=${answer}>${View
+      ? html`<${View} key=${view} query=${query} session=${answer.data} />` : html`<div class="state"><${Progress} /></div>`}<//></main>
     ${isHelpOpen && html`<${Help} onClose=${() => setHelpOpen(false)} />`}<${Messages} />`;
 }
 

@@ -206,6 +206,15 @@ export function Share({ command, python, hasReport = true }) {
   return html`<${Menu} label=${t("action.share")} icon="share" items=${items} />`;
 }
 
+/** What is remarkable about what is shown: a button that opens it. @param {{notes: string[]}} props */
+export function Notes({ notes }) {
+  const [isOpen, setOpen] = useState(false);
+  const title = t("page.notes", { count: notes.length });
+  if (!notes.length) return null;
+  return html`<${Button} kind="quiet" icon="bad" onClick=${() => setOpen(true)}>${title}<//>
+    ${isOpen && html`<${Dialog} title=${title} onClose=${() => setOpen(false)}><ul class="notes">${notes.map((one) => html`<li key=${one}>${one}</li>`)}</ul><//>`}`;
+}
+
 /** All keys that do something now. @param {{onClose: () => void}} props */
 export function Help({ onClose }) {
   const [bindings] = useState(liveBindings);

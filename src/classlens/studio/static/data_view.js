@@ -7,7 +7,7 @@
 import { html, useEffect, useRef, useState } from "/static/vendor/htm-preact.js";
 import { BatchView } from "./batch_view.js";
 import { ClassPanel, useClasses } from "./class_panel.js";
-import { Button, Dialog, Empty, Failure, Icon, Progress, Segments, Select, Share } from "./components.js";
+import { Button, Dialog, Empty, Failure, Icon, Notes, Progress, Segments, Select, Share } from "./components.js";
 import { rowAt, useRows } from "./data_rows.js";
 import { Grid } from "./grid.js";
 import { useKeys } from "./keys.js";
@@ -40,28 +40,28 @@ function shapeOf(mode, size) {
   return { least: size, heightOf: (width) => width + CAPTION };
 }
 
-/** @param {{row: Row, way: Way, isInSight: boolean}} props */
-function Strip({ row, way, isInSight }) {
-  const { data, error } = useJson(isInSight ? `/sample/${way.target}/${way.split}/${row.index}.json` : null, { seed: way.seed });
+/** @param {{row: Row, way: Way, rank: number}} props */
+function Strip({ row, way, rank }) {
+  const { data, error } = useJson(rank < 2 ? `/sample/${way.target}/${way.split}/${row.index}.json` : null, { seed: way.seed });
   if (error) return html`<p class="muted">${error.message}</p>`;
   if (data?.error) return html`<p class="bad-text">${data.error}</p>`;
   return html`<div class="strip">${(data?.stages ?? []).map((/** @type {any} */ stage, /** @type {number} */ place) => html`<figure key=${place}>
-    <${Picture} url=${`${stage.picture}&edge=240`} alt="" rank=${2 - Number(isInSight)} />
+    <${Picture} url=${`${stage.picture}&edge=240`} alt="" rank=${rank} />
     <figcaption><b class="clip" title=${stage.name}>${stage.name}</b>
     <span class="two-lines muted" title=${stage.words.join("\n")}>${stage.words.join(" · ") || (stage.changed ? "" : t("sample.unchanged"))}</span></figcaption></figure>`)}</div>`;
 }
 
-/** @param {{row: Row | undefined, way: Way, isInSight: boolean}} props */
-function Cell({ row, way, isInSight }) {
+/** @param {{row: Row | undefined, way: Way, rank: number}} props */
+function Cell({ row, way, rank }) {
   const [error, setError] = useState("");
   if (!row) return html`<span class="picture"></span>`;
   const wanted = SIZES[way.sizeName] * 1.3 * Math.min(devicePixelRatio, 2);
   const edge = EDGES.find((one) => one >= wanted) ?? EDGES[EDGES.length - 1];
-  const show = (/** @type {string} */ mode) => html`<${Picture} key=${mode} alt="" rank=${2 - Number(isInSight)} onBad=${setError}
+  const show = (/** @type {string} */ mode) => html`<${Picture} key=${mode} alt="" rank=${rank} onBad=${setError}
     url=${`/picture/${way.target}/${way.split}/${row.index}.webp?mode=${mode}&seed=${mode === "original" ? 0 : way.seed}&edge=${edge}`} />`;
   const bad = row.error || error;
   const classes = row.classes.join(", ");
-  return html`<div class="cell-pictures">${way.mode === "pipeline" ? html`<${Strip} row=${row} way=${way} isInSight=${isInSight} />`
+  return html`<div class="cell-pictures">${way.mode === "pipeline" ? html`<${Strip} row=${row} way=${way} rank=${rank} />`
     : way.mode === "concat" ? [show("original"), show("transformed")] : show(way.mode)}</div>
     <div class="caption"><span class="clip" title=${bad || classes}>${bad ? html`<b class="bad-text">${bad}</b>` : classes}</span>
     <span class="muted clip" title=${row.name}>${row.index} ${row.name}</span></div>`;
@@ -99,9 +99,10 @@ function Search({ words }) {
 
 /**
  * @param {{way: Way, query: import("./router.js").Query, session: import("./app.js").Session, isPanelOpen: boolean,
- *   onReroll: () => void, onPanel: () => void, command: string, className: string}} props
+ *   onReroll: () => void, onPanel: () => void, facts: import("./data_rows.js").Facts | undefined, className: string}} props
  */
-function Bar({ way, query, session, isPanelOpen, onReroll, onPanel, command, className }) {
+function Bar({ way, query, session, isPanelOpen, onReroll, onPanel, facts, className }) {
+  const hasStages = facts?.stages.length !== 0;
   const change = (/** @type {import("./router.js").Patch} */ patch) => setQuery({ at: null, top: null, open: null, batch: null, ...patch });
   const targets = session.targets.filter((one) => one.parts.includes("dataset"));
   return html`<div class="bar data-bar">
@@ -110,26 +111,26 @@ function Bar({ way, query, session, isPanelOpen, onReroll, onPanel, command, cla
       choices=${targets.map((one) => ({ value: String(one.id), text: one.name }))} />`}
     <${Select} label=${t("data.split")} value=${way.split} onChange=${(/** @type {string} */ split) => change({ split, class: null })}
       choices=${session.splits.map((value) => ({ value, text: t(`data.split.${value}`) }))} />
-    <${Segments} label=${t("data.mode")} value=${way.mode} onChange=${(/** @type {string} */ mode) => setQuery({ mode, batch: null })}
+    ${hasStages && html`<${Segments} label=${t("data.mode")} value=${way.mode} onChange=${(/** @type {string} */ mode) => setQuery({ mode, batch: null })}
       choices=${MODES.map((value) => ({ value, text: t(`data.mode.${value}`) }))} />
-    <${Button} icon="dice" label=${t("data.reroll_hint", { seed: way.seed })} onClick=${onReroll}>${t("data.reroll")} <span class="muted">${way.seed}</span><//>
+    <${Button} icon="dice" label=${t("data.reroll_hint", { seed: way.seed })} onClick=${onReroll}>${t("data.reroll")} <span class="muted">${way.seed}</span><//>`}
     <${Button} icon="grid" isPressed=${query.batch !== undefined} onClick=${() => setQuery({ batch: query.batch === undefined ? 0 : null, open: null })}>${t("data.batches")}<//>
     <${Button} icon="bad" isPressed=${query.bad === "1"} onClick=${() => change({ bad: query.bad !== "1" })}>${t("data.bad")}<//>
     <${Search} words=${query.q ?? ""} />
     <span class="push"></span>
-    <${Share} command=${command} python=${session.python} /></div>`;
+    <${Share} command=${facts?.command} python=${session.python} /></div>`;
 }
 
-/** @param {{rows: ReturnType<typeof useRows>, filtered: boolean, isBad: boolean, sizeName: string, seen: [number, number] | null}} props */
-function Status({ rows, filtered, isBad, sizeName, seen }) {
+/** @param {{rows: ReturnType<typeof useRows>, notes: string[], filtered: boolean, isBad: boolean, sizeName: string, seen: [number, number] | null}} props */
+function Status({ rows, notes, filtered, isBad, sizeName, seen }) {
   const total = rows.list?.facts.total ?? 0, length = rows.list?.facts.length ?? 0;
   const said = !rows.list ? "" : filtered ? t("data.some", { count: total, length }) : t("data.count", { count: total });
   return html`<footer class="status"><span role="status">${said}</span>
     ${total > 0 && seen && html`<span class="muted">${t("data.seen", { first: seen[0], last: Math.min(seen[1], total - 1) })}</span>`}
     ${isBad && html`<span class="muted">${t("data.bad_note")}</span>`}
     ${rows.isCounting ? html`<${Progress} message=${t("data.counting")} />` : rows.isLoading && html`<${Progress} />`}
-    ${rows.list?.facts.warnings.map((one) => html`<span key=${one} class="warn-text clip" title=${one}>${one}</span>`)}
-    <span class="push"><${Select} label=${t("data.size")} value=${sizeName} onChange=${tileSize.set}
+    <span class="push"></span><${Notes} notes=${notes} />
+    <span><${Select} label=${t("data.size")} value=${sizeName} onChange=${tileSize.set}
       choices=${Object.keys(SIZES).map((value) => ({ value, text: t(`data.size.${value}`) }))} /></span></footer>`;
 }
 
@@ -170,6 +171,7 @@ export function View({ query, session }) {
   const isPanelOpen = isWide() ? panel === "open" : isSheetOpen;
   const onPanel = () => (isWide() ? classPanel.set(panel === "open" ? "closed" : "open") : setSheetOpen(!isSheetOpen));
   const className = query.class === undefined ? "" : classes.data?.names[Number(query.class)] ?? "";
+  const notes = [...session.notes, ...session.targets.map((one) => one.error).filter(Boolean), ...(list?.facts.warnings ?? [])];
   const filtered = Boolean(query.class || query.q || query.bad);
   const grid = () => rows.error ? html`<${Failure} error=${rows.error} onRetry=${rows.again} />`
     : !list ? html`<div class="state"><${Progress} message=${rows.isCounting ? t("data.counting") : ""} /></div>`
@@ -177,15 +179,15 @@ export function View({ query, session }) {
         onClick=${() => setQuery({ class: null, q: null, bad: null, at: null, top: null })}>${t("data.all")}<//>`}<//>`
     : html`<${Grid} key=${list.address} label=${t("data.pictures")} count=${total} shape=${shapeOf(way.mode, SIZES[sizeName])} start=${start} current=${at}
         onMove=${move} onOpen=${(/** @type {number} */ position) => setQuery({ at: position, open: true })} onSeen=${onSeen}>
-        ${(/** @type {number} */ position, /** @type {boolean} */ isInSight) => html`<${Cell} row=${rowAt(list, position)} way=${way} isInSight=${isInSight} />`}<//>`;
+        ${(/** @type {number} */ position, /** @type {number} */ rank) => html`<${Cell} row=${rowAt(list, position)} way=${way} rank=${rank} />`}<//>`;
   return html`<div class="view data mode-${way.mode}">
-    <${Bar} ...${{ way, query, session, isPanelOpen, onReroll: reroll, onPanel, className, command: list?.facts.command }} />
+    <${Bar} ...${{ way, query, session, isPanelOpen, onReroll: reroll, onPanel, className, facts: list?.facts }} />
     <div class="columns">
       ${isPanelOpen && html`<${ClassPanel} answer=${classes} chosen=${query.class ?? ""} onClose=${onPanel} />`}
       <div class="middle">${query.batch === undefined ? grid() : html`<${BatchView} ...${way} number=${Number(query.batch) || 0} length=${list?.facts.length ?? 0} />`}</div>
       ${query.open && at >= 0 && html`<${SamplePanel} ...${way} row=${row} begins=${way.mode === "original" ? "first" : "last"} canLook=${canLook}
         onReroll=${reroll} onStep=${(/** @type {number} */ step) => move(Math.max(0, Math.min(total - 1, at + step)))} onClose=${() => setQuery({ open: null })} />`}
     </div>
-    <${Status} rows=${rows} filtered=${filtered} isBad=${query.bad === "1"} sizeName=${sizeName} seen=${query.batch === undefined && seen} />
+    <${Status} rows=${rows} notes=${notes} filtered=${filtered} isBad=${query.bad === "1"} sizeName=${sizeName} seen=${query.batch === undefined && seen} />
     ${isJumping && html`<${JumpDialog} total=${list?.facts.length ?? 0} onClose=${() => setJumping(false)} />`}</div>`;
 }

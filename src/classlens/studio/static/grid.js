@@ -46,8 +46,8 @@ function useRoom(box) {
 /**
  * @param {{label: string, count: number, shape: CellShape, start: number, current: number, onMove: (position: number) => void,
  *   onOpen: (position: number) => void, onSeen: (first: number, last: number) => void,
- *   children: (position: number, isInSight: boolean) => any}} props `start` is the first cell in sight at the beginning;
- *   `current` is -1 for none
+ *   children: (position: number, rank: number) => any}} props `start` is the first cell in sight at the beginning;
+ *   `current` is -1 for none; `rank` is that of pictures.js
  */
 export function Grid({ label, count, shape, start, current, onMove, onOpen, onSeen, children }) {
   const box = useRef(/** @type {HTMLElement | null} */ (null));
@@ -81,7 +81,7 @@ export function Grid({ label, count, shape, start, current, onMove, onOpen, onSe
     const place = { top: GAP + rowTop(position) - top + scroll, left: GAP + (position % layout.columns) * (layout.width + GAP) };
     cells.push(html`<div key=${position} id="cell-${position}" role="option" class="cell" aria-selected=${String(position === current)}
       aria-posinset=${position + 1} aria-setsize=${count} style=${{ ...pixels(place), ...pixels({ width: layout.width, height: layout.height }) }}
-      onClick=${() => onOpen(position)}>${children(position, position >= first && position <= last)}</div>`);
+      onClick=${() => onOpen(position)}>${children(position, position === current ? 0 : position >= first && position <= last ? 1 : 2)}</div>`);
   }
   return html`<div class="grid" ref=${box} role="listbox" tabindex="0" aria-label=${label} onScroll=${onScroll}
     aria-activedescendant=${current >= 0 ? `cell-${current}` : undefined}>

@@ -61,7 +61,7 @@ export function SamplePanel({ target, split, seed, row, begins, canLook, onStep,
       <${Button} kind="quiet" icon="right" label=${t("key.next")} onClick=${() => onStep(1)} />
       <${Button} kind="quiet" icon="close" label=${t("action.close")} onClick=${onClose} /></header>
     <div class="scroll" tabindex="0" role="group" aria-label=${t("sample.title")}><${Await} answer=${answer}>${sample && html`<div class="sample-inside ${isOld ? "old" : ""}">
-      <div class="sample-actions">${canLook && html`<a class="button main" href=${hrefOf("look", { target, split, index: sample.index })}><${Icon} name="eye" /><span>${t("sample.look")}</span></a>`}
+      <div class="sample-actions">${canLook && html`<a class="button main" href=${hrefOf("look", { target, split, index: row?.index })}><${Icon} name="eye" /><span>${t("sample.look")}</span></a>`}
         <${Button} icon="dice" onClick=${onReroll}>${t("data.reroll")}<//><${Share} command=${sample.command} python=${sample.python} hasReport=${false} /></div>
       <${Facts} sample=${sample} /><${Stages} key=${sample.index} sample=${sample} begins=${begins} /></div>`}<//></div></aside>`;
 }
