@@ -49,5 +49,7 @@ from .schedule.replay import replay as replay
 from .schedule.schedule import Clock as Clock
 from .schedule.schedule import Schedule as Schedule
 from .source import Source as Source
+from .studio import studio as studio
+from .studio.open_studio import RunningStudio as RunningStudio
 
 __version__: str
