@@ -86,7 +86,7 @@ async def show_upload(request: Request) -> Response:
 
     session, edge = session_of(request), number(request, "edge", 512, 16, 2048)
     image = session.uploaded(int(request.path_params["number"]))
-    return picture(await while_connected(request, session.drawers, partial(webp_of, image, edge, smallest=edge)))
+    return picture(await while_connected(request, session.drawers, partial(webp_of, image, edge, smallest=edge // 2)))
 
 
 async def begin_map(request: Request) -> Response:
