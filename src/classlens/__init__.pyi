@@ -46,6 +46,9 @@ from .runs.explain_files import ModelRequest as ModelRequest
 from .runs.explain_files import explain_files as explain_files
 from .runs.explain_files import preview_model as preview_model
 from .runs.picture_inputs import explain as explain
+from .runs.report_run import ReportRequest as ReportRequest
+from .runs.report_run import ReportRun as ReportRun
+from .runs.report_run import report as report
 from .runs.schedule_plots import LrRequest as LrRequest
 from .runs.schedule_plots import SchedulePlots as SchedulePlots
 from .runs.schedule_plots import plot_schedules as plot_schedules
@@ -55,5 +58,7 @@ from .schedule.replay import replay as replay
 from .schedule.schedule import Clock as Clock
 from .schedule.schedule import Schedule as Schedule
 from .source import Source as Source
+from .studio import studio as studio
+from .studio.open_studio import RunningStudio as RunningStudio
 
 __version__: str

@@ -51,12 +51,13 @@ class ShownPicture:
 class Audit(Drawable):
     """An audit that is whole: the folder with its rows, what it was made of, and what the rows say together.
 
-    `shown` are the pictures of the report by their numbers. `made` rows are new; the others were there.
+    `classes` are the rows of `classes.parquet`. `shown` are the pictures of the report by their numbers. `made` rows are new; the others were there.
     """
 
     folder: str
     manifest: Manifest
     summary: Summary
+    classes: tuple[Mapping[str, Any], ...]
     clusters: tuple[Cluster, ...]
     shown: Mapping[int, ShownPicture]
     made: int = 0
@@ -142,12 +143,13 @@ def conclude(questions: Questions, manifest: Manifest, place: Place, made: int =
     """Sum up the rows that are there, and write the summary and the report."""
     import classlens
     from classlens.audit.clusters import find_clusters
-    from classlens.audit.summary import summarise
+    from classlens.audit.summary import read_classes, summarise
 
     summary, clusters = summarise(place), find_clusters(place)
     wanted = dict.fromkeys(one.index for one in summary.mistakes)
     wanted |= dict.fromkeys(index for cluster in clusters for index in cluster.examples)
-    result = Audit(place.address, manifest, summary, clusters, show_pictures(questions, manifest, place, wanted), made)
+    classes, shown = read_classes(place), show_pictures(questions, manifest, place, wanted)
+    result = Audit(place.address, manifest, summary, classes, clusters, shown, made)
     place.write(SUMMARY, json_text(result.facts(), indent=1).encode())
     place.write(REPORT, classlens.draw(result).encode(".html"))
     return result

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -26,7 +26,7 @@ BINS = 15  # of probabilities, as in Guo et al.
 MISTAKES = 24  # that are shown
 CONFUSIONS = 20  # pairs of classes that are listed
 REASONS = 10  # why pictures are bad
-CLASSES = "classes.parquet"
+CLASSES, CONFUSION = "classes.parquet", "confusion.parquet"
 PLACES = ("border", "centre", "entropy", "area")
 
 
@@ -139,7 +139,7 @@ GROUPS = ("all", "right", "wrong", "unlabelled")
 
 
 def summarise(place: Place) -> Summary:
-    """Read all rows once, and write `classes.parquet`.
+    """Read all rows once, and write `classes.parquet` and `confusion.parquet`.
 
     Raises:
         DataError: there is no audit, or a shard is missing.
@@ -212,7 +212,9 @@ def conclude(manifest: Manifest, tally: Tally, bad: Counter[str]) -> Summary:
 
 
 def write_classes(place: Place, manifest: Manifest, tally: Tally) -> None:
-    """A table with a row for every class: its pictures, how many are right, and where the network looks to predict it."""
+    """Tables: of every class its pictures, how many are right, and where the network looks to predict it; of every pair of
+    label and prediction how often it comes.
+    """
     groups = [tally.predicted.group(number) for number in range(manifest.class_count)]
     columns: dict[str, Any] = {
         "class": pa.array(range(manifest.class_count), pa.int32()),
@@ -225,12 +227,20 @@ def write_classes(place: Place, manifest: Manifest, tally: Tally) -> None:
         columns |= {name: pa.array([one.places[name] for one in groups], pa.float32()) for name in PLACES}
         maps = [None if one.map is None else one.map.ravel().astype(np.float32) for one in groups]
         columns["mean_map"] = pa.array(maps, pa.list_(pa.float32()))
-    content = BytesIO()
-    pq.write_table(pa.table(columns), content, compression="zstd")
-    place.write(CLASSES, content.getvalue())
+    pairs = dict(tally.confusions) | {(at, at): int(count) for at, count in enumerate(tally.right) if count}
+    labels, predicted = zip(*sorted(pairs), strict=True) if pairs else ((), ())
+    confusion = {
+        "label": pa.array(labels, pa.int32()),
+        "predicted": pa.array(predicted, pa.int32()),
+        "count": pa.array([pairs[pair] for pair in sorted(pairs)], pa.int64()),
+    }
+    for name, table in ((CLASSES, columns), (CONFUSION, confusion)):
+        content = BytesIO()
+        pq.write_table(pa.table(table), content, compression="zstd")
+        place.write(name, content.getvalue())
 
 
-def read_classes(place: Place) -> Iterator[dict[str, Any]]:
+def read_classes(place: Place) -> tuple[dict[str, Any], ...]:
     """The rows of `classes.parquet`."""
     with place.open(CLASSES) as file:
-        yield from pq.read_table(file).to_pylist()
+        return tuple(pq.read_table(file).to_pylist())
