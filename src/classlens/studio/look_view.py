@@ -27,9 +27,12 @@ LONGEST_WORD = 200
 
 
 async def show_network(request: Request) -> Response:
-    """What is known of the network of a target, which is loaded in the background from the first time on."""
-    session, target = session_of(request), number(request, "target", 0)
-    job = await while_connected(request, session.readers, partial(session.look, target))
+    """What is known of the network of a target, which is loaded in the background from the first time on.
+
+    After loading was cancelled, or has failed, it is begun anew with `again=1`.
+    """
+    session, target, again = session_of(request), number(request, "target", 0), number(request, "again", 0, 0, 1)
+    job = await while_connected(request, session.readers, partial(session.look, target, again=bool(again)))
     states = {"waiting": "loading", "running": "loading", "done": "ready", "cancelled": "failed"}
     facts = {**job.as_data(), "job": job.number, "state": states.get(job.state, job.state)}
     facts |= {"message": FOLDERS.sub("", job.message), "hint": FOLDERS.sub("", job.hint)}
@@ -79,11 +82,11 @@ def decode_upload(data: bytes) -> Image:
 
 async def show_upload(request: Request) -> Response:
     """A picture that was uploaded, encoded anew."""
-    from classlens.runs.browse_samples import encode_tile
+    from classlens.figures.page import webp_of
 
     session, edge = session_of(request), number(request, "edge", 512, 16, 2048)
     image = session.uploaded(int(request.path_params["number"]))
-    return picture(await while_connected(request, session.drawers, partial(encode_tile, image, edge)))
+    return picture(await while_connected(request, session.drawers, partial(webp_of, image, edge, smallest=edge // 2)))
 
 
 async def begin_map(request: Request) -> Response:
@@ -225,11 +228,12 @@ async def show_map(request: Request) -> Response:
 
 async def show_fed(request: Request) -> Response:
     """The picture as a network was fed it, of which every pixel has its place in the map."""
+    from classlens.figures.page import webp_of
     from classlens.image import Image
-    from classlens.runs.browse_samples import encode_webp
 
     image = Image(result_of(request, "pictures", int(request.path_params["place"])))
-    return picture(await while_connected(request, session_of(request).drawers, partial(encode_webp, image)))
+    encode = partial(webp_of, image, max(image.size), exact=True)
+    return picture(await while_connected(request, session_of(request).drawers, encode))
 
 
 BYTES = "application/octet-stream"
