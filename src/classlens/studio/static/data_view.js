@@ -24,7 +24,7 @@ import { useJson } from "./api.js";
 const MODES = ["original", "transformed", "concat", "pipeline"];
 const SIZES = /** @type {Record<string, number>} */ ({ small: 92, medium: 148, large: 236 });
 const EDGES = [96, 160, 240, 320, 480];
-const CAPTION = 40;
+const CAPTION = 40, BAD_CAPTION = 76;
 const tileSize = makeRemembered("tiles", "medium", Object.keys(SIZES));
 const classPanel = makeRemembered("classes", "open", ["open", "closed"]);
 const isWide = () => matchMedia("(min-width: 900px)").matches;
@@ -32,12 +32,13 @@ const isWide = () => matchMedia("(min-width: 900px)").matches;
 /**
  * @param {string} mode
  * @param {number} size
+ * @param {number} caption
  * @returns {import("./grid.js").CellShape}
  */
-function shapeOf(mode, size) {
+function shapeOf(mode, size, caption) {
   if (mode === "pipeline") return { least: 100_000, heightOf: () => Math.max(size, 120) + 92 };
-  if (mode === "concat") return { least: 2 * size, heightOf: (width) => Math.round(width / 2) + CAPTION };
-  return { least: size, heightOf: (width) => width + CAPTION };
+  if (mode === "concat") return { least: 2 * size, heightOf: (width) => Math.round(width / 2) + caption };
+  return { least: size, heightOf: (width) => width + caption };
 }
 
 /** @param {{row: Row, way: Way, rank: number}} props */
@@ -64,7 +65,7 @@ function Cell({ row, way, rank }) {
   return html`<div class="cell-pictures">${way.mode === "pipeline" ? html`<${Strip} row=${row} way=${way} rank=${rank} />`
     : way.mode === "concat" ? [show("original"), show("transformed")] : show(way.mode)}</div>
     <div class="caption"><span class="clip" title=${bad || classes}>${bad ? html`<b class="bad-text">${bad}</b>` : classes}</span>
-    <span class="muted clip" title=${row.name}>${row.index} ${row.name}</span></div>`;
+    <span class="muted clip" title=${row.name}>${row.index} ${way.sizeName === "small" && way.mode !== "pipeline" ? "" : row.name}</span></div>`;
 }
 
 /** @param {{onClose: () => void, total: number}} props */
@@ -143,10 +144,10 @@ export function View({ query, session }) {
   const [seen, setSeen] = useState(/** @type {[number, number]} */ ([0, 0]));
   const way = { target: query.target ?? String(first?.id ?? 0), split: query.split ?? "train", seed: query.seed ?? "0",
     mode: MODES.includes(query.mode) ? query.mode : "original", sizeName };
-  const at = query.at === undefined ? -1 : Number.parseInt(query.at, 10) || 0, start = Number.parseInt(query.top ?? "", 10) || Math.max(0, at);
+  const asked = query.at === undefined ? -1 : Number.parseInt(query.at, 10) || 0, start = Number.parseInt(query.top ?? "", 10) || Math.max(0, asked);
   const rows = useRows({ target: way.target, split: way.split, class: query.class, q: query.q, bad: query.bad }, start);
   const classes = useClasses(way.target, way.split);
-  const { list } = rows, total = list?.facts.total ?? 0;
+  const { list } = rows, total = list?.facts.total ?? 0, at = list ? Math.min(asked, total - 1) : asked;
   const row = list && at >= 0 ? rowAt(list, at) : undefined;
   const move = (/** @type {number} */ position) => setQuery({ at: position }, { replace: true });
   const reroll = () => setQuery({ seed: Number(way.seed) + 1, mode: way.mode === "original" && !query.open ? "transformed" : way.mode }, { replace: true });
@@ -166,7 +167,7 @@ export function View({ query, session }) {
     clearTimeout(see.current);
     see.current = setTimeout(() => setQuery({ top: from || null }, { replace: true }), 300);
   };
-  useEffect(() => () => clearTimeout(see.current), []);
+  useEffect(() => () => clearTimeout(see.current), [way.target, way.split, query.class, query.q, query.bad]);
   if (!first) return html`<div class="view"><${Empty} title=${t("data.none")} /></div>`;
   const isPanelOpen = isWide() ? panel === "open" : isSheetOpen;
   const onPanel = () => (isWide() ? classPanel.set(panel === "open" ? "closed" : "open") : setSheetOpen(!isSheetOpen));
@@ -177,10 +178,10 @@ export function View({ query, session }) {
     : !list ? html`<div class="state"><${Progress} message=${rows.isCounting ? t("data.counting") : ""} /></div>`
     : total === 0 ? html`<${Empty} title=${t(query.bad ? "data.no_bad" : "data.nothing")}>${filtered && html`<${Button}
         onClick=${() => setQuery({ class: null, q: null, bad: null, at: null, top: null })}>${t("data.all")}<//>`}<//>`
-    : html`<${Grid} key=${list.address} label=${t("data.pictures")} count=${total} shape=${shapeOf(way.mode, SIZES[sizeName])} start=${start} current=${at}
+    : html`<${Grid} key=${list.address} label=${t("data.pictures")} count=${total} shape=${shapeOf(way.mode, SIZES[sizeName], query.bad ? BAD_CAPTION : CAPTION)} start=${start} current=${at}
         onMove=${move} onOpen=${(/** @type {number} */ position) => setQuery({ at: position, open: true })} onSeen=${onSeen}>
         ${(/** @type {number} */ position, /** @type {number} */ rank) => html`<${Cell} row=${rowAt(list, position)} way=${way} rank=${rank} />`}<//>`;
-  return html`<div class="view data mode-${way.mode}">
+  return html`<div class="view data mode-${way.mode} ${query.bad ? "bad-files" : ""}">
     <${Bar} ...${{ way, query, session, isPanelOpen, onReroll: reroll, onPanel, className, facts: list?.facts }} />
     <div class="columns">
       ${isPanelOpen && html`<${ClassPanel} answer=${classes} chosen=${query.class ?? ""} onClose=${onPanel} />`}
