@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -57,6 +58,12 @@ class Studio:
         status, _, body = self.ask(path)
         assert status == 200, (path, status, body[:500])
         return json.loads(body)
+
+    def wait(self, path):
+        """The JSON at a path, once what it is about is no longer on its way."""
+        while (answer := self.get(path)).get("state") in ("counting", "loading", "waiting", "running"):
+            time.sleep(0.05)
+        return answer
 
     def post(self, path, data=b""):
         """The JSON that comes back for JSON, or for bytes."""

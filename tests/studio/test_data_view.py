@@ -14,7 +14,7 @@ def pixels(webp):
 
 
 def test_rows_come_in_pages_with_their_classes(studio):
-    first, later = studio.get("/data.json?count=3"), studio.get("/data.json?start=222&count=60")
+    first, later = studio.wait("/data.json?count=3"), studio.wait("/data.json?start=222&count=60")
 
     assert (first["length"], first["total"], first["state"]) == (224, 224, "ready")
     assert [one["index"] for one in first["rows"]] == [0, 1, 2]
@@ -23,13 +23,13 @@ def test_rows_come_in_pages_with_their_classes(studio):
 
 
 def test_a_class_and_a_search_choose_among_the_samples(studio):
-    classes = studio.get("/classes.json")
+    classes = studio.wait("/classes.json")
     place = classes["names"].index("espresso")
 
-    of_class = studio.get(f"/data.json?class={place}&count=100")
-    by_name = studio.get("/data.json?q=ESPRESSO&count=100")
-    by_file = studio.get("/data.json?q=photo_07")
-    both = studio.get(f"/data.json?class={place}&q=photo_07")
+    of_class = studio.wait(f"/data.json?class={place}&count=100")
+    by_name = studio.wait("/data.json?q=ESPRESSO&count=100")
+    by_file = studio.wait("/data.json?q=photo_07")
+    both = studio.wait(f"/data.json?class={place}&q=photo_07")
 
     assert of_class["total"] == classes["counts"][place] == 32
     assert of_class["rows"] == by_name["rows"]

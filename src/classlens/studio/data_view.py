@@ -5,13 +5,22 @@ What is drawn comes from the same functions as `classlens browse`; here its pict
 
 from __future__ import annotations
 
-import asyncio
 import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from classlens.studio.guard import Refused
-from classlens.studio.replies import FOLDERS, answer, number, picture, session_of, soon, split_of, while_connected
+from classlens.studio.replies import (
+    FOLDERS,
+    answer,
+    number,
+    picture,
+    ready,
+    session_of,
+    soon,
+    split_of,
+    while_connected,
+)
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -22,6 +31,7 @@ if TYPE_CHECKING:
     from classlens.image import Image
     from classlens.runs.browse_run import BatchResult
     from classlens.runs.browse_samples import SampleResult
+    from classlens.studio.row_index import RowIndex
 
 
 MODES = ("original", "transformed", "concat", "pipeline")
@@ -40,11 +50,17 @@ async def show_rows(request: Request) -> Response:
     if len(words) > LONGEST_SEARCH:
         raise Refused(400, f"a search has {LONGEST_SEARCH} letters or fewer")
     bad = session.bad_of(target, split) if number(request, "bad", 0, 0, 1) else None
-    dataset = await soon(session.dataset(target, split), PATIENCE)
-    index = None
-    if dataset is not None and (words or place >= 0):
+    chooses = bool(words or place >= 0)
+    dataset = await soon(session.first_samples(target, split), PATIENCE)
+    every = session.dataset(target, split)
+    if chooses or (dataset is not None and start + count > dataset.length):
+        dataset = await soon(every, PATIENCE)
+    elif every.done():
+        dataset = every.result()
+    index: RowIndex | None = None
+    if chooses and dataset is not None:
         index = await soon(session.row_index(target, split), PATIENCE)
-    if dataset is None or (index is None and (words or place >= 0)):
+    if dataset is None or (chooses and index is None):
         length = dataset.length if dataset else 0
         return answer({"state": "counting", "length": length, "total": 0, "start": start, "rows": []})
 
@@ -64,7 +80,8 @@ async def show_rows(request: Request) -> Response:
     name = index.names[place] if index and 0 <= place < len(index.names) else ""
     command = session.command("browse", session.request.targets[target], *split_words(split, name))
     says = {"warnings": list(dataset.warnings), "stages": [one.name for one in dataset.stages], "command": command}
-    return answer({"state": "ready", "length": dataset.length, "start": start, **facts, **says})
+    state = "ready" if dataset.length == 0 or every.done() else "counting"
+    return answer({"state": state, "length": dataset.length, "start": start, **facts, **says})
 
 
 def split_words(split: str, class_name: str = "") -> list[str]:
@@ -86,9 +103,12 @@ def describe_row(dataset: Dataset, index: int, error: str) -> dict[str, Any]:
 
 
 async def open_split(request: Request) -> tuple[int, str, Dataset]:
-    """Which split a request is about, opened; it is waited for."""
-    target, split = split_of(request)
-    return target, split, await asyncio.shield(asyncio.wrap_future(session_of(request).dataset(target, split)))
+    """Which split a request is about, opened as far as its sample needs; it is waited for."""
+    session, (target, split) = session_of(request), split_of(request)
+    dataset, every = await ready(session.first_samples(target, split)), session.dataset(target, split)
+    if every.done() or int(request.path_params.get("index", dataset.length)) >= dataset.length:
+        dataset = await ready(every)
+    return target, split, dataset
 
 
 async def show_classes(request: Request) -> Response:

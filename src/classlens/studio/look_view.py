@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
 from functools import cache, partial
@@ -13,7 +12,7 @@ from starlette.responses import Response
 
 from classlens.studio.guard import Refused
 from classlens.studio.jobs import ENDED
-from classlens.studio.replies import FOLDERS, answer, number, picture, session_of, split_of, while_connected
+from classlens.studio.replies import FOLDERS, answer, number, picture, ready, session_of, split_of, while_connected
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -124,7 +123,7 @@ async def find_picture(request: Request, words: Mapping[str, Any]) -> tuple[Imag
     if upload is not None:
         return session.uploaded(upload), f"/upload/{upload}.webp", "PICTURE"
     target, split = split_of(request, words)
-    dataset = await asyncio.shield(asyncio.wrap_future(session.dataset(target, split)))
+    dataset = await ready(session.dataset(target, split))
     if not 0 <= index < dataset.length:
         raise Refused(404, f"there is no sample {index}")
 

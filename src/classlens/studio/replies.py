@@ -109,6 +109,11 @@ def split_of(request: Request, words: Mapping[str, Any] | None = None) -> tuple[
     return target, split
 
 
+async def ready(future: Future[Thing]) -> Thing:
+    """What a thread makes; who goes away does not end its work."""
+    return await asyncio.shield(asyncio.wrap_future(future))
+
+
 async def soon(future: Future[Thing], patience: float) -> Thing | None:
     """What a thread makes, or None if it is not there after so many seconds."""
     if not future.done():

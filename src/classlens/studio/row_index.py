@@ -35,7 +35,7 @@ class RowIndex:
     names: tuple[str, ...]
     labels: Rows
     owners: Rows
-    text: bytes = field(repr=False)
+    text: bytearray = field(repr=False)
     ends: Rows = field(repr=False)
 
     @property
@@ -69,7 +69,7 @@ class RowIndex:
 def index_rows(dataset: Dataset, go_on: Callable[[], bool]) -> RowIndex:
     """Look at the label and the file of every sample, as long as that is wanted."""
     known: dict[Label, int] = {number: number for number in range(len(dataset.classes or ()))}
-    labels, owners, lines = array("i"), array("i"), []
+    labels, owners, text = array("i"), array("i"), bytearray()
     for start in range(0, dataset.length, AT_ONCE):
         files = []
         for index in range(start, min(start + AT_ONCE, dataset.length)):
@@ -78,11 +78,10 @@ def index_rows(dataset: Dataset, go_on: Callable[[], bool]) -> RowIndex:
                 labels.append(known.setdefault(label, len(known)))
                 owners.append(index)
             files.append(os.path.basename(sample.path or "").replace("\n", " ").casefold())  # noqa: PTH119
-        lines.append("\n".join([*files, ""]).encode("utf-8", "surrogateescape"))
+        text += "\n".join([*files, ""]).encode("utf-8", "surrogateescape")
         time.sleep(0)
         if not go_on():
             break
-    text = b"".join(lines)
     ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
     names = tuple(dataset.class_name(label) for label in known)
     return RowIndex(names, np.asarray(labels, np.int32), np.asarray(owners, np.int32), text, ends.astype(np.int32))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Thing = TypeVar("Thing")
 
+FIRST_ROWS = 1000  # samples of a large dataset that are there at once
 MOST_JOBS = 20  # whose results are kept
 LEAST_TOKEN = 16  # letters of a token that a user makes up
 DRAWERS = 3  # threads that draw pictures: decoders take turns, and what encodes works beside them
@@ -167,9 +168,31 @@ class Session:
         """A split of a target, which is opened by a thread."""
 
         def open_split() -> Dataset:
-            return self.source(target).dataset(split)
+            from classlens.dataset.listing import listed_first
+
+            first, _ = self.opened.claim(("first", target, split))
+            try:
+                with listed_first(FIRST_ROWS) as looked:
+                    dataset = self.source(target).dataset(split)
+                is_beginning = looked.is_cut and dataset.stages_of is None  # not a choice among all
+                if is_beginning:
+                    first.set_result(dataset)
+                if looked.is_cut:
+                    dataset = self.source(target).dataset(split)
+                if not is_beginning:
+                    first.set_result(dataset)
+            except BaseException as error:
+                if not first.done():
+                    first.set_exception(error)
+                raise
+            return dataset
 
         return self.opened.begin(("dataset", target, split), open_split, self.openers)
+
+    def first_samples(self, target: int, split: str) -> Future[Dataset]:
+        """The beginning of a split, which is there long before a million samples are listed; or all of a small one."""
+        self.dataset(target, split)
+        return self.opened.claim(("first", target, split))[0]
 
     def row_index(self, target: int, split: str) -> Future[RowIndex]:
         """The labels and names of a split in columns, once they are counted."""
