@@ -27,9 +27,12 @@ LONGEST_WORD = 200
 
 
 async def show_network(request: Request) -> Response:
-    """What is known of the network of a target, which is loaded in the background from the first time on."""
-    session, target = session_of(request), number(request, "target", 0)
-    job = await while_connected(request, session.readers, partial(session.look, target))
+    """What is known of the network of a target, which is loaded in the background from the first time on.
+
+    After loading was cancelled, or has failed, it is begun anew with `again=1`.
+    """
+    session, target, again = session_of(request), number(request, "target", 0), number(request, "again", 0, 0, 1)
+    job = await while_connected(request, session.readers, partial(session.look, target, again=bool(again)))
     states = {"waiting": "loading", "running": "loading", "done": "ready", "cancelled": "failed"}
     facts = {**job.as_data(), "job": job.number, "state": states.get(job.state, job.state)}
     facts |= {"message": FOLDERS.sub("", job.message), "hint": FOLDERS.sub("", job.hint)}
@@ -229,7 +232,8 @@ async def show_fed(request: Request) -> Response:
     from classlens.runs.browse_samples import encode_webp
 
     image = Image(result_of(request, "pictures", int(request.path_params["place"])))
-    return picture(await while_connected(request, session_of(request).drawers, partial(encode_webp, image)))
+    encode = partial(encode_webp, image, exact=True)
+    return picture(await while_connected(request, session_of(request).drawers, encode))
 
 
 BYTES = "application/octet-stream"

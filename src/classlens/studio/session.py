@@ -214,14 +214,16 @@ class Session:
             self.source(target).classifier()  # raises, with what is offered
         return ModelRequest(self.request.targets[target], weights or None, self.request.options)
 
-    def look(self, target: int) -> Job:
+    def look(self, target: int, *, again: bool = False) -> Job:
         """The job that loads the networks of a target, begun when it is first asked for."""
         from classlens.studio.tasks import load
 
-        return self.opened.once(("look", target), lambda: self.submit(self.looks, load, self.model(target)))
+        return self.once_or_again(
+            ("look", target), lambda: self.submit(self.looks, load, self.model(target)), again=again
+        )
 
     def check(self, target: int, *, again: bool = False) -> Job:
-        """The job that checks a target, begun when it is first asked for, or `again` after one that came to nothing."""
+        """The job that checks a target, begun when it is first asked for."""
         from classlens.runs.check_run import CheckRequest
         from classlens.studio.tasks import check_target
 
@@ -233,10 +235,14 @@ class Session:
             )
 
         self.source(target)
-        job = self.opened.once(("check", target), begin)
+        return self.once_or_again(("check", target), begin, again=again)
+
+    def once_or_again(self, key: object, begin: Callable[[], Job], *, again: bool) -> Job:
+        """The job of this key, begun by the first who asks, or `again` after one that came to nothing."""
+        job = self.opened.once(key, begin)
         if again and job.state in ("failed", "cancelled"):
-            self.opened.drop(("check", target))
-            job = self.opened.once(("check", target), begin)
+            self.opened.drop(key)
+            job = self.opened.once(key, begin)
         return job
 
     def submit(self, workshop: Workshop, work: Work, *words: object) -> Job:

@@ -31,6 +31,9 @@ import { language, LANGUAGES, t } from "./text.js";
 /** @type {Record<string, () => Promise<ViewModule>>} */
 const VIEWS = {
   data: () => import("./data_view.js"),
+  schedule: () => import("./schedule_view.js"),
+  look: () => import("./look_view.js"),
+  findings: () => import("./findings_view.js"),
 };
 /** @type {Record<string, ViewModule>} */
 const loaded = {};

@@ -6,7 +6,7 @@ import { html, useEffect, useRef, useState } from "/static/vendor/htm-preact.js"
 import { useKeys, keyName, liveBindings } from "./keys.js";
 import { queryText, useRoute } from "./router.js";
 import { makeStore, useStore } from "./stores.js";
-import { t } from "./text.js";
+import { TEXT, t } from "./text.js";
 
 /** @typedef {import("./api.js").ApiError} ApiError */
 /** @typedef {any} Children */
@@ -80,6 +80,12 @@ export function Dialog({ title, onClose, children, kind = "" }) {
   return html`<dialog ref=${element} class="dialog ${kind}" aria-label=${title} onClick=${closeBeside} onClose=${onClose}>
     <div class="dialog-inside"><header><h2>${title}</h2><${Button} kind="quiet" icon="close" label=${t("action.close")} onClick=${onClose} /></header>
     ${children}</div></dialog>`;
+}
+
+/** What the server says that it is doing, in the reader's language where the table knows it. @param {string} words */
+export function workText(words) {
+  const key = `work.${words.replace(/\W+/g, "_")}`;
+  return key in TEXT ? t(key) : words;
 }
 
 /**
