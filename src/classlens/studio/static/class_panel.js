@@ -16,10 +16,7 @@ const ORDERS = {
   fewest: (a, b) => a.count - b.count || a.place - b.place,
 };
 
-/**
- * @param {string} target
- * @param {string} split
- */
+/** @param {string} target @param {string} split */
 export const useClasses = (target, split) => useJson("/classes.json", { target, split }, (data) => data.state === "counting");
 
 /** The counts from the largest to the smallest, as an area. @param {{counts: number[]}} props */
@@ -64,5 +61,5 @@ export function ClassPanel({ answer, chosen, onClose }) {
       <${Select} label=${t("classes.order")} value=${order} onChange=${setOrder}
         choices=${Object.keys(ORDERS).map((value) => ({ value, text: t(`classes.order.${value}`) }))} /></div>
       <ul class="scroll class-list">${shown.map((entry) => html`<${ClassRow} key=${entry.place} entry=${entry} most=${most} isChosen=${chosen === String(entry.place)} />`)}
-      ${found.length > shown.length && html`<li class="muted note">${t("classes.more", { count: found.length - shown.length })}</li>`}</ul>`}<//></aside>`;
+      ${found.length > shown.length && html`<li class="muted">${t("classes.more", { count: found.length - shown.length })}</li>`}</ul>`}<//></aside>`;
 }

@@ -37,10 +37,7 @@ document.addEventListener("keydown", (event) => {
   binding.run(event);
 });
 
-/**
- * @param {Binding[]} bindings
- * @param {{isOn?: boolean, isModal?: boolean}} [options]
- */
+/** @param {Binding[]} bindings @param {{isOn?: boolean, isModal?: boolean}} [options] */
 export function useKeys(bindings, { isOn = true, isModal = false } = {}) {
   const layer = useRef({ bindings, isModal });
   layer.current = { bindings, isModal };
