@@ -16,8 +16,8 @@ const ORDERS = {
   fewest: (a, b) => a.count - b.count || a.place - b.place,
 };
 
-/** @param {string} target @param {string} split */
-export const useClasses = (target, split) => useJson("/classes.json", { target, split }, (data) => data.state === "counting");
+/** Counting takes a while, so the first pictures go before. @param {string} target @param {string} split @param {boolean} isTurn */
+export const useClasses = (target, split, isTurn) => useJson(isTurn ? "/classes.json" : null, { target, split }, (data) => data.state === "counting");
 
 /** The counts from the largest to the smallest, as an area. @param {{counts: number[]}} props */
 function Balance({ counts }) {

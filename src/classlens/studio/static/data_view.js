@@ -179,7 +179,7 @@ export function View({ query, session }) {
   const way = { target: query.target ?? String(first?.id ?? 0), split: query.split ?? "train", seed: query.seed ?? "0", mode, sizeName };
   const asked = query.at === undefined ? -1 : Number.parseInt(query.at, 10) || 0, start = Number.parseInt(query.top ?? "", 10) || Math.max(0, asked);
   const rows = useRows({ target: way.target, split: way.split, class: query.class, q: query.q, bad: query.bad }, start);
-  const classes = useClasses(way.target, way.split);
+  const classes = useClasses(way.target, way.split, rows.list !== null);
   const { list } = rows, total = list?.facts.total ?? 0, at = list ? Math.min(asked, total - 1) : asked;
   const row = list && at >= 0 ? rowAt(list, at) : undefined;
   const reroll = () => setQuery({ seed: Number(way.seed) + 1, mode: mode === "original" && !query.open ? "transformed" : mode }, { replace: true });
