@@ -114,7 +114,7 @@ function Bar({ way, query, session, isPanelOpen, onReroll, onPanel, facts, class
     <${Button} icon="bad" isPressed=${query.bad === "1"} onClick=${() => change({ bad: query.bad !== "1" })}>${t("data.bad")}<//>
     <${Search} words=${query.q ?? ""} />
     <span class="push"></span>
-    <${Share} command=${facts?.command} python=${session.python} /></div>`;
+    <${Share} command=${facts && `${facts.command} --mode ${way.mode}${way.seed === "0" ? "" : ` --seed ${way.seed}`}`} python=${session.python} /></div>`;
 }
 
 /** @param {import("./router.js").Query} query */
