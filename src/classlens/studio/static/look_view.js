@@ -205,7 +205,7 @@ function PictureCard({ choice, session, onStep }) {
     ${!choice.upload && (choice.length > 0 || choice.error) && html`<div class="row"><${Select} label=${t("look.split")} value=${choice.split} choices=${session.splits.map((one) => ({ value: one, text: one }))}
         onChange=${(/** @type {string} */ split) => setQuery({ split, index: 0, class: null })} />
       <${Button} icon="left" label=${t("look.key.previous")} onClick=${() => onStep(-1)} />
-      <input class="input index" type="number" min="0" max=${choice.length - 1} value=${choice.index} aria-label=${t("look.index", { last: choice.length - 1 })} onChange=${jump} />
+      <input key=${choice.index} class="input index" type="number" min="0" max=${choice.length - 1} defaultValue=${choice.index} aria-label=${t("look.index", { last: choice.length - 1 })} onChange=${jump} />
       <${Button} icon="right" label=${t("look.key.next")} onClick=${() => onStep(1)} /></div>`}
     <div class="row"><${Button} icon="upload" onClick=${() => input.current?.click()}>${t("look.upload")}<//><span class="muted">${t("look.drop")}</span>
       ${choice.upload && html`<${Button} kind="quiet" onClick=${() => setQuery({ upload: null })}>${t("look.back")}<//>`}</div>

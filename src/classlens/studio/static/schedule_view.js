@@ -166,7 +166,7 @@ function waysThrough({ end, finest, from, to }, at, setAt, places) {
 }
 
 /** What the reader may say of the length of the runs; the names are the server's. */
-const LENGTHS = ["dataset_size", "gpus", "epochs"];
+const LENGTHS = ["dataset_size", "gpus", "epochs", "steps"];
 
 /** @param {import("./app.js").ViewProps} props */
 export function View({ query }) {
@@ -187,7 +187,7 @@ const Broken = ({ runs }) => html`${runs.filter((run) => run.error).map((run) =>
 
 /** How long the runs are, where that differs from what the targets say. @param {{query: import("./router.js").Query}} props */
 const Lengths = ({ query }) => html`<details class="lengths" open=${LENGTHS.some((name) => query[name])}><summary class="button">${t("schedule.length")}</summary>
-  ${LENGTHS.map((name) => html`<label class="field" key=${name}><span class="label">${t(`schedule.${name}`)}</span><input class="input" type="number" min="1" step="1" value=${query[name] ?? ""}
+  ${LENGTHS.map((name) => html`<label class="field" key=${name}><span class="label">${t(`schedule.${name}`)}</span><input class="input" type="number" min="1" step="1" defaultValue=${query[name] ?? ""}
     onChange=${(/** @type {any} */ event) => event.target.checkValidity() && setQuery({ [name]: event.target.value, from: null, to: null })} /></label>`)}</details>`;
 
 /**
