@@ -40,6 +40,9 @@ from .runs.explain_files import ModelRequest as ModelRequest
 from .runs.explain_files import explain_files as explain_files
 from .runs.explain_files import preview_model as preview_model
 from .runs.picture_inputs import explain as explain
+from .runs.report_run import ReportRequest as ReportRequest
+from .runs.report_run import ReportRun as ReportRun
+from .runs.report_run import report as report
 from .runs.schedule_plots import LrRequest as LrRequest
 from .runs.schedule_plots import SchedulePlots as SchedulePlots
 from .runs.schedule_plots import plot_schedules as plot_schedules

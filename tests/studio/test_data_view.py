@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 import classlens
-from classlens.runs.browse_samples import encode_tile
+from classlens.figures.page import webp_of
 
 
 def pixels(webp):
@@ -45,8 +45,8 @@ def test_a_picture_is_the_sample_shrunk(studio):
     status, headers, body = studio.ask("/picture/0/train/40.webp?edge=160")
 
     assert (status, headers["content-type"]) == (200, "image/webp")
-    assert pixels(body).shape == pixels(encode_tile(original, 160)).shape
-    assert np.abs(pixels(body).astype(int) - pixels(encode_tile(original, 160))).mean() < 6
+    assert pixels(body).shape == pixels(webp_of(original, 160, smallest=80)).shape
+    assert np.abs(pixels(body).astype(int) - pixels(webp_of(original, 160, smallest=80))).mean() < 6
 
 
 def test_a_seed_gives_the_same_pixels_again_and_another_one_others(studio):

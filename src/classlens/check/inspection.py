@@ -110,9 +110,9 @@ class Inspection:
         """A command about this source, with what the user said beside it."""
         target = [self.target or self.source.origin]
         said: dict[str, object] = {}
-        if verb in ("check", "lr"):
+        if verb in ("check", "lr", "report"):
             said = {"--dataset-size": self.dataset_size, "--ngpus": self.gpus if self.gpus > 1 else None}
-        if verb == "check":
+        if verb in ("check", "report"):
             target += [self.checkpoint] if self.checkpoint else []
             said |= {"--samples": self.samples if self.samples != PICTURES else None, "--log": self.log}
         options = [word for name, value in said.items() if value is not None for word in (name, str(value))]

@@ -28,8 +28,8 @@ from classlens.check.run_courses import (
     slowed,
     sped,
 )
-from classlens.check.training_logs import LoggedRates, TrainingLog
 from classlens.errors import ClasslensError
+from classlens.logs.training_logs import LoggedRates, TrainingLog
 from classlens.schedule.replay import Curve, Curves, replay
 from classlens.schedule.schedule import Clock, Schedule
 

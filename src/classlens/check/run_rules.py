@@ -12,10 +12,10 @@ import numpy as np
 
 from classlens.check.finding import Finding
 from classlens.check.inspection import Inspection
-from classlens.check.resume_state import jump_of, read_resume_state
 from classlens.check.rule import Rule
 from classlens.check.run_causes import Case, Comparison, compare_rates
-from classlens.check.training_logs import TrainingLog, read_training_log
+from classlens.logs.resume_state import jump_of, read_resume_state
+from classlens.logs.training_logs import TrainingLog, read_training_log
 from classlens.schedule.replay import Curves, replay
 from classlens.schedule.schedule import Clock
 
@@ -75,7 +75,7 @@ def find_jump(inspection: Inspection) -> Iterator[Finding]:
     jump = jump_of(state, inspection.curves)
     if jump is not None:
         words = ("--resume", str(inspection.checkpoint))
-        yield Finding(jump.what, state.path.name, dict(jump.numbers), command=inspection.command("lr", *words))
+        yield Finding(jump[0], state.path.name, jump[1], command=inspection.command("lr", *words))
 
 
 KINDS = {

@@ -5,7 +5,6 @@ same pictures, so they may come again, or more of them; anything else would mix 
 config that was edited is another one, and a folder by another path is the same.
 """
 
-import io
 import json
 import os
 import re
@@ -20,7 +19,6 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-from PIL import Image as Pillow
 
 from classlens.adapters import DEFAULT, Options, split_address
 from classlens.config.values import Budget
@@ -43,6 +41,7 @@ from classlens.figures.filmstrip import (
     resize,
     tile_factor,
 )
+from classlens.figures.page import webp_of
 from classlens.figures.terminal import preview_tiles
 from classlens.files import read_regular, write_whole, writing
 from classlens.image import Image
@@ -82,7 +81,7 @@ class BrowseRequest:
     """What to show of a dataset, how, and where it goes.
 
     A split of an address is opened by `phase` and `options`. `number` samples are shown (of batches, so many), spread
-    over the classes unless they are wanted `in_order` or `shuffle`d; or those of `indices`; of `classes` only; each one
+    over the classes unless they are wanted `in_order` or with `shuffle`; or those of `indices`; of `classes` only; each one
     `repeat` times. `rescale` enlarges or shrinks what is shown, or as far as its `edges` (least, most) ask; `swap_channels` exchanges red and blue.
 
     Pictures go to `output_dir`, one by one, as contact sheets of `grid` (rows, columns), or as training batches of
@@ -214,7 +213,7 @@ def render_sample(
             if before != jpeg:
                 write_whole(place, jpeg)
         if cell is not None:
-            tile = encode_webp(cell)
+            tile = webp_of(cell, max(cell.size))
         return replace(row, file=place, jpeg=jpeg if request.keep_pictures or request.grid else None, tile=tile)
 
     return encode_and_write
@@ -301,18 +300,6 @@ def encode_jpeg(image: Image) -> bytes:
         pixels = np.asarray(cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
     _, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return data.tobytes()
-
-
-def encode_webp(image: Image, *, exact: bool = False) -> bytes:
-    """The picture as WebP, made quickly: a small one, or with `exact` every pixel as it is."""
-    content = io.BytesIO()
-    Pillow.fromarray(image.pixels).save(content, "WEBP", quality=70, method=0, lossless=exact)
-    return content.getvalue()
-
-
-def encode_tile(image: Image, edge: int) -> bytes:
-    """The picture as WebP, `edge` pixels along its longer side at most; tiny ones are enlarged, pixel by pixel."""
-    return encode_webp(Image(resize(image, tile_factor(max(image.size), edge))))
 
 
 def decode_jpeg(picture: bytes) -> Image:

@@ -207,9 +207,9 @@ async def show_stage(request: Request) -> Response:
 
 
 async def send_picture(request: Request, image: Image, edge: int) -> Response:
-    from classlens.runs.browse_samples import encode_tile
+    from classlens.figures.page import webp_of
 
-    encode = partial(encode_tile, image, edge)
+    encode = partial(webp_of, image, edge, smallest=edge // 2)
     return picture(await while_connected(request, session_of(request).drawers, encode))
 
 

@@ -82,11 +82,11 @@ def decode_upload(data: bytes) -> Image:
 
 async def show_upload(request: Request) -> Response:
     """A picture that was uploaded, encoded anew."""
-    from classlens.runs.browse_samples import encode_tile
+    from classlens.figures.page import webp_of
 
     session, edge = session_of(request), number(request, "edge", 512, 16, 2048)
     image = session.uploaded(int(request.path_params["number"]))
-    return picture(await while_connected(request, session.drawers, partial(encode_tile, image, edge)))
+    return picture(await while_connected(request, session.drawers, partial(webp_of, image, edge, smallest=edge // 2)))
 
 
 async def begin_map(request: Request) -> Response:
@@ -228,11 +228,11 @@ async def show_map(request: Request) -> Response:
 
 async def show_fed(request: Request) -> Response:
     """The picture as a network was fed it, of which every pixel has its place in the map."""
+    from classlens.figures.page import webp_of
     from classlens.image import Image
-    from classlens.runs.browse_samples import encode_webp
 
     image = Image(result_of(request, "pictures", int(request.path_params["place"])))
-    encode = partial(encode_webp, image, exact=True)
+    encode = partial(webp_of, image, max(image.size), exact=True)
     return picture(await while_connected(request, session_of(request).drawers, encode))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -151,11 +152,13 @@ def add_scores(network: Network, maps: list[Saliency], described: list[dict[str,
 def check_target(report: Progress, request: CheckRequest) -> dict[str, Any]:
     """Run the rules of `classlens check`; the pictures of the findings come as WebP."""
     report("opening the target", 0, 0)
-    from classlens.figures.report import encode
+    from classlens.figures.findings import LARGEST, SMALLEST
+    from classlens.figures.page import webp_of
     from classlens.runs.check_run import run_checks
 
     notes: list[str] = []
     findings = run_checks(request, on_note=lambda kind, text: notes.append(text), progress=report)
+    encode = partial(webp_of, longest=LARGEST, quality=80, smallest=SMALLEST)
     pictures = [[(encode(one.image), one.caption) for one in finding.pictures] for finding in findings.findings]
     facts = {"summary": findings.summary(), "ran": list(findings.ran), "notes": notes}
     return findings.as_data() | facts | {"pictures": pictures}
