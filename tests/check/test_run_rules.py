@@ -14,7 +14,8 @@ from classlens.adapters.torch_schedule import schedule_of
 from classlens.check.examine import examine
 from classlens.check.inspection import Inspection
 from classlens.check.rule import choose_rules
-from classlens.check.run_causes import Case, compare_rates
+from classlens.check.run_causes import compare_rates
+from classlens.check.run_courses import Case
 from classlens.logs.training_logs import LoggedRates, TrainingLog, read_training_log
 from classlens.schedule.replay import replay
 from classlens.schedule.schedule import Clock

@@ -1,20 +1,25 @@
-"""The intended course of a learning rate, and what becomes of it: as a function of the step, for `run_causes` to compare."""
+"""The intended course of a learning rate as a function of the step, and what it would be in a run of another length."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from classlens.schedule.replay import Curve
+from classlens.errors import ClasslensError
+from classlens.logs.training_logs import TrainingLog
+from classlens.schedule.replay import Curve, Curves, replay
+from classlens.schedule.schedule import Clock, Schedule
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Predict = Callable[[Array], Array]  # steps -> values; NaN where nothing is predicted
 
 MOST_KEPT = 100_000  # steps of a run whose values are all kept
+MOST_MOVES = 10**6  # how often a schedule may move that is followed behind its end
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +38,17 @@ class Course:
     def whole(self, steps: Array) -> Array:
         """The values at whole steps."""
         inside = (steps >= 0) & (steps < self.end)
-        values = np.full(steps.shape, np.nan)
-        asked = steps[inside].astype(np.int64)
+        values, asked = np.full(steps.shape, np.nan), steps[inside].astype(np.int64)
         if self.end <= MOST_KEPT:
             values[inside] = self.table[asked]
         elif asked.size:
             known, places = np.unique(asked, return_inverse=True)
             values[inside] = np.mean([one.at(known) for one in self.curves], axis=0)[places]
         return values
+
+    def warped(self, warp: Callable[..., Array], *numbers: float) -> Predict:
+        """What is logged where the schedule is at the step `warp(step, *numbers)`."""
+        return lambda at: self.at(warp(at, *numbers))
 
     @cached_property
     def end(self) -> int:
@@ -65,49 +73,45 @@ class Course:
         return int(steps[np.argmax(np.append(self.at(steps.astype(np.float64)) < self.peak[1] * (1 - 1e-9), True)) - 1])
 
 
-def moved(predict: Predict, by: int, at: Array) -> Array:
-    return predict(at + by)
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A log and the run that was intended, and how many processes the user said there are."""
+
+    log: TrainingLog
+    curves: Curves
+    schedule: Schedule
+    gpus: int
+
+    def remake(self, course: Course, clock: Clock) -> Course | None:
+        """The course in a run of another length; None if the schedule does not fit it."""
+        with suppress(ClasslensError, ArithmeticError, ValueError):
+            curves, lines = replay(self.schedule, clock, names=["lr"]), self.curves.named("lr")
+            return Course(tuple(curves[lines.index(one)] for one in course.curves))
+        return None
+
+    def extend(self, course: Course, factor: int) -> Course:
+        """The same over a run that is longer by a factor, if it goes on behind the end as it is before it."""
+        clock = self.curves.clock
+        if (clock.epochs or clock.steps) * factor > MOST_MOVES:
+            return course
+        longer = Clock.of_steps(clock.steps * factor, clock.steps_per_epoch)
+        further = self.remake(course, longer if clock.epochs is None else replace(clock, epochs=clock.epochs * factor))
+        return further if further and is_alike(further, course) else course
+
+    def follows(self, course: Course) -> bool:
+        """Whether the schedule depends on the length of the run; that of a script is made for one length."""
+        clock = self.curves.clock
+        others = [Clock.of_steps(2 * clock.steps, clock.steps_per_epoch)]
+        if clock.epochs and clock.steps_per_epoch:
+            others = [
+                replace(clock, epochs=2 * clock.epochs),
+                replace(clock, steps_per_epoch=2 * clock.steps_per_epoch),
+            ]
+        remade = [self.remake(course, other) for other in others]
+        return not all(one and is_alike(one, course) for one in remade)
 
 
-def compounded(course: Course, first: float, back: float, factor: float, at: Array) -> Array:
-    return np.where(at < first, course.at(at), course.at(at - back) * factor)
-
-
-def held(course: Course, by: int, at: Array) -> Array:
-    """Moved by some steps; before the schedule begins, its first value is in force."""
-    return course.at(np.maximum(at + by, 0))
-
-
-def multiplied(course: Course, factor: float, at: Array) -> Array:
-    return course.at(at) * factor
-
-
-def sped(course: Course, factor: int, at: Array, *, hold: bool = False) -> Array:
-    return course.at(np.minimum(at * factor, course.end - 1) if hold else at * factor)
-
-
-def slowed(course: Course, factor: int, in_stairs: bool, at: Array) -> Array:  # noqa: FBT001 - given by position alone
-    return course.at(np.floor(at / factor) if in_stairs else at / factor)
-
-
-def lengthened(course: Course, peak: int, share: float, at: Array, *, hold: bool = False) -> Array:
-    """What follows the peak is passed through at a share of the speed; `hold` puts the peak in place of the warm-up."""
-    return course.at(np.where(at < peak, peak if hold else at, peak + (at - peak) * share))
-
-
-def rewarmed(course: Course, peak: int, other: int, at: Array) -> Array:
-    """A warm-up of another length, and the rest of the run for the rest of the schedule."""
-    total = course.curves[0].clock.steps
-    later = peak + (at - other) * (total - peak) / (total - other)
-    return course.at(np.where(at < other, at * peak / other, later))
-
-
-def begun(course: Course, peak: int, share: float, at: Array) -> Array:
-    return course.at(peak + at * share)
-
-
-def after_restarts(starts: Sequence[tuple[float, float]], course: Course, steps: Array) -> Array:
-    back = np.zeros(steps.shape)
-    for first, by in starts:
-        back[steps >= first] = by
-    return course.at(steps - back)
+def is_alike(one: Course, other: Course) -> bool:
+    """Whether two courses are the same as far as the shorter of them goes."""
+    probes = np.linspace(0, min(one.end, other.end) - 1, 64).round()
+    return bool(np.allclose(one.at(probes), other.at(probes), rtol=1e-6, atol=0, equal_nan=True))

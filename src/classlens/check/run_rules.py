@@ -13,7 +13,8 @@ import numpy as np
 from classlens.check.finding import Finding
 from classlens.check.inspection import Inspection
 from classlens.check.rule import Rule
-from classlens.check.run_causes import Case, Comparison, compare_rates
+from classlens.check.run_causes import Comparison, compare_rates
+from classlens.check.run_courses import Case
 from classlens.logs.resume_state import jump_of, read_resume_state
 from classlens.logs.training_logs import TrainingLog, read_training_log
 from classlens.schedule.replay import Curves, replay
@@ -38,9 +39,13 @@ def find_cause(key: str, inspection: Inspection) -> Iterator[Finding]:
     left = comparison.residual
     about = "" if left == 0 else f" (but for {left:.2g} of the peak)"
     about = f" (they differ by up to {left:.2g} of the peak)" if left and left == comparison.before else about
-    causes = {name: value for name, value in comparison.cause.numbers.items() if name != "shift"}
     words = ("--logged", str(inspection.log))
-    yield Finding(comparison.cause.words + about, place, numbers | causes, command=inspection.command("lr", *words))
+    yield Finding(
+        comparison.cause.words + about,
+        place,
+        numbers | comparison.cause.numbers,
+        command=inspection.command("lr", *words),
+    )
 
 
 def compare_log(inspection: Inspection) -> Comparison | None:
