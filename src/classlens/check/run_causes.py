@@ -25,9 +25,9 @@ CLOSE = 0.02  # share of the peak that a cause may leave and still be named, if 
 
 @dataclass(frozen=True, eq=False)
 class Cause:
-    """One explanation: its key, what happened in words, the values that it predicts, and numbers of it."""
+    """One explanation: the code of its rule, what happened in words, the values that it predicts, and numbers of it."""
 
-    key: str
+    code: str
     words: str
     predict: Predict
     numbers: dict[str, Any] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class Trial:
     """One logged rate beside one course, of which causes are made; `shift` brings them nearest."""
 
     case: Case
@@ -99,7 +99,7 @@ def compare_rates(case: Case) -> Comparison | None:
         best = min(wrong, key=lambda fit: fit.residual)
         if own and any(compare(case, rates, Course((line,))) is None for line in lines if line is not own):
             words = f"{rates.name} has the values of another parameter group: the groups are in another order"
-            return replace(best, cause=Cause("group order", words, best.cause.predict), residual=0.0)
+            return replace(best, cause=Cause("R002", words, best.cause.predict), residual=0.0)
         worst = worst or best
     return worst
 
@@ -119,9 +119,9 @@ def compare(case: Case, rates: LoggedRates, course: Course) -> Comparison | None
         read = replace(rates, unit=unit)
         steps = read.steps(clock)
         chosen = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), MOST_PLACES)).round().astype(int))
-        pair = Pair(case, read, course, steps[chosen].astype(np.float64), rates.values[chosen])
+        trial = Trial(case, read, course, steps[chosen].astype(np.float64), rates.values[chosen])
         shifts = shifts_of(read, course, clock)
-        plain = [pair.weigh(None, shift) for shift in shifts]
+        plain = [trial.weigh(None, shift) for shift in shifts]
         last = int(steps.max())
         beyond = last - clock.steps + 1 > max(1, width * (unit == "epoch"))
         if not beyond and any(fit.before == 0 for fit in plain):
@@ -129,13 +129,13 @@ def compare(case: Case, rates: LoggedRates, course: Course) -> Comparison | None
         nearest = min(plain, key=lambda fit: (fit.first == 0, fit.before, abs(fit.shift)))
         went_on = f"the run went on to step {last:,}, the schedule is made for {clock.steps:,} steps"
         if beyond and nearest.before == 0:
-            first = int(np.argmax(pair.steps >= clock.steps))
-            return replace(nearest, cause=Cause("length", went_on, course.at), first=first)
-        fits += explanations(replace(pair, shift=nearest.shift), nearest.before, shifts)
+            first = int(np.argmax(trial.steps >= clock.steps))
+            return replace(nearest, cause=Cause("R009", went_on, course.at), first=first)
+        fits += explanations(replace(trial, shift=nearest.shift), nearest.before, shifts)
     best = next((fit for fit in fits if fit.residual == 0), None) or min(fits, key=lambda fit: fit.residual)
     if best.residual > CLOSE or best.residual > best.before / 5:
-        unknown = Cause("other", "no known mistake explains the difference: another schedule was run", course.at)
-        unknown = Cause("length", f"{went_on}, and has other values", course.at) if beyond else unknown
+        unknown = Cause("R011", "no known mistake explains the difference: another schedule was run", course.at)
+        unknown = Cause("R009", f"{went_on}, and has other values", course.at) if beyond else unknown
         return replace(best, cause=unknown, residual=best.before)
     return best
 
@@ -152,38 +152,38 @@ def shifts_of(rates: LoggedRates, course: Course, clock: Clock) -> tuple[int, ..
     return (0,) if still else (0, width - 1, width)  # one that moves after steps is logged at the end of an epoch
 
 
-def explanations(pair: Pair, before: float, shifts: Sequence[int]) -> list[Comparison]:
+def explanations(trial: Trial, before: float, shifts: Sequence[int]) -> list[Comparison]:
     """What each cause would leave unexplained, up to the first that leaves nothing."""
     fits = list[Comparison]()
-    bounds, width = pair.rates.epoch_bounds, pair.clock.steps_per_epoch
+    bounds, width = trial.rates.epoch_bounds, trial.clock.steps_per_epoch
     other_width = bounds and width and not bounds[0] <= width <= (bounds[1] or width)
     for make in (other_length, *CAUSES) if other_width else CAUSES:
         if make is other_length and fits and min(fit.residual for fit in fits) < min(CLOSE, before / 20):
             break  # it tries hundreds of lengths, one of which is near to anything
-        for cause in make(pair):
+        for cause in make(trial):
             for shift in shifts:
-                fits.append(pair.weigh(cause, shift))
+                fits.append(trial.weigh(cause, shift))
                 if fits[-1].residual == 0:
                     return fits
     return fits
 
 
-def stuck(pair: Pair) -> Iterator[Cause]:
+def stuck(trial: Trial) -> Iterator[Cause]:
     """One value throughout, where the schedule moves."""
-    value, ends = pair.logged[0], pair.course.at(np.array([0.0, pair.course.end - 1]))
-    is_over = abs(value - ends[1]) < 1e-6 * pair.course.peak[1] and ends[0] != ends[1]  # it ran through too fast
-    is_still = len(pair.logged) >= 3 and np.ptp(pair.logged) <= 1e-9 * abs(value)
-    if is_still and not is_over and np.nanstd(pair.course.at(pair.steps + pair.shift)) > 0:
+    value, ends = trial.logged[0], trial.course.at(np.array([0.0, trial.course.end - 1]))
+    is_over = abs(value - ends[1]) < 1e-6 * trial.course.peak[1] and ends[0] != ends[1]  # it ran through too fast
+    is_still = len(trial.logged) >= 3 and np.ptp(trial.logged) <= 1e-9 * abs(value)
+    if is_still and not is_over and np.nanstd(trial.course.at(trial.steps + trial.shift)) > 0:
         words = f"the rate stays at {value:.6g}: the scheduler is never stepped"
-        yield Cause("stuck", words, lambda at: np.full_like(at, value), {"rate": float(value)})
+        yield Cause("R001", words, lambda at: np.full_like(at, value), {"rate": float(value)})
 
 
-def scaled(pair: Pair) -> Iterator[Cause]:
+def scaled(trial: Trial) -> Iterator[Cause]:
     """The same course from another base rate; minima stay what they are."""
-    course, gpus, batches = pair.course, pair.case.gpus, pair.case.schedule.batches
-    intended = np.nan_to_num(course.at(pair.steps + pair.shift))
+    course, gpus, batches = trial.course, trial.case.gpus, trial.case.schedule.batches
+    intended = np.nan_to_num(course.at(trial.steps + trial.shift))
     place = int(np.argmax(intended))
-    factor = float(pair.logged[place] / intended[place]) if intended[place] > 0 else 1.0
+    factor = float(trial.logged[place] / intended[place]) if intended[place] > 0 else 1.0
     if factor <= 0 or abs(factor - 1) < 1e-3:
         return
     base = course.curves[0].group.initial["lr"]
@@ -196,24 +196,22 @@ def scaled(pair: Pair) -> Iterator[Cause]:
     groups = (replace(one.group, initial={"lr": one.group.initial["lr"] * factor}) for one in course.curves)
     lines = (replace(one, group=group) for one, group in zip(course.curves, groups, strict=True))
     for predict in (Course(tuple(lines)).at, lambda at: course.at(at) * factor):
-        yield Cause(
-            "scaled", f"every rate is {factor:.6g} times the intended one: {reason}", predict, {"factor": factor}
-        )
+        yield Cause("R003", f"every rate is {factor:.6g} times the intended one: {reason}", predict, {"factor": factor})
 
 
-def stretched(pair: Pair) -> Iterator[Cause]:
+def stretched(trial: Trial) -> Iterator[Cause]:
     """The schedule moves several times in a step, or once in several; as often as an epoch has steps is its own case."""
-    course, gpus, width = pair.course, pair.case.gpus, pair.clock.steps_per_epoch or 0
-    spacing, done = max(1, int(np.median(np.diff(pair.steps, prepend=-1)))), int(pair.steps.max()) + 1
+    course, gpus, width = trial.course, trial.case.gpus, trial.clock.steps_per_epoch or 0
+    spacing, done = max(1, int(np.median(np.diff(trial.steps, prepend=-1)))), int(trial.steps.max()) + 1
     for factor in dict.fromkeys([width, gpus, *range(2, MOST_FACTOR + 1)]):
         if factor < 2:
             continue
         if factor == width:
-            keys = ("unit", "unit")
+            codes = ("R006", "R006")
             fast = f"it is stepped after every step, and counts epochs of {width} steps: {width} times too fast"
             slow = f"it is stepped after every epoch, and counts steps: {width} times too slow"
         else:
-            keys = ("processes", "accumulation")
+            codes = ("R004", "R005")
             fast = (
                 f"the schedule moves {factor} times in every step: {factor} processes each step it, as with accelerate"
             )
@@ -221,31 +219,31 @@ def stretched(pair: Pair) -> Iterator[Cause]:
             slow = f"the schedule moves once in {factor} steps: it is stepped after {factor} accumulated batches, but counts each"
             slow += "" if width else f" (or after each epoch, if that has {factor} steps)"
         # A log that ends with the schedule is that of a shorter run.
-        if abs(done * factor - pair.clock.steps) > factor * spacing or factor == gpus:
-            away = np.abs(course.at(pair.steps * factor) - pair.logged)
+        if abs(done * factor - trial.clock.steps) > factor * spacing or factor == gpus:
+            away = np.abs(course.at(trial.steps * factor) - trial.logged)
             far = np.nanmax(away, initial=0.0) > 0.3 * course.peak[1]
             # Behind its end a schedule goes on, or keeps its last value.
-            further = course if far else pair.case.extend(course, factor)
-            yield Cause(keys[0], fast, further.warped(np.multiply, factor), {"factor": factor})
+            further = course if far else trial.case.extend(course, factor)
+            yield Cause(codes[0], fast, further.warped(np.multiply, factor), {"factor": factor})
             held = course.warped(lambda at, times: np.minimum(at * times, course.end - 1), factor)
-            yield Cause(keys[0], fast, held, {"factor": factor})
+            yield Cause(codes[0], fast, held, {"factor": factor})
         for divide in (np.floor_divide, np.divide):  # in stairs, or evenly
-            yield Cause(keys[1], slow, course.warped(divide, factor), {"factor": 1 / factor})
+            yield Cause(codes[1], slow, course.warped(divide, factor), {"factor": 1 / factor})
 
 
-def shifted(pair: Pair) -> Iterator[Cause]:
+def shifted(trial: Trial) -> Iterator[Cause]:
     """One step, or one epoch, early or late throughout; before the schedule begins, its first value is in force."""
-    for unit, by in {"step": 1, "epoch": pair.clock.steps_per_epoch or 1}.items():
-        for sign, word in ((by, "early"), (-by, "late")) if unit == "epoch" or pair.rates.unit == "step" else ():
-            predict = pair.course.warped(lambda at, ahead: np.maximum(at + ahead, 0), sign)
-            yield Cause("shift", f"the schedule is one {unit} {word} throughout", predict, {"steps": sign})
+    for unit, by in {"step": 1, "epoch": trial.clock.steps_per_epoch or 1}.items():
+        for sign, word in ((by, "early"), (-by, "late")) if unit == "epoch" or trial.rates.unit == "step" else ():
+            predict = trial.course.warped(lambda at, ahead: np.maximum(at + ahead, 0), sign)
+            yield Cause("R007", f"the schedule is one {unit} {word} throughout", predict, {"steps": sign})
 
 
-def restarted(pair: Pair) -> Iterator[Cause]:
+def restarted(trial: Trial) -> Iterator[Cause]:
     """From some step on the schedule starts from its beginning, or is set back; it may do so several times."""
-    steps, logged, course = pair.steps, pair.logged, pair.course
+    steps, logged, course = trial.steps, trial.logged, trial.course
     starts: list[tuple[float, float]] = []  # from which step on, and how far back
-    tolerance = 1e-4 * np.abs(logged) + 1e-6 * course.peak[1] + pair.rates.rounding
+    tolerance = 1e-4 * np.abs(logged) + 1e-6 * course.peak[1] + trial.rates.rounding
 
     def after(at: Array) -> Array:
         back = np.zeros(at.shape)
@@ -258,7 +256,7 @@ def restarted(pair: Pair) -> Iterator[Cause]:
         first = int(np.argmax(wrong))
         if not wrong[first] or (starts and steps[first] <= starts[-1][0]):
             break
-        backs = possible_backs(steps, first, pair.clock.steps_per_epoch or 1)
+        backs = possible_backs(steps, first, trial.clock.steps_per_epoch or 1)
         probes = np.arange(first, len(steps))[:6]
         ahead = np.abs(course.at(steps[probes][:, None] - backs[None]) - logged[probes][:, None])
         lengths = np.logical_and.accumulate(ahead <= tolerance[probes][:, None], axis=0).sum(axis=0)
@@ -271,7 +269,7 @@ def restarted(pair: Pair) -> Iterator[Cause]:
         is_start = 0 <= at - back <= max(1, at - max(steps[steps < at], default=at - MOST_STARTS))
         words = f"{'is set back' if back > 0 else 'skips ahead'} by {abs(back):,.0f} steps from step {at:,.0f} on"
         words = f"starts again from its beginning at step {back:,.0f}" if is_start else words
-        yield Cause("restart", f"the schedule {words}{more}{end}", after, {"step": int(at), "set_back": int(back)})
+        yield Cause("R008", f"the schedule {words}{more}{end}", after, {"step": int(at), "set_back": int(back)})
         return
     for back in possible_backs(steps, first, 0):
         again = course.at(steps[first:] - back)
@@ -283,7 +281,7 @@ def restarted(pair: Pair) -> Iterator[Cause]:
                 f"starts again at step {back:,.0f}, on top of the rate that was restored: {times:.4g} times too high"
             )
             twice = compounded(course, at, back, times)
-            yield Cause("restart", f"the schedule {words}{end}", twice, {"step": int(at), "factor": times})
+            yield Cause("R008", f"the schedule {words}{end}", twice, {"step": int(at), "factor": times})
 
 
 def compounded(course: Course, start: float, back: float, factor: float) -> Predict:
@@ -300,13 +298,13 @@ def possible_backs(steps: Array, first: int, width: int) -> Array:
     return np.asarray(backs[backs != 0])
 
 
-def other_length(pair: Pair) -> Iterator[Cause]:
+def other_length(trial: Trial) -> Iterator[Cause]:
     """The schedule was made for a run of another length: more or fewer epochs, steps in an epoch, or steps."""
-    clock, course, last = pair.clock, pair.course, int(pair.steps.max()) + 1
+    clock, course, last = trial.clock, trial.course, int(trial.steps.max()) + 1
     sizes = dict.fromkeys(number for factor in range(2, MOST_FACTOR + 1) for number in (factor, 1 / factor))
     clocks: list[Clock] = []
     if clock.epochs is not None and clock.steps_per_epoch is not None:
-        low, high = pair.rates.epoch_bounds or (0, -1)
+        low, high = trial.rates.epoch_bounds or (0, -1)
         widths = [*range(max(1, low), min(high or low, low + 256) + 1)]
         near = sorted({max(1, round(clock.steps_per_epoch * size)) for size in sizes})
         clocks += [replace(clock, steps_per_epoch=width) for width in widths]
@@ -316,8 +314,8 @@ def other_length(pair: Pair) -> Iterator[Cause]:
         totals = [last, last - 1, last + 1, *(round(clock.steps * size) for size in sizes)]
         totals += np.unique(np.geomspace(max(2, clock.steps / 8), clock.steps * 8, 160).round().astype(int)).tolist()
         clocks += [Clock.of_steps(total, clock.steps_per_epoch) for total in dict.fromkeys(totals) if total > 1]
-    for other in clocks if pair.case.follows(course) else ():
-        if other != clock and other.steps >= last - 1 and (remade := pair.case.remake(course, other)):
+    for other in clocks if trial.case.follows(course) else ():
+        if other != clock and other.steps >= last - 1 and (remade := trial.case.remake(course, other)):
             words = f"the schedule that ran is made for {other}, not {clock}"
             yield length_cause(words, remade.at, other.steps, clock.steps, last)
     total = clock.steps
@@ -340,15 +338,15 @@ def length_cause(words: str, predict: Predict, steps: int, intended: int, last: 
     factor, rest = divmod(steps, intended)
     numbers = {"steps": steps, "intended_steps": intended}
     if rest or factor < 2 or last < 0.5 * intended or last > 1.1 * intended:
-        return Cause("length", words, predict, numbers)
+        return Cause("R009", words, predict, numbers)
     why = f"it counts each of {factor} accumulated batches, or the steps of {factor} processes"
     words = f"the schedule is {factor} times as long as the run, {steps:,} steps for {intended:,}: {why}"
-    return Cause("accumulation", words, predict, numbers | {"factor": factor})
+    return Cause("R005", words, predict, numbers | {"factor": factor})
 
 
-def other_warmup(pair: Pair) -> Iterator[Cause]:
+def other_warmup(trial: Trial) -> Iterator[Cause]:
     """The warm-up is missing, or has another length; what follows begins where it did, at once, or is stretched."""
-    course, total, (peak, highest) = pair.course, pair.clock.steps, pair.course.peak
+    course, total, (peak, highest) = trial.course, trial.clock.steps, trial.course.peak
     if peak == 0 or course.at(np.zeros(1))[0] >= highest:
         return
     ways = (
@@ -357,14 +355,14 @@ def other_warmup(pair: Pair) -> Iterator[Cause]:
         course.warped(lambda at: peak + at * ((total - peak) / total)),
     )
     for predict in ways:
-        yield Cause("warm-up", f"the warm-up of {peak:,} steps is missing", predict, {"warm_up_steps": peak})
-    top = int(np.argmax(pair.logged))
-    low, middle, high = pair.steps[np.clip([top - 1, top, top + 1], 0, len(pair.steps) - 1)].astype(int).tolist()
+        yield Cause("R010", f"the warm-up of {peak:,} steps is missing", predict, {"warm_up_steps": peak})
+    top = int(np.argmax(trial.logged))
+    low, middle, high = trial.steps[np.clip([top - 1, top, top + 1], 0, len(trial.steps) - 1)].astype(int).tolist()
     for other in sorted(range(max(1, low), high + 1), key=lambda length: abs(length - middle))[:MOST_FACTOR]:
         if other != peak and other < total:
             words = f"the warm-up takes {other:,} steps, not {peak:,}"
             numbers = {"warm_up_steps": peak, "logged_warm_up": other}
-            yield Cause("warm-up", words, course.warped(rewarm, peak, other, total), numbers)
+            yield Cause("R010", words, course.warped(rewarm, peak, other, total), numbers)
 
 
 def rewarm(at: Array, peak: int, other: int, total: int) -> Array:
@@ -372,7 +370,7 @@ def rewarm(at: Array, peak: int, other: int, total: int) -> Array:
     return np.where(at < other, at * peak / other, peak + (at - other) * (total - peak) / (total - other))
 
 
-CAUSES: tuple[Callable[[Pair], Iterator[Cause]], ...] = (
+CAUSES: tuple[Callable[[Trial], Iterator[Cause]], ...] = (
     stuck,
     scaled,
     stretched,
