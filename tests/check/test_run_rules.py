@@ -15,7 +15,6 @@ from classlens.check.examine import examine
 from classlens.check.inspection import Inspection
 from classlens.check.rule import choose_rules
 from classlens.check.run_causes import compare_rates
-from classlens.check.run_courses import Case
 from classlens.logs.training_logs import LoggedRates, TrainingLog, read_training_log
 from classlens.schedule.replay import replay
 from classlens.schedule.schedule import Clock
@@ -170,7 +169,7 @@ def test_groups_that_are_exchanged_are_told_from_rates_that_differ(groups, code,
     schedule = schedule_of(falling(torch.optim.SGD(parts)), every="step")
 
     log = read_training_log(tmp_path / "run")
-    comparison = compare_rates(Case(log, replay(schedule, Clock.of_steps(50)), schedule, 1))
+    comparison = compare_rates(log, replay(schedule, Clock.of_steps(50)), schedule)
 
     assert (comparison and comparison.cause.code) == code
 
@@ -186,7 +185,7 @@ def test_values_as_coarse_as_a_framework_writes_them_raise_no_alarm(seed):
     values = values.round(5) if seed % 2 else values.astype(np.float32).astype(np.float64)
     log = TrainingLog("mmcv", (LoggedRates("lr", steps, values),))
 
-    assert compare_rates(Case(log, curves, source.schedule(), 1)) is None
+    assert compare_rates(log, curves, source.schedule()) is None
 
 
 def test_a_known_number_of_processes_is_the_cause(tmp_path):

@@ -49,11 +49,6 @@ class Rule:
             raise ValueError(f"the code of a rule is capital letters and three digits, not {self.code!r}")
 
     @property
-    def family(self) -> str:
-        """The letters of the code."""
-        return self.code[:-3]
-
-    @property
     def page(self) -> Mapping[str, str]:
         """What the rule says about itself, by heading; what it does has none."""
         what, *rest = SECTIONS.split(inspect.cleandoc(self.text or self.examine.__doc__ or ""))
@@ -100,20 +95,7 @@ def choose_rules(select: Sequence[str] = (), ignore: Sequence[str] = ()) -> tupl
     for word in (*wanted, *unwanted):
         known = rules if any(rule.code.startswith(word) for rule in rules) else all_rules()
         if not word or not any(rule.code.startswith(word) for rule in known):
-            raise NotFound(
-                "rule", word, [*dict.fromkeys(rule.family for rule in known), *(rule.code for rule in known)]
-            )
+            codes = [rule.code for rule in known]
+            raise NotFound("rule", word, [*dict.fromkeys(code[:-3] for code in codes), *codes])
     chosen = (rule for rule in rules if not wanted or rule.code.startswith(wanted))
     return tuple(rule for rule in chosen if not rule.code.startswith(unwanted))
-
-
-def find_rule(code: str) -> Rule:
-    """The rule of that code.
-
-    Raises:
-        NotFound: there is none.
-    """
-    rules = {rule.code: rule for rule in all_rules()}
-    if (name := code.strip().upper()) not in rules:
-        raise NotFound("rule", name, rules)
-    return rules[name]

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from classlens.check.run_courses import Array, Case, Course, Predict
-from classlens.logs.training_logs import LoggedRates
-from classlens.schedule.replay import Curve
-from classlens.schedule.schedule import Clock
+from classlens.check.run_courses import MOST_PLACES, Array, Course, Predict, Suspect
+from classlens.logs.training_logs import LoggedRates, TrainingLog
+from classlens.schedule.replay import Curve, Curves
+from classlens.schedule.schedule import Clock, Schedule
 
-MOST_PLACES = 400  # logged places that causes are tried on, evenly chosen
 MOST_FACTOR = 64  # processes, or accumulated batches
 MOST_STARTS = 4096  # steps at which a restart is looked for
 CLOSE = 0.02  # share of the peak that a cause may leave and still be named, if that is much less than without it
@@ -35,71 +34,29 @@ class Cause:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """A logged rate beside the intended curve of its group, and the cause of their difference.
+    """What a cause leaves unexplained of the difference between a logged rate and its course, as a share of the peak."""
 
-    `shift` is how far the log's places are moved. `before` and `residual` are the largest differences, as shares of the
-    peak, without and with the cause; `first` is where the values differ first.
-    """
-
-    rates: LoggedRates
+    suspect: Suspect
     cause: Cause
-    shift: int
-    steps: Array
-    intended: Array
-    logged: Array
-    before: float
     residual: float
-    first: int
 
 
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """One logged rate beside one course, of which causes are made; `shift` brings them nearest."""
-
-    case: Case
-    rates: LoggedRates
-    course: Course
-    steps: Array
-    logged: Array
-    shift: int = 0
-
-    @property
-    def clock(self) -> Clock:
-        return self.case.curves.clock
-
-    def weigh(self, cause: Cause | None, shift: int) -> Comparison:
-        """How far a cause, or none, leaves the logged values unexplained; 0 if not beyond what the log can hold."""
-        plain = self.course.at(self.steps + (0 if cause else shift))
-        values = cause.predict(self.steps + shift) if cause else plain
-        scale = self.course.peak[1] or 1.0
-        least = 1e-6 * scale + self.rates.rounding
-        known, away, compared = np.isfinite(values), np.abs(self.logged - values), np.abs(self.logged - plain)
-        several = len(np.unique(values[known])) > 2 or np.ptp(self.logged) == 0
-        count = len(self.steps)
-        enough = known.sum() >= (max(min(3, count), 0.05 * count) if several else 0.5 * count)
-        is_exact = enough and bool((away <= 1e-4 * np.abs(values) + least)[known].all())
-        residual = 0.0 if is_exact else float(away[known].max() / scale) if enough else 1e9
-        wrong = compared > 1e-4 * np.abs(plain) + least  # where nothing is intended nothing is
-        before = float(compared[wrong].max() / scale) if wrong.any() else 0.0
-        about = cause or Cause("", "", self.course.at)
-        first = int(np.argmax(wrong))
-        return Comparison(self.rates, about, shift, self.steps, plain, self.logged, before, residual, first)
-
-
-def compare_rates(case: Case) -> Comparison | None:
+def compare_rates(log: TrainingLog, curves: Curves, schedule: Schedule, gpus: int = 1) -> Comparison | None:
     """The first logged rate that is not the intended one, and why; None if all are as intended."""
-    lines, worst = case.curves.named("lr"), None
-    by_group = len(case.log.rates) == len(lines) and all(rates.group is not None for rates in case.log.rates)
-    for rates in case.log.rates:
+    lines, worst = curves.named("lr"), None
+    by_group = len(log.rates) == len(lines) and all(rates.group is not None for rates in log.rates)
+    for rates in log.rates:
         own = lines[rates.group] if by_group and rates.group is not None else None
-        fits = [compare(case, rates, course) for course in ([Course((own,))] if own else courses_of(rates, lines))]
+        courses = [Course((own,))] if own else courses_of(rates, lines)
+        others = [Course((line,)) for line in lines if own and line is not own]
+        fits = [compare(Suspect(curves, schedule, gpus, rates, course)) for course in courses]
         wrong = [fit for fit in fits if fit is not None]
         if len(wrong) < len(fits):
             continue
         best = min(wrong, key=lambda fit: fit.residual)
-        if own and any(compare(case, rates, Course((line,))) is None for line in lines if line is not own):
+        if any(compare(replace(best.suspect, course=course)) is None for course in others):
             words = f"{rates.name} has the values of another parameter group: the groups are in another order"
-            return replace(best, cause=Cause("R002", words, best.cause.predict), residual=0.0)
+            return Comparison(best.suspect, Cause("R002", words, best.cause.predict), 0.0)
         worst = worst or best
     return worst
 
@@ -110,33 +67,31 @@ def courses_of(rates: LoggedRates, lines: Sequence[Curve]) -> list[Course]:
     return [*([Course(tuple(lines))] if rates.is_mean else []), *(Course((one,)) for one in distinct)]
 
 
-def compare(case: Case, rates: LoggedRates, course: Course) -> Comparison | None:
+def compare(suspect: Suspect) -> Comparison | None:
     """The cause that best explains one logged rate as one course; None if it is as intended."""
-    clock, fits, width = case.curves.clock, list[Comparison](), case.curves.clock.steps_per_epoch or 1
+    rates, course, clock = suspect.rates, suspect.course, suspect.clock
+    fits, width = list[Comparison](), clock.steps_per_epoch or 1
     loose = len(rates.shifts) == 3 and rates.unit == "step"
     few = clock.epochs is not None and width > 1 and rates.places.max() <= clock.epochs
     for unit in ("epoch", "step") if loose and few else (rates.unit,):  # what only a script knows
-        read = replace(rates, unit=unit)
-        steps = read.steps(clock)
-        chosen = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), MOST_PLACES)).round().astype(int))
-        trial = Trial(case, read, course, steps[chosen].astype(np.float64), rates.values[chosen])
-        shifts = shifts_of(read, course, clock)
-        plain = [trial.weigh(None, shift) for shift in shifts]
-        last = int(steps.max())
+        plain = replace(suspect, rates=replace(rates, unit=unit), shift=0)
+        shifts = shifts_of(plain.rates, course, clock)
+        moved = [replace(plain, shift=shift) for shift in shifts]
+        last = int(plain.rates.steps(clock).max())
         beyond = last - clock.steps + 1 > max(1, width * (unit == "epoch"))
-        if not beyond and any(fit.before == 0 for fit in plain):
+        if not beyond and any(one.difference[0] == 0 for one in moved):
             return None
-        nearest = min(plain, key=lambda fit: (fit.first == 0, fit.before, abs(fit.shift)))
+        nearest = min(moved, key=lambda one: (one.difference[1] == 0, one.difference[0], abs(one.shift)))
         went_on = f"the run went on to step {last:,}, the schedule is made for {clock.steps:,} steps"
-        if beyond and nearest.before == 0:
-            first = int(np.argmax(trial.steps >= clock.steps))
-            return replace(nearest, cause=Cause("R009", went_on, course.at), first=first)
-        fits += explanations(replace(trial, shift=nearest.shift), nearest.before, shifts)
+        if beyond and nearest.difference[0] == 0:
+            return Comparison(nearest, Cause("R009", went_on, course.at), 0.0)
+        fits += (Comparison(plain, *one) for one in explanations(nearest, shifts))
     best = next((fit for fit in fits if fit.residual == 0), None) or min(fits, key=lambda fit: fit.residual)
-    if best.residual > CLOSE or best.residual > best.before / 5:
+    before, _ = best.suspect.difference
+    if best.residual > CLOSE or best.residual > before / 5:
         unknown = Cause("R011", "no known mistake explains the difference: another schedule was run", course.at)
         unknown = Cause("R009", f"{went_on}, and has other values", course.at) if beyond else unknown
-        return replace(best, cause=unknown, residual=best.before)
+        return Comparison(best.suspect, unknown, before)
     return best
 
 
@@ -152,38 +107,39 @@ def shifts_of(rates: LoggedRates, course: Course, clock: Clock) -> tuple[int, ..
     return (0,) if still else (0, width - 1, width)  # one that moves after steps is logged at the end of an epoch
 
 
-def explanations(trial: Trial, before: float, shifts: Sequence[int]) -> list[Comparison]:
+def explanations(suspect: Suspect, shifts: Sequence[int]) -> list[tuple[Cause, float]]:
     """What each cause would leave unexplained, up to the first that leaves nothing."""
-    fits = list[Comparison]()
-    bounds, width = trial.rates.epoch_bounds, trial.clock.steps_per_epoch
+    fits = list[tuple[Cause, float]]()
+    bounds, width = suspect.rates.epoch_bounds, suspect.clock.steps_per_epoch
     other_width = bounds and width and not bounds[0] <= width <= (bounds[1] or width)
     for make in (other_length, *CAUSES) if other_width else CAUSES:
-        if make is other_length and fits and min(fit.residual for fit in fits) < min(CLOSE, before / 20):
+        if make is other_length and min((left for _, left in fits), default=1) < min(CLOSE, suspect.difference[0] / 20):
             break  # it tries hundreds of lengths, one of which is near to anything
-        for cause in make(trial):
+        for cause in make(suspect):
             for shift in shifts:
-                fits.append(trial.weigh(cause, shift))
-                if fits[-1].residual == 0:
+                fits.append((cause, suspect.unexplained(cause.predict, shift)))
+                if fits[-1][1] == 0:
                     return fits
     return fits
 
 
-def stuck(trial: Trial) -> Iterator[Cause]:
+def stuck(suspect: Suspect) -> Iterator[Cause]:
     """One value throughout, where the schedule moves."""
-    value, ends = trial.logged[0], trial.course.at(np.array([0.0, trial.course.end - 1]))
-    is_over = abs(value - ends[1]) < 1e-6 * trial.course.peak[1] and ends[0] != ends[1]  # it ran through too fast
-    is_still = len(trial.logged) >= 3 and np.ptp(trial.logged) <= 1e-9 * abs(value)
-    if is_still and not is_over and np.nanstd(trial.course.at(trial.steps + trial.shift)) > 0:
+    (_, logged), ends = suspect.logged, suspect.course.at(np.array([0, suspect.course.end - 1]))
+    value = logged[0]
+    is_over = abs(value - ends[1]) < 1e-6 * suspect.course.peak[1] and ends[0] != ends[1]  # it ran through too fast
+    is_still = len(logged) >= 3 and np.ptp(logged) <= 1e-9 * abs(value)
+    if is_still and not is_over and np.nanstd(suspect.intended) > 0:
         words = f"the rate stays at {value:.6g}: the scheduler is never stepped"
         yield Cause("R001", words, lambda at: np.full_like(at, value), {"rate": float(value)})
 
 
-def scaled(trial: Trial) -> Iterator[Cause]:
+def scaled(suspect: Suspect) -> Iterator[Cause]:
     """The same course from another base rate; minima stay what they are."""
-    course, gpus, batches = trial.course, trial.case.gpus, trial.case.schedule.batches
-    intended = np.nan_to_num(course.at(trial.steps + trial.shift))
+    course, gpus, batches = suspect.course, suspect.gpus, suspect.schedule.batches
+    intended = np.nan_to_num(suspect.intended)
     place = int(np.argmax(intended))
-    factor = float(trial.logged[place] / intended[place]) if intended[place] > 0 else 1.0
+    factor = float(suspect.logged[1][place] / intended[place]) if intended[place] > 0 else 1.0
     if factor <= 0 or abs(factor - 1) < 1e-3:
         return
     base = course.curves[0].group.initial["lr"]
@@ -199,11 +155,11 @@ def scaled(trial: Trial) -> Iterator[Cause]:
         yield Cause("R003", f"every rate is {factor:.6g} times the intended one: {reason}", predict, {"factor": factor})
 
 
-def stretched(trial: Trial) -> Iterator[Cause]:
+def stretched(suspect: Suspect) -> Iterator[Cause]:
     """The schedule moves several times in a step, or once in several; as often as an epoch has steps is its own case."""
-    course, gpus, width = trial.course, trial.case.gpus, trial.clock.steps_per_epoch or 0
-    spacing, done = max(1, int(np.median(np.diff(trial.steps, prepend=-1)))), int(trial.steps.max()) + 1
-    for factor in dict.fromkeys([width, gpus, *range(2, MOST_FACTOR + 1)]):
+    course, gpus, width, (steps, logged) = suspect.course, suspect.gpus, suspect.clock.steps_per_epoch, suspect.logged
+    spacing, done = max(1, int(np.median(np.diff(steps, prepend=-1)))), int(steps.max()) + 1
+    for factor in dict.fromkeys([width or 0, gpus, *range(2, MOST_FACTOR + 1)]):
         if factor < 2:
             continue
         if factor == width:
@@ -219,11 +175,10 @@ def stretched(trial: Trial) -> Iterator[Cause]:
             slow = f"the schedule moves once in {factor} steps: it is stepped after {factor} accumulated batches, but counts each"
             slow += "" if width else f" (or after each epoch, if that has {factor} steps)"
         # A log that ends with the schedule is that of a shorter run.
-        if abs(done * factor - trial.clock.steps) > factor * spacing or factor == gpus:
-            away = np.abs(course.at(trial.steps * factor) - trial.logged)
-            far = np.nanmax(away, initial=0.0) > 0.3 * course.peak[1]
+        if abs(done * factor - suspect.clock.steps) > factor * spacing or factor == gpus:
+            far = np.nanmax(np.abs(course.at(steps * factor) - logged), initial=0.0) > 0.3 * course.peak[1]
             # Behind its end a schedule goes on, or keeps its last value.
-            further = course if far else trial.case.extend(course, factor)
+            further = course if far else suspect.extend(factor)
             yield Cause(codes[0], fast, further.warped(np.multiply, factor), {"factor": factor})
             held = course.warped(lambda at, times: np.minimum(at * times, course.end - 1), factor)
             yield Cause(codes[0], fast, held, {"factor": factor})
@@ -231,19 +186,19 @@ def stretched(trial: Trial) -> Iterator[Cause]:
             yield Cause(codes[1], slow, course.warped(divide, factor), {"factor": 1 / factor})
 
 
-def shifted(trial: Trial) -> Iterator[Cause]:
+def shifted(suspect: Suspect) -> Iterator[Cause]:
     """One step, or one epoch, early or late throughout; before the schedule begins, its first value is in force."""
-    for unit, by in {"step": 1, "epoch": trial.clock.steps_per_epoch or 1}.items():
-        for sign, word in ((by, "early"), (-by, "late")) if unit == "epoch" or trial.rates.unit == "step" else ():
-            predict = trial.course.warped(lambda at, ahead: np.maximum(at + ahead, 0), sign)
+    for unit, by in {"step": 1, "epoch": suspect.clock.steps_per_epoch or 1}.items():
+        for sign, word in ((by, "early"), (-by, "late")) if unit == "epoch" or suspect.rates.unit == "step" else ():
+            predict = suspect.course.warped(lambda at, ahead: np.maximum(at + ahead, 0), sign)
             yield Cause("R007", f"the schedule is one {unit} {word} throughout", predict, {"steps": sign})
 
 
-def restarted(trial: Trial) -> Iterator[Cause]:
+def restarted(suspect: Suspect) -> Iterator[Cause]:
     """From some step on the schedule starts from its beginning, or is set back; it may do so several times."""
-    steps, logged, course = trial.steps, trial.logged, trial.course
+    (steps, logged), course = suspect.logged, suspect.course
     starts: list[tuple[float, float]] = []  # from which step on, and how far back
-    tolerance = 1e-4 * np.abs(logged) + 1e-6 * course.peak[1] + trial.rates.rounding
+    tolerance = suspect.tolerance(logged)
 
     def after(at: Array) -> Array:
         back = np.zeros(at.shape)
@@ -256,7 +211,7 @@ def restarted(trial: Trial) -> Iterator[Cause]:
         first = int(np.argmax(wrong))
         if not wrong[first] or (starts and steps[first] <= starts[-1][0]):
             break
-        backs = possible_backs(steps, first, trial.clock.steps_per_epoch or 1)
+        backs = possible_backs(steps, first, suspect.clock.steps_per_epoch or 1)
         probes = np.arange(first, len(steps))[:6]
         ahead = np.abs(course.at(steps[probes][:, None] - backs[None]) - logged[probes][:, None])
         lengths = np.logical_and.accumulate(ahead <= tolerance[probes][:, None], axis=0).sum(axis=0)
@@ -298,13 +253,13 @@ def possible_backs(steps: Array, first: int, width: int) -> Array:
     return np.asarray(backs[backs != 0])
 
 
-def other_length(trial: Trial) -> Iterator[Cause]:
+def other_length(suspect: Suspect) -> Iterator[Cause]:
     """The schedule was made for a run of another length: more or fewer epochs, steps in an epoch, or steps."""
-    clock, course, last = trial.clock, trial.course, int(trial.steps.max()) + 1
+    clock, course, last = suspect.clock, suspect.course, int(suspect.logged[0].max()) + 1
     sizes = dict.fromkeys(number for factor in range(2, MOST_FACTOR + 1) for number in (factor, 1 / factor))
     clocks: list[Clock] = []
     if clock.epochs is not None and clock.steps_per_epoch is not None:
-        low, high = trial.rates.epoch_bounds or (0, -1)
+        low, high = suspect.rates.epoch_bounds or (0, -1)
         widths = [*range(max(1, low), min(high or low, low + 256) + 1)]
         near = sorted({max(1, round(clock.steps_per_epoch * size)) for size in sizes})
         clocks += [replace(clock, steps_per_epoch=width) for width in widths]
@@ -314,8 +269,8 @@ def other_length(trial: Trial) -> Iterator[Cause]:
         totals = [last, last - 1, last + 1, *(round(clock.steps * size) for size in sizes)]
         totals += np.unique(np.geomspace(max(2, clock.steps / 8), clock.steps * 8, 160).round().astype(int)).tolist()
         clocks += [Clock.of_steps(total, clock.steps_per_epoch) for total in dict.fromkeys(totals) if total > 1]
-    for other in clocks if trial.case.follows(course) else ():
-        if other != clock and other.steps >= last - 1 and (remade := trial.case.remake(course, other)):
+    for other in clocks if suspect.depends_on_length else ():
+        if other != clock and other.steps >= last - 1 and (remade := suspect.remake(other)):
             words = f"the schedule that ran is made for {other}, not {clock}"
             yield length_cause(words, remade.at, other.steps, clock.steps, last)
     total = clock.steps
@@ -344,9 +299,9 @@ def length_cause(words: str, predict: Predict, steps: int, intended: int, last: 
     return Cause("R005", words, predict, numbers | {"factor": factor})
 
 
-def other_warmup(trial: Trial) -> Iterator[Cause]:
+def other_warmup(suspect: Suspect) -> Iterator[Cause]:
     """The warm-up is missing, or has another length; what follows begins where it did, at once, or is stretched."""
-    course, total, (peak, highest) = trial.course, trial.clock.steps, trial.course.peak
+    course, total, (peak, highest) = suspect.course, suspect.clock.steps, suspect.course.peak
     if peak == 0 or course.at(np.zeros(1))[0] >= highest:
         return
     ways = (
@@ -356,8 +311,8 @@ def other_warmup(trial: Trial) -> Iterator[Cause]:
     )
     for predict in ways:
         yield Cause("R010", f"the warm-up of {peak:,} steps is missing", predict, {"warm_up_steps": peak})
-    top = int(np.argmax(trial.logged))
-    low, middle, high = trial.steps[np.clip([top - 1, top, top + 1], 0, len(trial.steps) - 1)].astype(int).tolist()
+    steps, top = suspect.logged[0], int(np.argmax(suspect.logged[1]))
+    low, middle, high = steps[np.clip([top - 1, top, top + 1], 0, len(steps) - 1)].astype(int).tolist()
     for other in sorted(range(max(1, low), high + 1), key=lambda length: abs(length - middle))[:MOST_FACTOR]:
         if other != peak and other < total:
             words = f"the warm-up takes {other:,} steps, not {peak:,}"
@@ -370,13 +325,6 @@ def rewarm(at: Array, peak: int, other: int, total: int) -> Array:
     return np.where(at < other, at * peak / other, peak + (at - other) * (total - peak) / (total - other))
 
 
-CAUSES: tuple[Callable[[Trial], Iterator[Cause]], ...] = (
-    stuck,
-    scaled,
-    stretched,
-    shifted,
-    restarted,
-    other_warmup,
-    other_length,
-)
+Maker = Callable[[Suspect], Iterator[Cause]]
+CAUSES: tuple[Maker, ...] = (stuck, scaled, stretched, shifted, restarted, other_warmup, other_length)
 """In the order in which they are tried."""

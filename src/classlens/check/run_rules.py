@@ -13,7 +13,6 @@ from classlens.check.finding import Finding, Severity
 from classlens.check.inspection import Inspection
 from classlens.check.rule import Rule
 from classlens.check.run_causes import Comparison, compare_rates
-from classlens.check.run_courses import Case
 from classlens.logs.resume_state import jump_of, read_resume_state
 from classlens.logs.training_logs import TrainingLog, read_training_log
 from classlens.schedule.replay import Curves, replay
@@ -25,18 +24,23 @@ def find_cause(code: str, inspection: Inspection) -> Iterator[Finding]:
     fit = inspection.once("run", lambda: compare_log(inspection))
     if fit is None or fit.cause.code != code:
         return
-    intended, left = float(fit.intended[fit.first]), fit.residual
+    suspect, left, ((steps, logged), (before, first)) = (
+        fit.suspect,
+        fit.residual,
+        (fit.suspect.logged, fit.suspect.difference),
+    )
+    intended = float(suspect.intended[first])
     numbers = {
-        "logged_values": len(fit.rates.values),
-        "first_step_that_differs": int(fit.steps[fit.first]),
-        "logged_there": float(fit.logged[fit.first]),
+        "logged_values": len(suspect.rates.values),
+        "first_step_that_differs": int(steps[first]),
+        "logged_there": float(logged[first]),
         "intended_there": intended if isfinite(intended) else None,
-        "largest_difference": round(fit.before, 6),
+        "largest_difference": round(before, 6),
         "left_unexplained": round(left, 6),
     }
-    about = f" ({'they differ by up to' if left == fit.before else 'but for'} {left:.2g} of the peak)" if left else ""
+    about = f" ({'they differ by up to' if left == before else 'but for'} {left:.2g} of the peak)" if left else ""
     command = inspection.command("lr", "--logged", str(inspection.log))
-    place = f"{inspection.log}, {fit.rates.name}"
+    place = f"{inspection.log}, {suspect.rates.name}"
     yield Finding(fit.cause.words + about, place, numbers | fit.cause.numbers, command=command)
 
 
@@ -45,7 +49,7 @@ def compare_log(inspection: Inspection) -> Comparison | None:
     assert inspection.log is not None  # the rules need it
     log = read_training_log(inspection.log)
     curves = inspection.curves if inspection.source.plan is not None else logged_length(inspection, log)
-    return compare_rates(Case(log, curves, inspection.source.schedule(), inspection.gpus))
+    return compare_rates(log, curves, inspection.source.schedule(), inspection.gpus)
 
 
 def logged_length(inspection: Inspection, log: TrainingLog) -> Curves:
