@@ -83,7 +83,9 @@ def test_a_check_tells_how_far_it_is_and_can_be_stopped_and_begun_again(open_pag
 @pytest.mark.parametrize(("scheme", "locale", "width"), [("light", "en-US", 1400), ("dark", "zh-CN", 390)])
 def test_axe_finds_nothing(open_page, faulty, scheme, locale, width):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page = enter(open_page, faulty, "/findings", color_scheme=scheme, locale=locale, viewport={"width": width, "height": 844})
+    page = enter(
+        open_page, faulty, "/findings", color_scheme=scheme, locale=locale, viewport={"width": width, "height": 844}
+    )
     expect(cards(page).first).to_be_visible()
     page.locator("summary").click()
 

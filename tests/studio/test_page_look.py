@@ -203,7 +203,9 @@ def test_a_picture_is_uploaded_dropped_or_pasted(look, rocket):
     pixels = np.asarray(Pillow.open(rocket).convert("RGB"))
     first = page.locator(".guess .clip").all_inner_texts()
 
-    page.locator("input[type=file]").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": png_of(pixels)})
+    page.locator("input[type=file]").set_input_files(
+        {"name": "a.png", "mimeType": "image/png", "buffer": png_of(pixels)}
+    )
     expect(page).to_have_url(re.compile("upload=[0-9]+"))
     expect(page.get_by_alt_text("the uploaded picture")).to_be_visible()
     expect(page.locator("[aria-busy=true]")).to_have_count(0)
@@ -256,7 +258,10 @@ def test_two_checkpoints_stand_side_by_side_and_maps_are_scored(open_page, rocke
     exec(NETWORK, names)
     for name in ("first", "second"):
         torch.manual_seed(len(name))
-        weights = {key: torch.randn(one.shape) if one.dim() > 1 else one for key, one in names["network"]().state_dict().items()}
+        weights = {
+            key: torch.randn(one.shape) if one.dim() > 1 else one
+            for key, one in names["network"]().state_dict().items()
+        }
         torch.save(weights, tmp_path / f"{name}.pth")
     checkpoints = [str(tmp_path / f"{name}.pth") for name in ("first", "second")]
     with running_studio(f"py:{tmp_path / 'tiny.py'}:network", "--checkpoint", *checkpoints) as server:
@@ -288,7 +293,9 @@ def test_what_is_shown_is_copied_as_a_command(page, look):
 @pytest.mark.parametrize(("scheme", "locale", "width"), [("light", "en-US", 1400), ("dark", "zh-CN", 390)])
 def test_axe_finds_nothing(open_page, studio, scheme, locale, width):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page = open_page(color_scheme=scheme, locale=locale, viewport={"width": width, "height": 844}, reduced_motion="reduce")
+    page = open_page(
+        color_scheme=scheme, locale=locale, viewport={"width": width, "height": 844}, reduced_motion="reduce"
+    )
     page.goto(f"{studio.address}/look?split=val&index={SAMPLE}&class=657")
     expect(maps(page).first).to_be_visible(timeout=60_000)
     page.wait_for_timeout(300)
