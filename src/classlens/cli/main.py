@@ -26,6 +26,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "lr": ("draw the learning rate and other scheduled values, before training", "demo --save-path lr.png"),
     "cam": ("draw where a trained classifier looks (class activation maps)", "cat.png demo --save-path cam.png"),
     "check": ("look for silent mismatches in data, classes, network and schedule", "demo"),
+    "audit": ("ask a network about every picture of a dataset, and sum it up", "demo"),
+    "studio": ("open a page that shows all of it, linked with each other, on this machine", "demo"),
     "report": ("write all of it on one page, in one file", "demo --output report.html"),
     "config": ("print a config as it is understood, or what differs between two", "model.py --diff other.py"),
     "sources": ("list what can be opened, and what is not installed", ""),

@@ -44,13 +44,16 @@ def link_from(folder: Path, path: Path) -> str:
     return quote(os.fsencode(Path(os.path.relpath(path, folder)).as_posix()))
 
 
-def webp_of(image: "Image", longest: int, *, quality: int = 50, smallest: int = 0) -> bytes:
-    """A picture as WebP, no longer than `longest` pixels; tiny ones are enlarged, pixel by pixel, to about `smallest`."""
+def webp_of(image: "Image", longest: int, *, quality: int = 50, smallest: int = 0, exact: bool = False) -> bytes:
+    """A picture as WebP, no longer than `longest` pixels; tiny ones are enlarged, pixel by pixel, to about `smallest`.
+
+    With `exact` every pixel is kept as it is.
+    """
     picture, content = Pillow.fromarray(image.pixels), BytesIO()
     picture.thumbnail((longest, longest))
     factor = max(1, smallest // max(picture.size))
     picture = picture.resize((picture.width * factor, picture.height * factor), Pillow.Resampling.NEAREST)
-    picture.save(content, "WEBP", quality=quality, method=2)
+    picture.save(content, "WEBP", quality=quality, method=0 if exact else 2, lossless=exact)
     return content.getvalue()
 
 

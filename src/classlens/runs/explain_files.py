@@ -115,7 +115,7 @@ class MapFiles:
 
 @dataclass(frozen=True)
 class MapRequest:
-    """Maps of many pictures: files, folders, and patterns such as "photos/*.jpg"."""
+    """Maps of many pictures: files, folders, and patterns such as `photos/*.jpg`."""
 
     pictures: Sequence[str | Path]
     model: ModelRequest

@@ -243,10 +243,11 @@ def describe_duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def progress_line() -> Progress:
+def progress_line(*, with_rate: bool = False) -> Progress:
     """A function that keeps one line of the terminal up to date, with the time left, and wipes it out at the end.
 
     Where standard error is no terminal, or one that cannot go back to the start of a line, it is a line now and then.
+    `with_rate` says also how many are done in a second.
     """
     is_plain = not sys.stderr.isatty() or os.environ.get("TERM") == "dumb"
     pause = SELDOM if is_plain else PAUSE
@@ -263,7 +264,10 @@ def progress_line() -> Progress:
         if total == 1 or (now - written < pause and (done < total or is_plain)):
             return
         written = now
-        left = f", {describe_duration((now - began) / done * (total - done))} left" if done and now > began else ""
+        rate = f", {done / (now - began):,.1f} a second" if with_rate and now > began else ""
+        left = (
+            f"{rate}, {describe_duration((now - began) / done * (total - done))} left" if done and now > began else ""
+        )
         line = f"{what}: {done:,} of {total:,}{left}" if done < total or is_plain else ""
         if is_plain:
             print_aside(line)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from classlens.adapters import DEFAULT, Options, open_source, split_address
 from classlens.check.class_rules import COUNTED, counted
-from classlens.check.examine import check_words, examine
+from classlens.check.examine import examine
 from classlens.check.finding import Findings
 from classlens.check.inspection import PICTURES, UNREADABLE, Inspection
 from classlens.check.rule import choose_rules
@@ -149,7 +149,8 @@ def report(
             on_note("note", note)
     words = {name: getattr(request, name) for name in SAME_NAME}
     report = Report(request, Inspection(source, progress=progress, **words))
-    check_words(report.inspection)
+    if request.checkpoint is not None and source.open_classifier is None:
+        source.classifier(request.checkpoint)  # raises, with what is offered
     try:
         findings = find(report)
         sections = [Section("Findings", findings.summary()), *finding_sections(findings, rank=3)]
