@@ -5,7 +5,7 @@ VENV ?= .venv
 OUT ?= out/demo
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-kills test-peers test-oldest lint check bench fuzz clean
+.PHONY: demo docs test test-kills test-peers test-oldest lint format check check-page bench fuzz clean
 
 demo: $(VENV)/demo.done
 	$(VENV)/bin/classlens demo --output-dir $(OUT)
@@ -20,6 +20,11 @@ test-kills: $(VENV)/test.done
 test-peers: .venv-peers/done
 	.venv-peers/bin/python -m pytest tests_peers -n 2 --dist loadfile
 
+# The site, in out/docs; warnings are errors. The pictures are made anew by `scripts/make_gallery.py`.
+docs: $(VENV)/test.done
+	$(VENV)/bin/python -m pip install --quiet --editable '.[docs]'
+	$(VENV)/bin/python -m sphinx -q -W --keep-going -b html docs out/docs
+
 # What pyproject.toml declares as the lower bounds, installed as exactly those versions.
 test-oldest: .venv-oldest/done
 	.venv-oldest/bin/python -m pytest -n 2 --dist loadfile -W default
@@ -30,7 +35,19 @@ lint: $(VENV)/test.done
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python scripts/measure_house.py
 
-check: lint test
+format: $(VENV)/test.done
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+check: lint check-page test
+
+# The types of the studio's page, which its comments declare. Users never need node; whoever changes the page does.
+PAGE = scripts/page
+check-page:
+	@if ! command -v npm >/dev/null; then echo "no npm here: the types of the studio's page are not checked"; else \
+	  { [ $(PAGE)/node_modules/done -nt $(PAGE)/package.json ] || \
+	    { npm install --prefix $(PAGE) --no-package-lock --no-audit --no-fund --silent && touch $(PAGE)/node_modules/done; }; } && \
+	  $(PAGE)/node_modules/.bin/tsc -p $(PAGE)/jsconfig.json; fi
 
 bench: .venv-peers/done
 	.venv-peers/bin/python benchmarks/run.py
@@ -81,4 +98,4 @@ $(VENV)/test.done: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 clean:
-	rm -rf .venv .venv-fuzz .venv-oldest .venv-peers out
+	rm -rf .venv .venv-fuzz .venv-oldest .venv-peers scripts/page/node_modules out

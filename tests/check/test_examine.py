@@ -15,7 +15,7 @@ from classlens.check.inspection import Inspection
 from classlens.check.rule import Rule, all_rules, choose_rules
 from classlens.cli.main import main
 from classlens.errors import DataError, NotFound, NotOffered
-from classlens.figures.report import annotations_of, spans, text_of
+from classlens.figures.findings import annotations_of, spans, text_of
 from classlens.image import Image
 from classlens.schedule.schedule import Clock, Group, Schedule
 from classlens.source import Plan, Source

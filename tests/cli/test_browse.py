@@ -141,10 +141,10 @@ def test_a_page_holds_every_picture_and_needs_nothing_else(config, tmp_path):
     main(["browse", config, "--html", str(page)])
 
     text = page.read_text(encoding="utf-8")
-    rows = json.loads(text.partition('type="application/json">')[2].partition("</script>")[0])
-    assert len(rows) == 6
-    assert all(row["image"].startswith("UklGR") for row in rows)
-    assert "http" not in text.replace("data:image", "")
+    data = json.loads(text.partition('type="application/json" class="data">')[2].partition("</script>")[0])
+    assert len(data["samples"]) == 6
+    assert text.count('src="data:image/webp;base64,UklGR') == 6
+    assert "://" not in text
 
 
 def test_numbers_about_the_samples(config, capsys):
@@ -352,3 +352,17 @@ def test_a_batch_of_bad_pictures_only_is_a_sheet_of_marked_tiles(config, data, t
 
 
 MIXUP = ["model.type=ImageClassifier", "model.train_cfg.augments.type=Mixup", "model.train_cfg.augments.alpha=0.4"]
+
+
+def test_a_command_that_python_calls_leaves_the_caller_its_temporary_folder(tmp_path):
+    """A forked child would leave by the caller's `with`, and remove what the caller still needs."""
+    script = """
+import os, tempfile
+from classlens.cli.main import main
+with tempfile.TemporaryDirectory() as folder:
+    status = main(["browse", "demo", "-n", "1", "--output-dir", f"{folder}/pictures"])
+    print(status, sum(name.endswith(".jpg") for _, _, names in os.walk(folder) for name in names))
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert result.stdout.splitlines()[-1] == "0 1"

@@ -104,6 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--titled", action="store_true", help="write titles and a colour bar also on a single map")
     add("--strict", action="store_true", help="exit with status 1 if a picture is bad")
     add("--csv", type=Path, metavar="FILE", help=TABLE)
+    add("--html", type=Path, metavar="FILE", help="one page with all maps, in one file")
     add("--checkpoint", nargs="+", action="extend", default=[], metavar="FILE", help=COMPARE)
     add("--verbose", action="store_true", help="a line for every map, however many pictures there are")
     add("--npz", type=Path, metavar="FILE", help=NUMBERS)
@@ -153,7 +154,7 @@ def print_run(result: MapRun, *, verbose: bool) -> None:
         print_text(join_lines(lines))
     if result.scores:
         print_text(f"\n{draw(result.scores)}\n")
-    pictures = [path for path in result.written if path.suffix not in (".csv", ".npz")]
+    pictures = [path for path in result.written if path.suffix not in (".csv", ".npz", ".html", ".htm")]
     written = [f"wrote {path}" for path in result.written]
     if len(pictures) > FEW and not verbose:
         where = f"in {result.page.parent}" if result.page else f"{pictures[0]} to {pictures[-1].name}"
@@ -201,7 +202,13 @@ def read_request(arguments: argparse.Namespace) -> MapRequest:
     )
     style = OverlayStyle(arguments.colormap, arguments.opacity, arguments.contour or None)
     files = MapFiles(
-        arguments.save_path, arguments.npz, arguments.csv, style, arguments.titled, arguments.original_size
+        arguments.save_path,
+        arguments.npz,
+        arguments.csv,
+        style,
+        arguments.titled,
+        arguments.original_size,
+        arguments.html,
     )
     return MapRequest(pictures, model, maps, files)
 

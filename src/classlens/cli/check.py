@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.target is None:
         raise ConfigError("nothing to check", hint="give a config or another address; --list names the rules")
-    from classlens.figures.report import annotations_of, text_of
+    from classlens.figures.findings import annotations_of, text_of
     from classlens.runs.check_run import run_checks
     from classlens.runs.own_process import progress_line
 
