@@ -16,11 +16,8 @@ const ORDERS = {
   fewest: (a, b) => a.count - b.count || a.place - b.place,
 };
 
-/**
- * @param {string} target
- * @param {string} split
- */
-export const useClasses = (target, split) => useJson("/classes.json", { target, split }, (data) => data.state === "counting");
+/** Counting takes a while, so the first pictures go before. @param {string} target @param {string} split @param {boolean} isTurn */
+export const useClasses = (target, split, isTurn) => useJson(isTurn ? "/classes.json" : null, { target, split }, (data) => data.state === "counting");
 
 /** The counts from the largest to the smallest, as an area. @param {{counts: number[]}} props */
 function Balance({ counts }) {
@@ -64,5 +61,5 @@ export function ClassPanel({ answer, chosen, onClose }) {
       <${Select} label=${t("classes.order")} value=${order} onChange=${setOrder}
         choices=${Object.keys(ORDERS).map((value) => ({ value, text: t(`classes.order.${value}`) }))} /></div>
       <ul class="scroll class-list">${shown.map((entry) => html`<${ClassRow} key=${entry.place} entry=${entry} most=${most} isChosen=${chosen === String(entry.place)} />`)}
-      ${found.length > shown.length && html`<li class="muted note">${t("classes.more", { count: found.length - shown.length })}</li>`}</ul>`}<//></aside>`;
+      ${found.length > shown.length && html`<li class="muted">${t("classes.more", { count: found.length - shown.length })}</li>`}</ul>`}<//></aside>`;
 }

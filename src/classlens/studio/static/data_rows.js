@@ -13,18 +13,10 @@ import { queryText } from "./router.js";
 const PIECE = 100;
 const KEPT = 300; // pieces
 
-/**
- * @param {List} list
- * @param {number} position
- * @returns {Row | undefined}
- */
+/** @param {List} list @param {number} position @returns {Row | undefined} */
 export const rowAt = (list, position) => list.pieces.get(Math.floor(position / PIECE))?.[position % PIECE];
 
-/**
- * @param {string} address
- * @param {number} piece
- * @param {AbortSignal} signal
- */
+/** @param {string} address @param {number} piece @param {AbortSignal} signal */
 const getPiece = (address, piece, signal) => getJson(`/data.json${address}`, {}, signal).then((answer) => ({ ...answer, piece }));
 
 /**
