@@ -2,7 +2,7 @@
  * What every view is built of. All of it can be used by keys alone, says its name to a screen reader, and takes its
  * colours from style.css.
  */
-import { html, useEffect, useRef, useState } from "/static/vendor/htm-preact.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "/static/vendor/htm-preact.js";
 import { useKeys, keyName, liveBindings } from "./keys.js";
 import { queryText, useRoute } from "./router.js";
 import { makeStore, useStore } from "./stores.js";
@@ -74,7 +74,7 @@ export function Segments({ label, value, choices, onChange }) {
 export function Dialog({ title, onClose, children, kind = "" }) {
   const element = useRef(/** @type {HTMLDialogElement | null} */ (null));
   useKeys([{ keys: ["Escape"], does: "key.close", run: onClose }], { isModal: true });
-  useEffect(() => element.current?.showModal(), []);
+  useLayoutEffect(() => element.current?.showModal(), []); // at once: what is typed next belongs to it
   const closeBeside = (/** @type {MouseEvent} */ event) => event.target === element.current && onClose();
   return html`<dialog ref=${element} class="dialog ${kind}" aria-label=${title} onClick=${closeBeside} onClose=${onClose}>
     <div class="dialog-inside"><header><h2>${title}</h2><${Button} kind="quiet" icon="close" label=${t("action.close")} onClick=${onClose} /></header>
