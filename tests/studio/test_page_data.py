@@ -150,7 +150,10 @@ def test_commands_are_copied(data):
     data.get_by_role("menuitem", name="Copy as command").click()
 
     expect(data.locator(".message")).to_contain_text("classlens browse demo --class espresso --mode original")
-    assert data.evaluate("() => navigator.clipboard.readText()") == "classlens browse demo --class espresso --mode original"
+    assert (
+        data.evaluate("() => navigator.clipboard.readText()")
+        == "classlens browse demo --class espresso --mode original"
+    )
 
 
 def test_language_and_theme_are_chosen_and_remembered(data):

@@ -93,11 +93,11 @@ def split_codes(words: list[str]) -> tuple[str, ...]:
 
 
 def print_rules(code: str | None, select: tuple[str, ...], ignore: tuple[str, ...], style: str) -> None:
-    """The page of one rule, or a line for each of those that are selected."""
-    from classlens.check.rule import choose_rules, find_rule
+    """The pages of the rules whose codes begin so, or a line for each of those that are selected."""
+    from classlens.check.rule import choose_rules
 
     if code:
-        print_text(find_rule(code).explain())
+        print_text("\n\n".join(rule.explain() for rule in choose_rules((code,))))
         return
     rules = choose_rules(select, ignore)
     if style == "json":

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from classlens.adapters import Options, open_source
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 Thing = TypeVar("Thing")
 
 FIRST_ROWS = 1000  # samples of a large dataset that are there at once
+FIRST_PICTURES = 0.2  # seconds after which the page has asked for the pictures of these
+LONGEST_WAIT = 2.0  # seconds that work in the background waits for a page that never rests
 MOST_JOBS = 20  # whose results are kept
 LEAST_TOKEN = 16  # letters of a token that a user makes up
 DRAWERS = 3  # threads that draw pictures: decoders take turns, and what encodes works beside them
@@ -150,6 +153,7 @@ class Session:
     counters: ThreadPoolExecutor = field(default_factory=threads(1, "count"))
     readers: ThreadPoolExecutor = field(default_factory=threads(4, "read"))
     drawers: ThreadPoolExecutor = field(default_factory=threads(DRAWERS, "draw"))
+    asked: set[object] = field(default_factory=set)
     ended: threading.Event = field(default_factory=threading.Event)
 
     def source(self, target: int) -> Source:
@@ -177,6 +181,7 @@ class Session:
                 is_beginning = looked.is_cut and dataset.stages_of is None  # not a choice among all
                 if is_beginning:
                     first.set_result(dataset)
+                    self.give_way(FIRST_PICTURES)
                 if looked.is_cut:
                     dataset = self.source(target).dataset(split)
                 if not is_beginning:
@@ -189,6 +194,14 @@ class Session:
 
         return self.opened.begin(("dataset", target, split), open_split, self.openers)
 
+    def give_way(self, seconds: float = 0) -> bool:
+        """Wait while the page waits for something, and so long at least; whether the studio goes on."""
+        latest = monotonic() + LONGEST_WAIT
+        self.ended.wait(seconds)
+        while self.asked and monotonic() < latest and not self.ended.is_set():
+            self.ended.wait(0.01)
+        return not self.ended.is_set()
+
     def first_samples(self, target: int, split: str) -> Future[Dataset]:
         """The beginning of a split, which is there long before a million samples are listed; or all of a small one."""
         self.dataset(target, split)
@@ -200,7 +213,7 @@ class Session:
         def index() -> RowIndex:
             from classlens.studio.row_index import index_rows
 
-            return index_rows(self.dataset(target, split).result(), lambda: not self.ended.is_set())
+            return index_rows(self.dataset(target, split).result(), self.give_way)
 
         return self.opened.begin(("rows", target, split), index, self.counters)
 

@@ -108,7 +108,7 @@ def explain_picture(report: Progress, model: ModelRequest, order: LookOrder) -> 
             order.image,
             methods=order.methods or ("GradCAM",),
             layers=order.layers or network.layers,
-            targets=order.classes or ("predicted",),
+            targets=list(order.classes) or ["predicted"],
             options=options,
         )
         result["pictures"].append(maps[0].image.pixels)
@@ -139,6 +139,7 @@ def add_scores(network: Network, maps: list[Saliency], described: list[dict[str,
     from classlens.runs.map_scores import group_by
 
     done = 0
+    report("maps scored", 0, len(maps))
     for group in group_by(list(zip(maps, described, strict=True)), lambda pair: pair[0].subject).values():
         if group[0][0].subject is not None:
             scored = evaluations(network.classifier, [one for one, _ in group], options=network.options)
