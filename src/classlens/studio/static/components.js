@@ -55,10 +55,7 @@ export function Select({ label, value, choices, onChange, isLabelShown = false }
     </select></label>`;
 }
 
-/**
- * One of a few, all in sight.
- * @param {{label: string, value: string, choices: Choice[], onChange: (value: string) => void}} props
- */
+/** One of a few, all in sight. @param {{label: string, value: string, choices: Choice[], onChange: (value: string) => void}} props */
 export function Segments({ label, value, choices, onChange }) {
   const [name] = useState(() => `segments-${Math.random()}`);
   return html`<fieldset class="segments"><legend class="unseen">${label}</legend>
@@ -190,10 +187,7 @@ function ShareMenu({ items }) {
       }}>${item.text}</a>`)}</div>`}</div>`;
 }
 
-/**
- * What is on the screen, to take along: as a command, as Python, as a file.
- * @param {{command?: string, python?: string, hasReport?: boolean}} props
- */
+/** What is on the screen, to take along. @param {{command?: string, python?: string, hasReport?: boolean}} props */
 export function Share({ command, python, hasReport = true }) {
   const { view, query } = useRoute();
   const items = [];

@@ -131,7 +131,7 @@ function Status({ rows, query, notes, sizeName, seen }) {
   return html`<footer class="status"><span role="status">${said}</span>
     ${total > 0 && seen && html`<span class="muted">${t("data.seen", { first: seen[0], last: Math.min(seen[1], total - 1) })}</span>`}
     ${query.bad && html`<span class="muted">${t("data.bad_note")}</span>`}
-    ${rows.isLoading && !rows.error && html`<${Progress} message=${rows.isCounting ? t("data.counting") : ""} />`}
+    ${(rows.isLoading || rows.isCounting) && !rows.error && html`<${Progress} message=${rows.isCounting ? t("data.counting") : ""} />`}
     <span class="push"></span><${Notes} notes=${notes} />
     <span><${Select} label=${t("data.size")} value=${sizeName} onChange=${tileSize.set}
       choices=${Object.keys(SIZES).map((value) => ({ value, text: t(`data.size.${value}`) }))} /></span></footer>`;
