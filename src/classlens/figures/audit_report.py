@@ -41,7 +41,9 @@ def draw_audit(audit: Audit) -> Drawing:
     def page() -> bytes:
         pictures = {index: show_picture(audit, one) for index, one in audit.shown.items()}
         manifest, sections = audit.manifest, [one for one in sections_of_audit(audit, pictures) if one]
-        rows = [audit.shown[index].facts | {"index": index, "picture": digest_of(one)} for index, one in pictures.items()]
+        rows = [
+            {**audit.shown[index].facts, "index": index, "picture": digest_of(one)} for index, one in pictures.items()
+        ]
         made = {"network": manifest.target, "pictures": f"{manifest.data or manifest.target}, {manifest.phase}"}
         data = {"manifest": asdict(manifest), "rows": rows}
         title = f"Audit of {manifest.target}, {manifest.phase}"
@@ -156,7 +158,9 @@ def clusters_sections(audit: Audit, pictures: Mapping[int, Picture]) -> Iterator
     """Every group of maps that look alike: its mean map, and the pictures nearest to it."""
     name = audit.manifest.class_name
     if audit.clusters:
-        yield Section("Maps that look alike", "Grouped by where their evidence lies; clusters.parquet has every picture.")
+        yield Section(
+            "Maps that look alike", "Grouped by where their evidence lies; clusters.parquet has every picture."
+        )
     for at, cluster in enumerate(audit.clusters):
         classes = ", ".join(f"{name(number).split(',')[0]} {count:,}" for number, count in cluster.classes)
         right = "" if cluster.accuracy is None else f"; {percent(cluster.accuracy)} of the labelled ones right"
