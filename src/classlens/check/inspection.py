@@ -115,9 +115,9 @@ class Inspection:
         """A command about this source, with what the user said beside it."""
         target = [self.target or self.source.origin]
         said: dict[str, object] = {}
-        if verb in ("check", "lr"):
+        if verb in ("check", "lr", "report"):
             said = {"--dataset-size": self.dataset_size, "--ngpus": self.gpus if self.gpus > 1 else None}
-        if verb == "check":
+        if verb in ("check", "report"):
             target += [self.checkpoint] if self.checkpoint else []
             said |= {"--samples": self.samples if self.samples != PICTURES else None, "--log": self.log}
         options = [word for name, value in said.items() if value is not None for word in (name, str(value))]
@@ -155,7 +155,7 @@ class Inspection:
 
         def choose() -> dict[int, int]:
             dataset = self.held_out[1]
-            labels = {index: label_of(dataset, index) for index in spread(dataset, self.samples, seed=0)}
+            labels = {index: dataset.label(index) for index in spread(dataset, self.samples, seed=0)}
             return {index: label for index, label in labels.items() if label is not None}
 
         return self.once("labelled", choose)
@@ -233,13 +233,3 @@ def layers_with(classifier: Classifier, what: str) -> list[Layer]:
 def spaced(length: int, most: int) -> list[int]:
     """At most so many numbers below `length`, evenly spaced."""
     return [round(place) for place in np.linspace(0, max(length - 1, 0), min(most, length)).tolist()]
-
-
-def label_of(dataset: Dataset, index: int) -> int | None:
-    """The number of the one class of a sample; a label by name is looked up among the dataset's classes."""
-    labels = dataset.sample(index).labels
-    if len(labels) != 1:
-        return None
-    if isinstance(labels[0], int):
-        return labels[0]
-    return dataset.classes.index(labels[0]) if dataset.classes and labels[0] in dataset.classes else None
