@@ -20,6 +20,7 @@ PAGES = {
     "cam": "cam.md",
     "check": "check.md",
     "studio": "studio.md",
+    "report": "report.md",
     "config": "configs.md",
     "sources": "sources.md",
 }

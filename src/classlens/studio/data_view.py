@@ -80,7 +80,8 @@ async def show_rows(request: Request) -> Response:
     name = index.names[place] if index and 0 <= place < len(index.names) else ""
     command = session.command("browse", session.name(target), *split_words(split, name))
     says = {"warnings": list(dataset.warnings), "stages": [one.name for one in dataset.stages], "command": command}
-    state = "ready" if dataset.length == 0 or every.done() else "counting"
+    is_whole = every.done() and dataset is every.result()  # it may have been done while the rows were being read
+    state = "ready" if dataset.length == 0 or is_whole else "counting"
     return answer({"state": state, "length": dataset.length, "start": start, **facts, **says})
 
 
@@ -169,7 +170,8 @@ async def show_sample(request: Request) -> Response:
     python = f"classlens.trace(classlens.open_source({name!r}).dataset({split!r}), {index}, {seed})"
     facts: dict[str, Any] = {"index": index, "seed": seed, "command": command, "python": python}
     from classlens.dataset.decode import damage_in
-    from classlens.runs.browse_samples import BAD_SAMPLE, describe_failure
+    from classlens.dataset.decode import BAD_SAMPLE
+    from classlens.runs.browse_samples import describe_failure
 
     try:
         result = await trace_sample(request)

@@ -2,7 +2,7 @@
  * What every view is built of. All of it can be used by keys alone, says its name to a screen reader, and takes its
  * colours from style.css.
  */
-import { html, useEffect, useRef, useState } from "/static/vendor/htm-preact.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "/static/vendor/htm-preact.js";
 import { useKeys, keyName, liveBindings } from "./keys.js";
 import { queryText, useRoute } from "./router.js";
 import { makeStore, useStore } from "./stores.js";
@@ -55,10 +55,7 @@ export function Select({ label, value, choices, onChange, isLabelShown = false }
     </select></label>`;
 }
 
-/**
- * One of a few, all in sight.
- * @param {{label: string, value: string, choices: Choice[], onChange: (value: string) => void}} props
- */
+/** One of a few, all in sight. @param {{label: string, value: string, choices: Choice[], onChange: (value: string) => void}} props */
 export function Segments({ label, value, choices, onChange }) {
   const [name] = useState(() => `segments-${Math.random()}`);
   return html`<fieldset class="segments"><legend class="unseen">${label}</legend>
@@ -74,7 +71,7 @@ export function Segments({ label, value, choices, onChange }) {
 export function Dialog({ title, onClose, children, kind = "" }) {
   const element = useRef(/** @type {HTMLDialogElement | null} */ (null));
   useKeys([{ keys: ["Escape"], does: "key.close", run: onClose }], { isModal: true });
-  useEffect(() => element.current?.showModal(), []);
+  useLayoutEffect(() => element.current?.showModal(), []); // at once: what is typed next belongs to it
   const closeBeside = (/** @type {MouseEvent} */ event) => event.target === element.current && onClose();
   return html`<dialog ref=${element} class="dialog ${kind}" aria-label=${title} onClick=${closeBeside} onClose=${onClose}>
     <div class="dialog-inside"><header><h2>${title}</h2><${Button} kind="quiet" icon="close" label=${t("action.close")} onClick=${onClose} /></header>
@@ -190,10 +187,7 @@ function ShareMenu({ items }) {
       }}>${item.text}</a>`)}</div>`}</div>`;
 }
 
-/**
- * What is on the screen, to take along: as a command, as Python, as a file.
- * @param {{command?: string, python?: string, hasReport?: boolean}} props
- */
+/** What is on the screen, to take along. @param {{command?: string, python?: string, hasReport?: boolean}} props */
 export function Share({ command, python, hasReport = true }) {
   const { view, query } = useRoute();
   const items = [];
