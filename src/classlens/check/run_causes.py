@@ -12,29 +12,9 @@ from typing import Any
 
 import numpy as np
 
-<<<<<<< HEAD
-from classlens.check.run_courses import (
-    Course,
-    Predict,
-    after_restarts,
-    begun,
-    compounded,
-    held,
-    lengthened,
-    moved,
-    multiplied,
-    rewarmed,
-    slowed,
-    sped,
-)
-from classlens.errors import ClasslensError
-from classlens.logs.training_logs import LoggedRates, TrainingLog
-from classlens.schedule.replay import Curve, Curves, replay
-=======
 from classlens.check.run_courses import MOST_PLACES, Array, Course, Predict, Suspect
 from classlens.logs.training_logs import LoggedRates, TrainingLog
 from classlens.schedule.replay import Curve, Curves
->>>>>>> t-check-a
 from classlens.schedule.schedule import Clock, Schedule
 
 MOST_FACTOR = 64  # processes, or accumulated batches

@@ -42,7 +42,7 @@ def draw_audit(audit: Audit) -> Drawing:
         pictures = {index: show_picture(audit, one) for index, one in audit.shown.items()}
         manifest, sections = audit.manifest, [one for one in sections_of_audit(audit, pictures) if one]
         rows = [
-            audit.shown[index].facts | {"index": index, "picture": digest_of(one)} for index, one in pictures.items()
+            {**audit.shown[index].facts, "index": index, "picture": digest_of(one)} for index, one in pictures.items()
         ]
         made = {"network": manifest.target, "pictures": f"{manifest.data or manifest.target}, {manifest.phase}"}
         data = {"manifest": asdict(manifest), "rows": rows}
