@@ -19,6 +19,8 @@ PAGES = {
     "lr": "lr.md",
     "cam": "cam.md",
     "check": "check.md",
+    "audit": "audit.md",
+    "verify": "audit.md",
     "config": "configs.md",
     "sources": "sources.md",
 }

@@ -133,7 +133,7 @@ class Photos:
         if index == 9:
             os.abort()
         path, label = self.samples[index]
-        return Image.open(path), label
+        return Image.open(path).convert("RGB"), label
 
 def make():
     return {"val": Photos()}
@@ -143,7 +143,10 @@ def make():
     run = classlens.run_audit(request((setup[0], f"py:{tmp_path}/crash.py:make"), tmp_path / "out", workers=1))
 
     (bad,) = read_rows(run.folder, ["error", "path"], bad=True)
-    assert (bad["index"].tolist(), bad["error"].tolist()) == ([9], [f"{bad['path'][0]}: the process that decoded it died"])
+    assert (bad["index"].tolist(), bad["error"].tolist()) == (
+        [9],
+        [f"{bad['path'][0]}: the process that decoded it died"],
+    )
     assert run.summary.good == 19
 
 

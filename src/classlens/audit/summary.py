@@ -212,9 +212,7 @@ def conclude(manifest: Manifest, tally: Tally, bad: Counter[str]) -> Summary:
 
 
 def write_classes(place: Place, manifest: Manifest, tally: Tally) -> None:
-    """Tables: of every class its pictures, how many are right, and where the network looks to predict it; of every pair of
-    label and prediction how often it comes.
-    """
+    """Two tables: what is known of every class, and how often every pair of label and prediction comes."""
     groups = [tally.predicted.group(number) for number in range(manifest.class_count)]
     columns: dict[str, Any] = {
         "class": pa.array(range(manifest.class_count), pa.int32()),

@@ -23,6 +23,7 @@ from classlens.printed import json_text
 
 if TYPE_CHECKING:
     from classlens.audit.carry_out import Audit, ShownPicture
+    from classlens.audit.manifest import Manifest
     from classlens.audit.summary import Group
 
 LARGEST, SMALLEST = 320, 120  # pixels of the longer side of a picture
@@ -39,9 +40,12 @@ def draw_audit(audit: Audit) -> Drawing:
     text = text_of_audit(audit)
 
     def page() -> bytes:
-        pictures = {index: show_picture(audit, one) for index, one in audit.shown.items()}
-        manifest, sections = audit.manifest, [one for one in sections_of_audit(audit, pictures) if one]
-        rows = [audit.shown[index].facts | {"index": index, "picture": digest_of(one)} for index, one in pictures.items()]
+        manifest = audit.manifest
+        pictures = {index: show_picture(manifest, one) for index, one in audit.shown.items()}
+        sections = [one for one in sections_of_audit(audit, pictures) if one]
+        rows = [
+            {**audit.shown[index].facts, "index": index, "picture": digest_of(one)} for index, one in pictures.items()
+        ]
         made = {"network": manifest.target, "pictures": f"{manifest.data or manifest.target}, {manifest.phase}"}
         data = {"manifest": asdict(manifest), "rows": rows}
         title = f"Audit of {manifest.target}, {manifest.phase}"
@@ -101,9 +105,9 @@ def sections_of_audit(audit: Audit, pictures: Mapping[int, Picture]) -> Iterator
     yield confusions_section(audit)
 
 
-def show_picture(audit: Audit, shown: ShownPicture) -> Picture:
+def show_picture(manifest: Manifest, shown: ShownPicture) -> Picture:
     """A picture with its map, and what its row says."""
-    maps, facts, name = audit.manifest.maps, shown.facts, audit.manifest.class_name
+    maps, facts, name = manifest.maps, shown.facts, manifest.class_name
     saliency = shown.saliency(maps[0].method, maps[0].layer) if maps else None
     heat = webp_of(draw_heatmap(saliency.heatmap()), LARGEST) if saliency else None
     labelled = "" if facts["label"] is None else f"labelled {name(facts['label'])}"
@@ -156,7 +160,9 @@ def clusters_sections(audit: Audit, pictures: Mapping[int, Picture]) -> Iterator
     """Every group of maps that look alike: its mean map, and the pictures nearest to it."""
     name = audit.manifest.class_name
     if audit.clusters:
-        yield Section("Maps that look alike", "Grouped by where their evidence lies; clusters.parquet has every picture.")
+        yield Section(
+            "Maps that look alike", "Grouped by where their evidence lies; clusters.parquet has every picture."
+        )
     for at, cluster in enumerate(audit.clusters):
         classes = ", ".join(f"{name(number).split(',')[0]} {count:,}" for number, count in cluster.classes)
         right = "" if cluster.accuracy is None else f"; {percent(cluster.accuracy)} of the labelled ones right"
