@@ -91,7 +91,8 @@ def make_shards(
         table = table_of(manifest, answers)
         if one.asked is not None:
             there = read_shard(place, one.shard)
-            table = pa.concat_tables([there.filter(there["error"].is_null()), table]).sort_by("index")
+            kept = there.filter(there["error"].is_null()).cast(table.schema)
+            table = pa.concat_tables([kept, table]).sort_by("index")
         yield len(answers), table
 
 
