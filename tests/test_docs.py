@@ -21,6 +21,7 @@ PAGES = {
     "check": "check.md",
     "audit": "audit.md",
     "verify": "audit.md",
+    "report": "report.md",
     "config": "configs.md",
     "sources": "sources.md",
 }

@@ -124,3 +124,12 @@ class Recorder:
     def slips(self):
         """All of it: empty for a page that behaves. Breaches of the CSP are errors on the console."""
         return [*self.console, *self.outside, *self.failed]
+
+
+def enter(open_page, server, path, **settings):
+    """A page of another server than the one that the tests share."""
+    page = open_page(**settings)
+    page.recorder.address = server.address
+    page.goto(server.next_link())
+    page.goto(server.address + path)
+    return page

@@ -281,10 +281,11 @@ def show_samples(run: BrowseRun, indices: Sequence[int], *, title: str, replaces
         write_whole(request.html, page.encode())
 
 
-def pictures_of(rows: Sequence[SampleResult], *, are_strips: bool = False) -> "tuple[Picture, ...]":
+def pictures_of(samples: Iterable[SampleResult], *, are_strips: bool = False) -> "tuple[Picture, ...]":
     """Samples as a page shows them, by what tells them apart: class, file, number; a strip has a heading of its own."""
     from classlens.figures.page import Picture
 
+    rows = list(samples)
     has_labels, has_seeds = any(row.class_names for row in rows), len({row.seed for row in rows}) > 1
     pictures = []
     for row in rows:

@@ -36,15 +36,13 @@ function indexAt({ values, steps, width }, x) {
   return low;
 }
 
-/** The first and the last value of a line that lie in the view, at least one.
- * @param {Line} line @param {View} view @returns {[number, number]} */
+/** The first and the last value of a line that lie in the view, at least one. @param {Line} line @param {View} view @returns {[number, number]} */
 function reach(line, { from, to }) {
   const last = indexAt(line, to);
   return [indexAt(line, from), line.steps ? Math.min(line.values.length - 1, last + 1) : placeOf(line, last) >= to ? Math.max(0, last - 1) : last];
 }
 
-/** The value in force at x, if the line goes that far.
- * @param {Line} line @param {number} x */
+/** The value in force at x, if the line goes that far. @param {Line} line @param {number} x */
 export function valueAt(line, x) {
   const { values, steps, width } = line, k = indexAt(line, x), step = Math.floor(x / width + 1e-9);
   if (!steps) return values[step];
@@ -52,8 +50,7 @@ export function valueAt(line, x) {
   return values[k] + ((values[k + 1] - values[k]) * (step - steps[k])) / (steps[k + 1] - steps[k]);
 }
 
-/** The lowest and highest visible values, with some room around them.
- * @param {Line[]} lines @param {View} view @returns {[number, number]} */
+/** The lowest and highest visible values, with some room around them. @param {Line[]} lines @param {View} view @returns {[number, number]} */
 function limits(lines, view) {
   let [low, high] = [Infinity, -Infinity];
   for (const line of lines) {
@@ -72,8 +69,7 @@ function limits(lines, view) {
   return high > low ? [low - (low && 0.05 * room), high + 0.08 * room] : [low - room / 2, high + room / 2];
 }
 
-/** The path of a line in the pixels of the canvas.
- * @param {Line} line @param {View} view @param {(x: number) => number} px @param {(y: number) => number} py */
+/** The path of a line in the pixels of the canvas. @param {Line} line @param {View} view @param {(x: number) => number} px @param {(y: number) => number} py */
 function trace(line, view, px, py) {
   const path = new Path2D(), { values } = line, [first, last] = reach(line, view);
   const perPixel = Math.max(1, valuesPerPixel(line, view, px(view.to) - px(view.from)));
@@ -107,8 +103,7 @@ function trace(line, view, px, py) {
   return path;
 }
 
-/** How many values of a line fall on one pixel of a plot that is so many wide.
- * @param {Line} line @param {View} view @param {number} pixels */
+/** How many values of a line fall on one pixel of a plot that is so many wide. @param {Line} line @param {View} view @param {number} pixels */
 export function valuesPerPixel(line, view, pixels) {
   const [first, last] = reach(line, view), across = line.steps ? last - first : (view.to - view.from) / line.width;
   return across / Math.max(1, pixels);
@@ -118,16 +113,14 @@ export function valuesPerPixel(line, view, pixels) {
 export const short = (value, digits = 6) =>
   value === 0 || (Math.abs(value) >= 1e-3 && Math.abs(value) < 1e5) ? String(+value.toPrecision(digits)) : value.toExponential(Math.min(4, digits - 1)).replace(/\.?0+e/, "e");
 
-/** Steps of an axis in a few letters: 500, 20k, 1.5M.
- * @param {number} value */
+/** Steps of an axis in a few letters: 500, 20k, 1.5M. @param {number} value */
 function brief(value) {
   for (const [unit, letter] of /** @type {[number, string][]} */ ([[1e9, "G"], [1e6, "M"], [1e3, "k"]]))
     if (Math.abs(value) >= unit) return +(value / unit).toPrecision(6) + letter;
   return String(+value.toPrecision(6));
 }
 
-/** The colours of style.css as a canvas takes them, which cannot read variables.
- * @param {HTMLElement} host @param {string[]} names */
+/** The colours of style.css as a canvas takes them, which cannot read variables. @param {HTMLElement} host @param {string[]} names */
 function readColours(host, names) {
   const probe = host.appendChild(document.createElement("i"));
   const colours = names.map((name) => {
@@ -143,16 +136,15 @@ function plot(latest, host) {
   const lines = latest.current.props.lines, seen = () => latest.current.props.view;
   const ink = (/** @type {string} */ name) => () => latest.current.ink[name];
   const axis = { stroke: ink("--muted"), ticks: { show: false }, font: "12px system-ui, sans-serif", grid: { stroke: ink("--line"), width: 1 } };
+  const decades = (/** @type {uPlot} */ { scales: { y } }, /** @type {(number | null)[]} */ splits) =>
+    seen().log && Number(y.max) > 100 * Number(y.min) ? splits.map((value) => (value !== null && Math.abs(Math.log10(value) % 1) < 1e-9 ? value : null)) : splits;
   return new uPlot(
     {
       width: host.clientWidth, height: latest.current.props.height, legend: { show: false }, padding: [18, 12, 0, 0],
-      scales: {
-        x: { time: false, range: () => [seen().from, seen().to] },
-        y: { distr: seen().log ? 3 : 1, range: () => limits(lines, seen()) },
-      },
+      scales: { x: { time: false, range: () => [seen().from, seen().to] }, y: { distr: seen().log ? 3 : 1, range: () => limits(lines, seen()) } },
       axes: [
         { ...axis, size: 26, gap: 4, values: (_, splits) => splits.map(brief) },
-        { ...axis, size: 62, values: (_, splits) => splits.map((value) => (value === null ? "" : short(value))) },
+        { ...axis, size: 62, values: (_, splits) => splits.map((value) => (value === null ? "" : short(value))), grid: { ...axis.grid, filter: decades } },
       ],
       series: [{}, ...lines.map((line) => ({
         stroke: ink(line.colour), width: 2, dash: line.dash, points: { show: false },
@@ -182,8 +174,7 @@ function plot(latest, host) {
   );
 }
 
-/** Landmarks as dotted lines with the number that they have in the table.
- * @param {uPlot} self @param {Pin[]} pins @param {string} colour */
+/** Landmarks as dotted lines with the number that they have in the table. @param {uPlot} self @param {Pin[]} pins @param {string} colour */
 function drawPins(self, pins, colour) {
   const { ctx, bbox } = self, ratio = devicePixelRatio;
   ctx.save();

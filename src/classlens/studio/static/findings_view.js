@@ -71,7 +71,7 @@ function Card({ finding }) {
   return html`<article class="block finding ${severity}" aria-label="${code}: ${message}">
     <header><${Severity} severity=${severity} /><code>${code}</code><span class="muted">${familyText(familyOf(finding))}</span></header>
     <h2>${message}</h2>
-    ${where && html`<p class="muted mono where">${where}</p>`}
+    ${where && html`<p class="muted mono">${where}</p>`}
     ${pictures?.length > 0 && html`<div class="exhibits">${pictures.map((one) => html`<figure key=${one.url}><img src=${one.url} alt=${one.caption} loading="lazy" /><figcaption>${one.caption}</figcaption></figure>`)}</div>`}
     ${numbers.length > 0 && html`<dl class="evidence">${numbers.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${spell(value)}</dd></div>`)}</dl>`}
     ${cure && html`<p class="cure"><b>${t("findings.cure")}</b> ${cure}</p>`}

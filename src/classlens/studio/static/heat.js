@@ -9,8 +9,7 @@
  * @typedef {{width: number, height: number, values: Uint8Array}} Heat
  */
 
-/** The pixels of a picture, at the size of the maps that lie on it.
- * @param {string} address @param {number} width @param {number} height */
+/** The pixels of a picture, at the size of the maps that lie on it. @param {string} address @param {number} width @param {number} height */
 export async function readPixels(address, width, height) {
   const picture = new Image();
   picture.src = address;

@@ -141,11 +141,11 @@ function Looking({ look, query, session, choice, onRetry }) {
     { keys: ["o"], does: "look.key.heat", run: () => setQuery({ opacity: query.opacity === "0" ? null : "0" }, { replace: true }) },
     { keys: ["Escape"], does: "look.key.cancel", run: cancel },
   ]);
-  const style = {
-    table: useMemo(() => new Uint8Array((look.colour_maps?.[query.map ?? USUAL.map] ?? []).flat()), [look.colour_maps, query.map]),
-    opacity: Number(query.opacity ?? USUAL.opacity), threshold: Number(query.threshold ?? 0),
-  };
-  return html`<${Bar} look=${look} query=${query} style=${style} result=${result} />
+  const table = useMemo(() => new Uint8Array((look.colour_maps?.[query.map ?? USUAL.map] ?? []).flat()), [look.colour_maps, query.map]);
+  const [draft, setDraft] = useState(/** @type {{opacity?: number, threshold?: number}} */ ({})); // browsers allow few changes of the address in a second
+  useEffect(() => setDraft({}), [query.opacity, query.threshold]);
+  const style = { table, opacity: Number(query.opacity ?? USUAL.opacity), threshold: Number(query.threshold ?? 0), ...draft };
+  return html`<${Bar} look=${look} query=${query} style=${style} result=${result} session=${session} target=${choice.target} setDraft=${setDraft} />
     <div class="sides">
       <div class="side scroll" tabindex="0" role="region" aria-label=${t("look.choices")}>
         <${PictureCard} choice=${choice} session=${session} onStep=${step} />
@@ -170,15 +170,16 @@ function Status({ look, job, error, isBusy, cancel, again, onRetry }) {
   return isBusy ? html`<div class="busy"><${Progress} message=${workText(job.message || "explaining")} done=${job.done} total=${job.total} onCancel=${cancel} /></div>` : null;
 }
 
-/** How maps are painted. @param {{look: any, query: Query, style: Style, result: Result | null}} props */
-function Bar({ look, query, style, result }) {
+/** How maps are painted. @param {{look: any, query: Query, style: Style, result: Result | null, session: import("./app.js").Session, target: string, setDraft: (draft: object) => void}} props */
+function Bar({ look, query, style, result, session, target, setDraft }) {
+  const targets = session.targets.filter((one) => one.parts.includes("classifier")), names = Object.keys(look.colour_maps ?? {});
   const slide = (/** @type {"opacity" | "threshold"} */ name) => html`<label class="field slider"><span class="label">${t(`look.${name}`)}</span>
-    <input type="range" min="0" max="1" step="0.01" value=${style[name]} onInput=${(/** @type {any} */ event) => setQuery({ [name]: event.target.value }, { replace: true })} />
-    <output>${percent(style[name])}</output></label>`;
-  const names = Object.keys(look.colour_maps ?? {});
-  return html`<div class="bar">${slide("opacity")}${slide("threshold")}
-    ${names.length > 0 && html`<${Select} label=${t("look.colours")} isLabelShown value=${query.map ?? USUAL.map} choices=${names.map((name) => ({ value: name, text: name }))} onChange=${(/** @type {string} */ map) => setQuery({ map }, { replace: true })} />
-      <${Ramp} table=${style.table} threshold=${style.threshold} />`}
+    <input type="range" min="0" max="1" step="0.01" value=${style[name]} onInput=${(/** @type {any} */ event) => setDraft({ [name]: Number(event.target.value) })}
+      onChange=${(/** @type {any} */ event) => setQuery({ [name]: event.target.value }, { replace: true })} /><output>${percent(style[name])}</output></label>`;
+  const select = (/** @type {string} */ label, /** @type {"map" | "target"} */ name, /** @type {string} */ value, /** @type {{value: string, text: string}[]} */ choices) =>
+    html`<${Select} label=${label} isLabelShown value=${value} choices=${choices} onChange=${(/** @type {string} */ one) => setQuery({ [name]: one }, { replace: true })} />`;
+  return html`<div class="bar">${targets.length > 1 && select(t("page.target"), "target", target, targets.map((one) => ({ value: String(one.id), text: one.name })))}${slide("opacity")}${slide("threshold")}
+    ${names.length > 0 && html`${select(t("look.colours"), "map", query.map ?? USUAL.map, names.map((name) => ({ value: name, text: name })))}<${Ramp} table=${style.table} threshold=${style.threshold} />`}
     <span class="push"></span>${result && html`<${Share} command=${result.command} python=${result.python} />`}</div>`;
 }
 
@@ -205,7 +206,7 @@ function PictureCard({ choice, session, onStep }) {
     ${!choice.upload && (choice.length > 0 || choice.error) && html`<div class="row"><${Select} label=${t("look.split")} value=${choice.split} choices=${session.splits.map((one) => ({ value: one, text: one }))}
         onChange=${(/** @type {string} */ split) => setQuery({ split, index: 0, class: null })} />
       <${Button} icon="left" label=${t("look.key.previous")} onClick=${() => onStep(-1)} />
-      <input class="input index" type="number" min="0" max=${choice.length - 1} value=${choice.index} aria-label=${t("look.index", { last: choice.length - 1 })} onChange=${jump} />
+      <input key=${choice.index} class="input index" type="number" min="0" max=${choice.length - 1} defaultValue=${choice.index} aria-label=${t("look.index", { last: choice.length - 1 })} onChange=${jump} />
       <${Button} icon="right" label=${t("look.key.next")} onClick=${() => onStep(1)} /></div>`}
     <div class="row"><${Button} icon="upload" onClick=${() => input.current?.click()}>${t("look.upload")}<//><span class="muted">${t("look.drop")}</span>
       ${choice.upload && html`<${Button} kind="quiet" onClick=${() => setQuery({ upload: null })}>${t("look.back")}<//>`}</div>

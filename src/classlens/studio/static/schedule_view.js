@@ -34,10 +34,7 @@ const NOTHING = new Float64Array();
 /** @type {Map<string, Float64Array>} */
 const fetched = new Map();
 
-/**
- * The values at addresses, each as soon as it is here.
- * @param {string[]} addresses
- */
+/** The values at addresses, each as soon as it is here. @param {string[]} addresses */
 function useValues(addresses) {
   const [count, setCount] = useState(0);
   const [error, setError] = useState(/** @type {any} */ (null));
@@ -85,12 +82,7 @@ function areFarApart(lines) {
 /** A target without its folders and its ending. @param {string} name */
 const shortName = (name) => name.replace(/^.*[/\\](?=[^/\\])/, "").replace(/\.(py|json|yaml)$/, "");
 
-/**
- * The curves of every hyper-parameter, with how each is drawn and called.
- * @param {Run[]} runs
- * @param {Axis} axis
- * @returns {[string, Entry[]][]}
- */
+/** The curves of every hyper-parameter, with how each is drawn and called. @param {Run[]} runs @param {Axis} axis @returns {[string, Entry[]][]} */
 function panelsOf(runs, { unitOf }) {
   const names = [...new Set(runs.flatMap((run) => run.curves.map((curve) => curve.name)))];
   return names.map((name) => {
@@ -103,12 +95,7 @@ function panelsOf(runs, { unitOf }) {
   });
 }
 
-/**
- * The landmarks in order; those of a value that never moves say nothing, and groups that share one need it once.
- * @param {Run[]} runs
- * @param {Axis} axis
- * @returns {Place[]}
- */
+/** The landmarks in order; those of a value that never moves say nothing, and groups that share one need it once. @param {Run[]} runs @param {Axis} axis @returns {Place[]} */
 function placesOf(runs, { unitOf }) {
   const all = new Map();
   for (const run of runs)
@@ -166,7 +153,7 @@ function waysThrough({ end, finest, from, to }, at, setAt, places) {
 }
 
 /** What the reader may say of the length of the runs; the names are the server's. */
-const LENGTHS = ["dataset_size", "gpus", "epochs"];
+const LENGTHS = ["dataset_size", "gpus", "epochs", "steps"];
 
 /** @param {import("./app.js").ViewProps} props */
 export function View({ query }) {
@@ -187,12 +174,10 @@ const Broken = ({ runs }) => html`${runs.filter((run) => run.error).map((run) =>
 
 /** How long the runs are, where that differs from what the targets say. @param {{query: import("./router.js").Query}} props */
 const Lengths = ({ query }) => html`<details class="lengths" open=${LENGTHS.some((name) => query[name])}><summary class="button">${t("schedule.length")}</summary>
-  ${LENGTHS.map((name) => html`<label class="field" key=${name}><span class="label">${t(`schedule.${name}`)}</span><input class="input" type="number" min="1" step="1" value=${query[name] ?? ""}
+  ${LENGTHS.map((name) => html`<label class="field" key=${name}><span class="label">${t(`schedule.${name}`)}</span><input class="input" type="number" min="1" step="1" defaultValue=${query[name] ?? ""}
     onChange=${(/** @type {any} */ event) => event.target.checkValidity() && setQuery({ [name]: event.target.value, from: null, to: null })} /></label>`)}</details>`;
 
-/**
- * @param {{every: Run[], drawn: Run[], query: import("./router.js").Query, at: number | null, setAt: (x: number | null) => void}} props
- */
+/** @param {{every: Run[], drawn: Run[], query: import("./router.js").Query, at: number | null, setAt: (x: number | null) => void}} props */
 function Schedules({ every, drawn, query, at, setAt }) {
   const runs = useMemo(() => drawn.filter((run) => (query.run ?? String(run.id)) === String(run.id)), [every, query.run]);
   const axis = axisOf(runs, query);
@@ -211,7 +196,7 @@ function Schedules({ every, drawn, query, at, setAt }) {
       ${runs.every((run) => run.clock.steps_per_epoch) && html`<${Segments} label=${t("schedule.axis")} value=${axis.axis}
         choices=${["step", "epoch"].map((value) => ({ value, text: t(`schedule.${value}s`) }))}
         onChange=${(/** @type {string} */ value) => setQuery({ axis: value, from: null, to: null })} />`}
-      <div class="group" role="group" aria-label=${t("schedule.zoom")}>
+      <div class="chips" role="group" aria-label=${t("schedule.zoom")}>
         <${Button} label=${t("schedule.zoom_out")} onClick=${() => ways.scale(2)}>−<//><${Button} label=${t("schedule.zoom_in")} onClick=${() => ways.scale(0.5)}>+<//>
         <${Button} icon="left" label=${t("schedule.earlier")} onClick=${() => ways.shift(-0.5)} /><${Button} icon="right" label=${t("schedule.later")} onClick=${() => ways.shift(0.5)} />
         <${Button} onClick=${() => ways.zoom(0, axis.end)} disabled=${ways.width >= axis.end}>${t("schedule.all")}<//>
@@ -270,7 +255,7 @@ function Panel({ name, entries, axis, at, setAt, zoom, places, query }) {
       <label class="check"><input type="checkbox" checked=${isLog} onChange=${() => setQuery({ [`log.${name}`]: isLog ? "0" : "1" }, { replace: true })} />${t("schedule.log")}</label></header>
     <div><${CurvePanel} lines=${lines} pins=${own} view=${view} at=${at} title=${t("schedule.plot", { name: title, count: lines.length })} height=${isFlat ? 120 : 240}
         onZoom=${zoom} onCursor=${setAt} onWidth=${setWidth} />
-      <p class="muted density">${crowd > 1 ? t("schedule.bands", { most: Math.ceil(crowd) }) : t("schedule.exact")}</p></div>
+      <p class="density">${crowd > 1 ? t("schedule.bands", { most: Math.ceil(crowd) }) : t("schedule.exact")}</p></div>
     <div class="legend">${error && html`<${Failure} error=${error} />`}${!lines.length && shown.length > 0 && !error && html`<${Progress} message=${t("schedule.values")} />`}
       <ul>${entries.map(({ key, line, curve }) => {
         const values = fetched.get(curve.values), isOn = shown.some((one) => one.key === key), waits = curve.depends_on_metric;
@@ -293,7 +278,7 @@ const Swatch = ({ line }) => html`<svg class="swatch" viewBox="0 0 28 6" aria-hi
 function Lints({ runs, axis, visit }) {
   const lints = runs.flatMap((run) => run.lints.map((lint) => ({ ...lint, run })));
   return html`${lints.map(({ run, severity, code, message, cure, step }) => html`<div class="block lint" key=${run.id + message}><${Severity} severity=${severity} />
-    <div class="grow"><p>${runs.length > 1 && html`<b>${run.name}: </b>`}${message}</p>${cure && html`<p class="muted">${t("findings.cure")}: ${cure}</p>`}</div>
+    <div><p>${runs.length > 1 && html`<b>${run.name}: </b>`}${message}</p>${cure && html`<p class="muted">${t("findings.cure")}: ${cure}</p>`}</div>
     <code class="muted">${code}</code>${typeof step === "number" && html`<${Button} onClick=${() => visit(step * axis.unitOf(run))}>${t("schedule.show")}<//>`}</div>`)}`;
 }
 
