@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from classlens.audit.manifest import Manifest
     from classlens.audit.measure import Questions
     from classlens.audit.shards import Portion
-    from classlens.audit.summary import Group, Summary
+    from classlens.audit.summary import MapGroup, Summary
 
 SUMMARY, REPORT = "summary.json", "report.html"
 Progress = Callable[[str, int, int], object]
@@ -81,7 +81,7 @@ class Audit(Drawable):
         }
 
 
-def group_facts(group: Group) -> dict[str, Any]:
+def group_facts(group: MapGroup) -> dict[str, Any]:
     return {"count": group.count, **group.places, "mean_map": rounded(group.map)}
 
 

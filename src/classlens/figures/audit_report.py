@@ -24,7 +24,7 @@ from classlens.printed import json_text
 if TYPE_CHECKING:
     from classlens.audit.carry_out import Audit, ShownPicture
     from classlens.audit.manifest import Manifest
-    from classlens.audit.summary import Group
+    from classlens.audit.summary import MapGroup
 
 LARGEST, SMALLEST = 320, 120  # pixels of the longer side of a picture
 MAP_SIDE = 160  # about, of a mean map
@@ -91,7 +91,7 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
-def places_of(group: Group) -> str:
+def places_of(group: MapGroup) -> str:
     return ", ".join(f"{name} {value:.2f}" for name, value in group.places.items() if value is not None)
 
 
