@@ -9,9 +9,11 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from classlens.studio.guard import Refused
+from starlette.requests import Request
+from starlette.responses import Response
+
+from classlens.studio.guard import Refused, without_folders
 from classlens.studio.replies import (
-    FOLDERS,
     answer,
     number,
     picture,
@@ -23,9 +25,6 @@ from classlens.studio.replies import (
 )
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.responses import Response
-
     from classlens.dataset.dataset import Dataset
     from classlens.dataset.trace import Snapshot, Trace
     from classlens.image import Image
@@ -99,7 +98,7 @@ def describe_row(dataset: Dataset, index: int, error: str) -> dict[str, Any]:
         "name": name,
         "path": sample.path,
         "classes": list(dataset.class_names(index)),
-        "error": FOLDERS.sub("", error),
+        "error": without_folders(error),
     }
 
 
@@ -169,8 +168,7 @@ async def show_sample(request: Request) -> Response:
     command = session.command("browse", name, "--mode", "pipeline", "--index", index, *words, "--seed", seed)
     python = f"classlens.trace(classlens.open_source({name!r}).dataset({split!r}), {index}, {seed})"
     facts: dict[str, Any] = {"index": index, "seed": seed, "command": command, "python": python}
-    from classlens.dataset.decode import damage_in
-    from classlens.dataset.decode import BAD_SAMPLE
+    from classlens.dataset.decode import BAD_SAMPLE, damage_in
     from classlens.runs.browse_samples import describe_failure
 
     try:
@@ -180,7 +178,7 @@ async def show_sample(request: Request) -> Response:
             raise
         row = describe_failure(dataset, index, seed, error)
         facts |= {"path": row.path, "classes": list(row.class_names), "size": None, "remarks": [], "stages": []}
-        return answer(facts | {"error": FOLDERS.sub("", row.error)})
+        return answer(facts | {"error": without_folders(row.error)})
     stages = [describe_stage(one) for one in result.snapshots]
     for place, stage in enumerate(stages):
         stage["picture"] = f"/stage/{target}/{split}/{index}/{place}.webp?seed={seed}"
@@ -254,7 +252,7 @@ async def show_batch(request: Request) -> Response:
         }
         for at, (index, partner, shares) in enumerate(zip(batch.indices, batch.partners, batch.shares, strict=True))
     ]
-    bad = [{"index": one.index, "error": FOLDERS.sub("", one.error)} for one in result.left_out]
+    bad = [{"index": one.index, "error": without_folders(one.error)} for one in result.left_out]
     seed, name = number(request, "seed", 0), session.name(target)
     words = ["--batch", len(rows) + len(bad), "--number", place + 1, "--seed", seed, *split_words(split)]
     facts = result.as_data() | {"text": result.text(), "command": session.command("browse", name, *words)}

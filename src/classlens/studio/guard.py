@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -52,6 +53,14 @@ HEADERS: Mapping[str, str] = {
 
 
 GO_ON = b'<!doctype html><title>Classlens</title><meta http-equiv="refresh" content="0;url=/">'
+
+
+FOLDERS = re.compile(r"(?:[A-Za-z]:)?(?:[/\\][^/\\:'\"\n]+)*[/\\](?=[^/\\\s])")
+
+
+def without_folders(text: str) -> str:
+    """A message that names files without the folders in front of them."""
+    return FOLDERS.sub("", text)
 
 
 class Refused(ClasslensError):

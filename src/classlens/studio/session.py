@@ -269,8 +269,8 @@ class Session:
         job = Job(next(self.numbers))
         with self.opened.lock:
             self.jobs[job.number] = job
-            for old in list(self.jobs)[:-MOST_JOBS]:
-                del self.jobs[old]
+            for old in [number for number, one in self.jobs.items() if one.about][:-MOST_JOBS]:
+                del self.jobs[old]  # a map; checks and networks stay
         return workshop.submit(job, work, *words)
 
     def uploaded(self, place: int) -> Image:
