@@ -126,7 +126,8 @@ async def find_picture(request: Request, words: Mapping[str, Any]) -> tuple[Imag
     def load() -> Image:
         from classlens.dataset.trace import trace
 
-        return trace(dataset, index, keep="first").original.image
+        with session.decoding(target, split, index):
+            return trace(dataset, index, keep="first").original.image
 
     image = await while_connected(request, session.drawers, load)
     return image, f"/picture/{target}/{split}/{index}.webp", dataset.sample(index).path or "PICTURE"

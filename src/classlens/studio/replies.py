@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from classlens.dataset.conventions import SPLITS
 from classlens.errors import NotFound, NotOffered, WrongIndex, WrongValue
-from classlens.printed import json_text, print_aside
+from classlens.printed import ONE_LINE, json_text, print_aside
 from classlens.studio.guard import Refused, without_folders
 
 if TYPE_CHECKING:
@@ -119,5 +119,6 @@ async def soon(future: Future[Thing], patience: float) -> Thing | None:
 
 def picture(data: bytes, kind: str = "image/webp", *, error: str = "") -> Response:
     """An encoded picture; one that marks a bad sample says so in a header, too."""
-    headers = {"X-Error": without_folders(error).encode("ascii", "backslashreplace").decode()[:300]} if error else {}
+    line = without_folders(error).translate(ONE_LINE).encode("ascii", "backslashreplace").decode()
+    headers = {"X-Error": line[:300]} if error else {}
     return Response(data, media_type=kind, headers=headers)
