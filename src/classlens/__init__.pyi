@@ -1,4 +1,8 @@
 from .adapters import open_source as open_source
+from .audit import audit as audit
+from .audit.carry_out import Audit as Audit
+from .audit.rows import read_rows as read_rows
+from .audit.wishes import AuditOptions as AuditOptions
 from .cam.classifier import Classifier as Classifier
 from .cam.classifier import Layer as Layer
 from .cam.explain import ExplainOptions as ExplainOptions
@@ -27,6 +31,8 @@ from .figures.drawing import Drawing as Drawing
 from .figures.overlay import OverlayStyle as OverlayStyle
 from .image import Encoding as Encoding
 from .image import Image as Image
+from .runs.audit_run import AuditRequest as AuditRequest
+from .runs.audit_run import run_audit as run_audit
 from .runs.browse_run import BrowseRun as BrowseRun
 from .runs.browse_run import browse as browse
 from .runs.browse_samples import BrowseRequest as BrowseRequest

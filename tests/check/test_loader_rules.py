@@ -1,7 +1,9 @@
 """Faults planted in loaders that really run, with their workers, and healthy loaders, in which nothing may be found."""
 
+import json
 import random
 from itertools import islice
+from pathlib import Path
 
 import albumentations as A
 import numpy as np
@@ -21,6 +23,7 @@ from classlens.cli.main import main
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
 SIZE = 18
+CONFIGS = Path(__file__).parents[2] / "configs" / "resnet"
 PICTURE = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
 
 
@@ -396,6 +399,48 @@ def test_browse_says_what_a_config_repeats_in_training(tmp_path):
         "Albumentations draws the same in every worker of training",
         "every epoch of training draws the same",
     ]
+
+
+@pytest.mark.parametrize(("settings", "codes"), [("", []), (".persistent_workers=False", ["L002"])])
+def test_a_real_config_is_run_over_pictures_on_disk(tmp_path, capsys, settings, codes):
+    for index in range(12):
+        Image.fromarray(np.roll(PICTURE, index, axis=0)).save(folder_of(tmp_path, "ab"[index % 2]) / f"{index}.png")
+    changes = [f"train_dataloader.dataset.data_root={tmp_path}", "train_dataloader.dataset.type=CustomDataset"]
+    changes += ["train_dataloader.dataset.split=", "train_dataloader.batch_size=4"]
+    changes += [f"train_dataloader{settings}"] if settings else []
+
+    main(
+        [
+            "check",
+            str(CONFIGS / "resnet50_8xb32_in1k.py"),
+            "--select",
+            "L",
+            "--cfg-options",
+            *changes,
+            "--output-format",
+            "json",
+        ]
+    )
+
+    data = json.loads(capsys.readouterr().out)
+    assert [one["code"] for one in data["findings"]] == codes
+    assert data["skipped"] == []
+
+
+def folder_of(root, name):
+    (root / name).mkdir(exist_ok=True)
+    return root / name
+
+
+@pytest.mark.parametrize(("transform", "codes"), [(v2.RandomCrop(24), []), (A.RandomCrop(24, 24), ["L004"])])
+def test_a_transform_beside_pictures_is_run_in_torchs_usual_loader(tmp_path, transform, codes):
+    for index in range(8):
+        Image.fromarray(np.roll(PICTURE, index, axis=0)).save(folder_of(tmp_path, "ab"[index % 2]) / f"{index}.png")
+
+    findings = check((f"folder:{tmp_path}", transform)).findings
+
+    assert [one.code for one in findings] == codes
+    assert all("dataset.transform" in one.message for one in findings)
 
 
 def test_a_data_module_of_lightning_is_run_with_the_loader_that_it_makes():

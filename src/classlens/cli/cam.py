@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 from collections.abc import Sequence
 from functools import partial
 from glob import has_magic
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from classlens.cli.parsing import add_overrides, number_type, positive_float, positive_int, print_note, whole_number
 from classlens.errors import ClasslensError, count_of
-from classlens.printed import join_lines, json_text, print_aside, print_text
+from classlens.printed import fit_lines, join_lines, json_text, print_aside, print_text
 
 if TYPE_CHECKING:
     from classlens.runs.explain_files import MapRequest, MapRun
@@ -151,7 +152,7 @@ def print_run(result: MapRun, *, verbose: bool) -> None:
     is_known = any(row.values.get("label") or row.values.get("checkpoint") for row in result.maps)
     lines += [result.summary()] if len(result.pictures) > (1 if is_known else FEW) else []
     if lines:
-        print_text(join_lines(lines))
+        print_text("\n".join(fit_lines(join_lines(lines), sys.stdout)))
     if result.scores:
         print_text(f"\n{draw(result.scores)}\n")
     pictures = [path for path in result.written if path.suffix not in (".csv", ".npz", ".html", ".htm")]

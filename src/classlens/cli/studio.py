@@ -14,8 +14,11 @@ else is let in, and nothing is loaded from elsewhere. Ctrl-C ends it.
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from typing import TYPE_CHECKING
 
+from classlens.cli.display import has_display
 from classlens.cli.parsing import add_overrides, number_type, print_note
 from classlens.printed import print_text
 from classlens.runs.own_process import (
@@ -69,6 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
         print_note("warning", what)
     print_link()
+    if request.opens_browser and request.is_local and not os.environ.get("SSH_CONNECTION"):
+        open_browser(f"{address}/?token={keys.token}")
     if tunnel := tunnel_line(server, request.host):
         print_note("note", f"from your own machine, before you open the link: {tunnel}")
     for _ in range(CRASHES):
@@ -80,6 +85,14 @@ def run(arguments: argparse.Namespace) -> int:
             break
         print_note("note", f"{crash}; the server goes on without it")
     return status if status >= 0 else 128 - status
+
+
+def open_browser(link: str) -> None:
+    """Have the system open the link, in a process of its own: this one must have no threads when it starts another."""
+    from subprocess import DEVNULL, Popen
+
+    if has_display():
+        Popen([sys.executable, "-m", "webbrowser", link], stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
 
 
 def serve(server: socket.socket, request: StudioRequest, keys: Keys) -> int:

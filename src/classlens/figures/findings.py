@@ -53,14 +53,14 @@ def section_of(finding: Finding, rank: int) -> Section:
     return Section(title, text, finding.command, tuple(pictures), rank=rank, kind=finding.severity)
 
 
-def text_of(findings: Findings) -> str:
+def text_of(findings: Findings, columns: int = COLUMNS) -> str:
     """The findings one below the other, then a line for every reason why rules were skipped, and the sum."""
     lines = []
     for one in findings.findings:
-        lines += wrap(f"{one.severity} {one.code}: {one.message}", COLUMNS, subsequent_indent="  ")
+        lines += wrap(f"{one.severity} {one.code}: {one.message}", columns, subsequent_indent="  ")
         parts = {"where": one.where, "evidence": spell(one.evidence), "cure": one.cure, "again": one.command}
         for name, words in parts.items():
-            lines += wrap(f"  {name + ':':<10}{words}", COLUMNS, **INDENT) if words else []
+            lines += wrap(f"  {name + ':':<10}{words}", columns, **INDENT) if words else []
         lines.append("")
     return "\n".join([*lines, *skipped_lines(findings), f"{findings.target}: {findings.summary()}"])
 

@@ -44,7 +44,7 @@ def link_from(folder: Path, path: Path) -> str:
     return quote(os.fsencode(Path(os.path.relpath(path, folder)).as_posix()))
 
 
-def webp_of(image: "Image", longest: int, *, quality: int = 60, smallest: int = 0, exact: bool = False) -> bytes:
+def webp_of(image: "Image", longest: int, *, quality: int = 50, smallest: int = 0, exact: bool = False) -> bytes:
     """A picture as WebP, no longer than `longest` pixels; tiny ones are enlarged, pixel by pixel, to about `smallest`.
 
     With `exact` every pixel is kept as it is.

@@ -84,7 +84,7 @@ def map_tile(one: Saliency | Fused, style: OverlayStyle) -> Picture:
     if style.contour is not None:
         return Picture(webp_of(overlay(one.image, one.heatmap(), style), TILE), ())
     heat = webp_of(draw_heatmap(one.heatmap(), style=style), TILE // 2)
-    return Picture(webp_of(one.image, TILE, quality=50), (), heat)
+    return Picture(webp_of(one.image, TILE, quality=40), (), heat)
 
 
 def map_page(run: MapRun, sections: Sequence[Section], style: OverlayStyle) -> HtmlPage:

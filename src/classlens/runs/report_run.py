@@ -9,36 +9,41 @@ A part that cannot be shown says why; a bad picture is a marked tile. The same s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from classlens.adapters import Options, open_source
+from classlens.adapters import DEFAULT, Options, open_source, split_address
 from classlens.check.class_rules import COUNTED, counted
-from classlens.check.examine import check_words, examine
+from classlens.check.examine import examine
 from classlens.check.finding import Findings
 from classlens.check.inspection import PICTURES, UNREADABLE, Inspection
 from classlens.check.rule import choose_rules
+from classlens.checkpoints.download import find_checkpoint
+from classlens.config.writing import ConfigRequest, write_config
 from classlens.dataset.conventions import letters_of
 from classlens.dataset.selection import spread
-from classlens.errors import ClasslensError, NotOffered, count_of
-from classlens.figures.chart import DEFAULT, chart_of, find_style, is_flat
+from classlens.errors import ClasslensError, DataError, NotOffered, count_of
+from classlens.figures.chart import DEFAULT as STYLE
+from classlens.figures.chart import chart_of, find_style, is_flat
 from classlens.figures.curves import chart_section
 from classlens.figures.drawing import check_ending
+from classlens.figures.filmstrip import Mode
 from classlens.figures.findings import finding_sections
 from classlens.figures.overlay import PLAIN
 from classlens.figures.page import Bar, HtmlPage, Section, table_of
 from classlens.figures.plot_layout import lay_out
-from classlens.files import write_whole
+from classlens.files import open_regular, write_whole
 from classlens.printed import join_lines
 from classlens.results import Drawable
 from classlens.runs.browse_run import pictures_of
 from classlens.runs.browse_samples import BrowseRequest, SampleResult, render_sample
-from classlens.runs.fingerprints import hash_of_config, hash_of_weights
 from classlens.runs.own_process import Progress, collecting_later
 
 if TYPE_CHECKING:
+    from classlens.cam.classifier import Classifier
     from classlens.cam.saliency import ExplainedClass
     from classlens.dataset.dataset import Dataset
     from classlens.image import Image
@@ -89,11 +94,8 @@ class ReportRun(Drawable):
 
     def as_data(self) -> dict[str, Any]:
         bad = [{"index": row.index, "path": row.path, "error": row.error} for row in self.bad]
-        return {
-            "file": self.output and str(self.output),
-            "bad": bad,
-            "missing": list(self.missing),
-        } | self.findings.as_data()
+        place = {"file": str(self.output)} if self.output else {}
+        return place | {"bad": bad, "missing": list(self.missing)} | self.findings.as_data()
 
     def text(self) -> str:
         """The sum of the findings, what is bad or missing, and where the report is."""
@@ -108,17 +110,16 @@ class Report:
 
     request: ReportRequest
     inspection: Inspection
-    bad: list[SampleResult] = field(default_factory=list)
+    bad: dict[tuple[str, int], SampleResult] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
-    @contextmanager
-    def part(self, title: str, sections: list[Section]) -> Iterator[None]:
-        """Make a part of the page; one that cannot be made says why."""
+    def part(self, title: str, show: Callable[[Report], Iterator[Section]]) -> Iterator[Section]:
+        """A part of the page; one that cannot be made says why."""
         try:
-            yield
+            yield from show(self)
         except ClasslensError as error:
             self.missing.append(f"{title}: {error}")
-            sections.append(Section(title, f"not shown: {error}"))
+            yield Section(title, f"not shown: {error}")
 
     def count(self, what: str, done: int, total: int) -> None:
         if self.inspection.progress:
@@ -148,59 +149,49 @@ def report(
             on_note("note", note)
     words = {name: getattr(request, name) for name in SAME_NAME}
     report = Report(request, Inspection(source, progress=progress, **words))
-    check_words(report.inspection)
+    if request.checkpoint is not None and source.open_classifier is None:
+        source.classifier(request.checkpoint)  # raises, with what is offered
     try:
-        findings, found = find(report)
-        sections = [found, *finding_sections(findings, rank=3), *show_data(report), *show_schedule(report)]
-        sections += show_maps(report)
-        page = HtmlPage(
-            f"Report on {request.target}",
-            findings.summary(),
-            sections,
-            describe_inputs(report),
-            data=findings.as_data(),
-            contents=True,
-        )
-        content = page.encode()
+        findings = find(report)
+        sections = [Section("Findings", findings.summary()), *finding_sections(findings, rank=3)]
+        for title, show in (("Data", show_data), ("Schedule", show_schedule), ("Maps", show_maps)):
+            sections += report.part(title, show)
+        title, made, data = f"Report on {request.target}", describe_inputs(report), findings.as_data()
+        page = HtmlPage(title, findings.summary(), sections, made, data, contents=True).encode()
         if request.output is not None:
-            write_whole(request.output, content)
+            write_whole(request.output, page)
     except KeyboardInterrupt as stopped:
         stopped.add_note(f"stopped; {request.output or 'the report'} is written at the end, and was not")
         raise
-    return ReportRun(content, request.output, findings, tuple(report.bad), tuple(report.missing))
+    return ReportRun(page, request.output, findings, tuple(report.bad.values()), tuple(report.missing))
 
 
 SAME_NAME = ("checkpoint", "samples", "log", "target", "dataset_size", "gpus")
 """Fields of the request that are called so in the inspection, too."""
 
 
-def find(report: Report) -> tuple[Findings, Section]:
-    """What the rules find, and the head of that part."""
+def find(report: Report) -> Findings:
+    """What the rules find; nothing where none can be run."""
     try:
-        findings = examine(report.inspection, choose_rules((), ()))
+        return examine(report.inspection, choose_rules((), ()))
     except NotOffered as error:
-        return Findings(report.request.target, (), (), ()), Section("Findings", f"not looked for: {error}")
-    text = "" if findings.findings else f"nothing found by {count_of(len(findings.ran), 'rule')}"
-    return findings, Section("Findings", text)
+        report.missing.append(f"Findings: {error}")
+        return Findings(report.request.target, (), (), ())
 
 
-def show_data(report: Report) -> list[Section]:
+def show_data(report: Report) -> Iterator[Section]:
     """The balance of classes, some pictures of every split, and some after every stage of training."""
     if report.inspection.source.open_dataset is None:
-        return []
-    sections: list[Section] = []
-    with report.part("Data", sections):
-        splits = report.inspection.splits
-        text = "\n".join(repr(dataset).removeprefix("<Dataset ").removesuffix(">") for dataset in splits.values())
-        sections.append(Section("Data", text, html=balance_of(report)))
-        for name, dataset in splits.items():
-            rows = draw_samples(report, dataset, "original", report.request.pictures)
-            sections.append(Section(f"{name}, as loaded", pictures=pictures_of(rows), rank=3))
-        name, dataset = next(iter(splits.items()))
-        rows = draw_samples(report, dataset, "pipeline", STRIPS)
-        title = f"{name}, after every stage"
-        sections.append(Section(title, pictures=pictures_of(rows, are_strips=True), layout="strips", rank=3))
-    return sections
+        return
+    splits = report.inspection.splits
+    text = "\n".join(repr(dataset).removeprefix("<Dataset ").removesuffix(">") for dataset in splits.values())
+    yield Section("Data", text, html=balance_of(report))
+    for name, dataset in splits.items():
+        tiles = pictures_of(draw_samples(report, dataset, "original", report.request.pictures))
+        yield Section(f"{name}, as loaded", pictures=tiles, rank=3)
+    name, dataset = next(iter(splits.items()))
+    strips = pictures_of(draw_samples(report, dataset, "pipeline", STRIPS), are_strips=True)
+    yield Section(f"{name}, after every stage", pictures=strips, layout="strips", rank=3)
 
 
 def balance_of(report: Report) -> str:
@@ -208,82 +199,65 @@ def balance_of(report: Report) -> str:
     splits = report.inspection.splits
     counts = {name: counted(report.inspection, name, dataset) for name, dataset in splits.items()}
     first, dataset = next(iter(splits.items()))
-    labels = sorted(
-        {label for one in counts.values() for label in one}, key=lambda label: (-counts[first][label], label)
-    )
-    if not labels:
-        return ""
-    largest = max(counts[first].values(), default=1)
+    known, largest = {label for one in counts.values() for label in one}, max(counts[first].values(), default=1)
+    labels = sorted(known, key=lambda label: (-counts[first][label], label))
+    shown = labels if len(labels) <= LISTED else [*labels[: LISTED // 2], *labels[-LISTED // 2 :]]
     rows = [
         (dataset.class_name(label), *(one[label] for one in counts.values()), Bar(counts[first][label] / largest))
-        for label in (labels if len(labels) <= LISTED else [*labels[: LISTED // 2], *labels[-LISTED // 2 :]])
+        for label in shown
     ]
     heads = [name if one.length <= COUNTED else f"{name}, first {COUNTED:,}" for name, one in splits.items()]
     left_out = f"<p>and {len(labels) - LISTED} classes between these</p>\n" if len(labels) > LISTED else ""
-    return table_of(("class", *heads, ""), rows) + left_out
+    return table_of(("class", *heads, "share"), rows) + left_out if rows else ""
 
 
-def draw_samples(
-    report: Report, dataset: Dataset, mode: Literal["original", "pipeline"], number: int
-) -> list[SampleResult]:
+def draw_samples(report: Report, dataset: Dataset, mode: Mode, number: int) -> Iterator[SampleResult]:
     """Samples spread over the classes as a page shows them; the bad ones are marked, and remembered."""
     request = BrowseRequest(mode=mode, seed=report.request.seed, html="page")
-    rows = []
     chosen = spread(dataset, number, request.seed)
     for done, index in enumerate(chosen, start=1):
         row = render_sample(dataset, index, request.seed, None, request=request, replaces=False)()
-        rows.append(replace(row, stages=()))
         report.count("samples", done, len(chosen))
-    known = {(row.path, row.index) for row in report.bad}
-    report.bad.extend(row for row in rows if row.error and (row.path, row.index) not in known)
-    return rows
+        if row.error:
+            report.bad.setdefault((dataset.name, index), row)
+        yield row
 
 
-def show_schedule(report: Report) -> list[Section]:
+def show_schedule(report: Report) -> Iterator[Section]:
     """The learning rate, and whatever else does not stay the same."""
     if report.inspection.source.open_schedule is None:
-        return []
-    sections: list[Section] = []
-    with report.part("Schedule", sections):
-        curves = report.inspection.curves
-        moving = [one.name for one in curves if one.name == "lr" or not is_flat(one.points[1])]
-        shown = curves.only(*(moving or curves.names))
-        chart = chart_of([shown], title=report.request.target)
-        section = chart_section([shown], chart, (lay_out(chart, PLOT, find_style(DEFAULT)), PLOT), "Schedule")
-        sections.append(replace(section, text="\n".join(filter(None, (chart.subtitle, section.text)))))
-    return sections
+        return
+    curves = report.inspection.curves
+    moving = [one.name for one in curves if one.name == "lr" or not is_flat(one.points[1])]
+    shown = curves.only(*(moving or curves.names))
+    chart = chart_of([shown], title=report.request.target)
+    section = chart_section([shown], chart, (lay_out(chart, PLOT, find_style(STYLE)), PLOT), "Schedule")
+    yield replace(section, text="\n".join(filter(None, (chart.subtitle, section.text))))
 
 
-def show_maps(report: Report) -> list[Section]:
-    """Where the network looks in labelled pictures, those it answers wrongly first."""
+def show_maps(report: Report) -> Iterator[Section]:
+    """Where the network looks in pictures of the split that it is judged by, those it answers wrongly first."""
     source, request = report.inspection.source, report.request
     if source.open_classifier is None or source.open_dataset is None or not request.maps:
-        return []
-    sections: list[Section] = []
-    with report.part("Maps", sections), collecting_later("torch"):
+        return
+    with collecting_later("torch"):
         classifier, (split, dataset) = report.inspection.classifier, report.inspection.held_out
         from classlens.cam.explain import ExplainOptions, explain
         from classlens.cam.saliency import facts
         from classlens.runs.map_files import describe_map, map_tile
-
-        read = list(read_pictures(dataset, spread(dataset, request.maps, request.seed)))
-        options = ExplainOptions(progress=report.count)
-        maps = (
-            explain(classifier, [picture for _, picture in read], methods=request.method, options=options)
-            if read
-            else ()
-        )
-        tiles = []
-        for one in maps:
-            index = read[one.index][0]
-            values = facts(one) | compare(
-                ", ".join(dataset.class_names(index)), one.predicted, classifier.classes or ()
-            )
-            tiles.append(describe_map(map_tile(one, PLAIN), values, f"{split} #{index}"))
-        tiles.sort(key=lambda tile: not tile.is_marked)
-        text = f"{request.method} of {classifier.name}, for the class that it answers"
-        sections.append(Section("Maps", text, pictures=tuple(tiles)))
-    return sections
+    chosen = spread(dataset, request.maps, request.seed)
+    pictures = {index: image for index in chosen if (image := read_sample(dataset, index)) is not None}
+    if not pictures:
+        raise DataError(f"none of {count_of(len(chosen), 'picture')} of {split} can be read")
+    options, tiles = ExplainOptions(progress=report.count), []
+    for one in explain(classifier, list(pictures.values()), methods=request.method, options=options):
+        index = list(pictures)[one.index]
+        label = compare(", ".join(dataset.class_names(index)), one.predicted, classifier.classes or ())
+        tiles.append(describe_map(map_tile(one, PLAIN), facts(one) | label, f"{split} #{index}"))
+    tiles.sort(key=lambda tile: not tile.is_marked)
+    yield Section(
+        "Maps", f"{request.method} of {classifier.name}, for the class that it answers", pictures=tuple(tiles)
+    )
 
 
 def compare(label: str, answer: ExplainedClass | None, classes: Sequence[str]) -> dict[str, Any]:
@@ -298,28 +272,45 @@ def is_called(label: str, name: str) -> bool:
     return letters_of(label) in map(letters_of, (name, *name.split(",")))
 
 
-def read_pictures(dataset: Dataset, indices: list[int]) -> Iterator[tuple[int, Image]]:
-    """Those that can be read; the others are marked tiles elsewhere on the page, or findings."""
-    for index in indices:
-        try:
-            yield index, dataset.to_image(dataset.load(index))
-        except UNREADABLE:
-            continue
+def read_sample(dataset: Dataset, index: int) -> Image | None:
+    """The picture as it is loaded; None for a bad one, which is a marked tile elsewhere, or a finding."""
+    try:
+        return dataset.to_image(dataset.load(index))
+    except UNREADABLE:
+        return None
 
 
 def describe_inputs(report: Report) -> dict[str, str]:
     """What the report was made of: the command, which is the same wherever it was asked for, and fingerprints."""
     request, inspection = report.request, report.inspection
-    words = {"--output": "output", "--pictures": "pictures", "--maps": "maps", "--method": "method", "--seed": "seed"}
-    chosen = {option: str(getattr(request, name)) for option, name in words.items()}
-    chosen = {option: value for option, value in chosen.items() if value != str(getattr(ReportRequest, words[option]))}
-    said = [word for pair in chosen.items() for word in pair]
-    made = {
-        "command": inspection.command("report", *said),
-        "seed": str(request.seed),
-        "config": hash_of_config(request.target, request.options),
-    }
+    chosen = [name for name in ON_COMMAND if getattr(request, name) != getattr(ReportRequest, name)]
+    words = [word for name in chosen for word in (f"--{name}", str(getattr(request, name)))]
+    made = {"command": inspection.command("report", *words), "seed": str(request.seed)}
+    made["config"] = hash_of_config(request.target, request.options)
     if "classifier" in inspection.kept:
         with suppress(ClasslensError):
             made["weights"] = hash_of_weights(inspection.classifier, request.checkpoint)
     return made
+
+
+ON_COMMAND = ("output", "pictures", "maps", "method", "seed")
+"""Fields of the request that are options of the command under the same names."""
+
+
+def hash_of_weights(classifier: Classifier, checkpoint: str | None) -> str:
+    """That of a checkpoint's file; without one, of the numbers of the network, in the order of their names."""
+    if checkpoint is not None:
+        with open_regular(find_checkpoint(checkpoint)) as file:
+            return f"sha256 {file_digest(file, 'sha256').hexdigest()}"
+    digest = sha256()
+    for name, tensor in sorted(classifier.module.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().float().numpy().tobytes())
+    return f"sha256 of its parameters {digest.hexdigest()}"
+
+
+def hash_of_config(target: str, options: Options) -> str:
+    """That of a config as it is understood, bases and overrides included; nothing for other addresses."""
+    if split_address(target)[0] != DEFAULT:
+        return ""
+    config = write_config(ConfigRequest(target, None, options.overrides, options.trust_config))
+    return f"sha256 of the config as it is understood {sha256(config.text.encode()).hexdigest()}"

@@ -78,9 +78,10 @@ async def show_rows(request: Request) -> Response:
     bad_of = session.bad_of(target, split)
     facts = await while_connected(request, session.readers, list_rows)
     name = index.names[place] if index and 0 <= place < len(index.names) else ""
-    command = session.command("browse", session.request.targets[target], *split_words(split, name))
+    command = session.command("browse", session.name(target), *split_words(split, name))
     says = {"warnings": list(dataset.warnings), "stages": [one.name for one in dataset.stages], "command": command}
-    state = "ready" if dataset.length == 0 or every.done() else "counting"
+    is_whole = every.done() and dataset is every.result()  # it may have been done while the rows were being read
+    state = "ready" if dataset.length == 0 or is_whole else "counting"
     return answer({"state": state, "length": dataset.length, "start": start, **facts, **says})
 
 
@@ -164,12 +165,13 @@ async def show_sample(request: Request) -> Response:
     """One sample stage by stage, with the parameters that each sampled."""
     session, (target, split, dataset) = session_of(request), await open_split(request)
     index, seed = int(request.path_params["index"]), number(request, "seed", 0)
-    name, words = session.request.targets[target], split_words(split)
+    name, words = session.name(target), split_words(split)
     command = session.command("browse", name, "--mode", "pipeline", "--index", index, *words, "--seed", seed)
     python = f"classlens.trace(classlens.open_source({name!r}).dataset({split!r}), {index}, {seed})"
     facts: dict[str, Any] = {"index": index, "seed": seed, "command": command, "python": python}
     from classlens.dataset.decode import damage_in
-    from classlens.runs.browse_samples import BAD_SAMPLE, describe_failure
+    from classlens.dataset.decode import BAD_SAMPLE
+    from classlens.runs.browse_samples import describe_failure
 
     try:
         result = await trace_sample(request)
@@ -253,7 +255,7 @@ async def show_batch(request: Request) -> Response:
         for at, (index, partner, shares) in enumerate(zip(batch.indices, batch.partners, batch.shares, strict=True))
     ]
     bad = [{"index": one.index, "error": FOLDERS.sub("", one.error)} for one in result.left_out]
-    seed, name = number(request, "seed", 0), session.request.targets[target]
+    seed, name = number(request, "seed", 0), session.name(target)
     words = ["--batch", len(rows) + len(bad), "--number", place + 1, "--seed", seed, *split_words(split)]
     facts = result.as_data() | {"text": result.text(), "command": session.command("browse", name, *words)}
     return answer({"rows": rows, "bad": bad, **facts})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
+
+from starlette.responses import Response
 
 from classlens.studio.guard import Refused
 from classlens.studio.jobs import ENDED
@@ -11,7 +14,6 @@ from classlens.studio.replies import FOLDERS, answer, number, picture, session_o
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-    from starlette.responses import Response
 
     from classlens.studio.jobs import Job
 
@@ -30,8 +32,8 @@ async def show_findings(request: Request) -> Response:
     states = {"waiting": "running", "done": "ready", "cancelled": "failed"}
     facts = {**job.as_data(), "job": job.number, "state": states.get(job.state, job.state)}
     facts |= {"message": FOLDERS.sub("", job.message), "hint": FOLDERS.sub("", job.hint)}
-    facts["command"] = session.command("check", session.request.targets[target])
-    facts["python"] = f"classlens.check(classlens.open_source({session.request.targets[target]!r}))"
+    facts["command"] = session.command("check", session.name(target))
+    facts["python"] = f"classlens.check(classlens.open_source({session.name(target)!r}))"
     if job.state != "done":
         return answer(facts | {"findings": [], "skipped": []})
     findings = [
@@ -41,6 +43,20 @@ async def show_findings(request: Request) -> Response:
     ]  # fmt: skip
     said = {name: job.result[name] for name in ("skipped", "summary", "ran", "notes")}
     return answer(facts | said | {"findings": findings})
+
+
+async def send_report(request: Request) -> Response:
+    """The one-file report of a target, as a download; it is made anew, which takes as long as a check and some maps."""
+    session, target = session_of(request), number(request, "target", 0)
+    job = await while_connected(request, session.readers, partial(session.report, target))
+    while job.state not in ENDED:
+        if await request.is_disconnected():
+            job.cancel()
+        await asyncio.sleep(0.1)
+    if job.state != "done":
+        raise Refused(422, job.message or "the report was cancelled", hint=job.hint)
+    headers = {"Content-Disposition": 'attachment; filename="classlens-report.html"'}
+    return Response(job.result, media_type="text/html", headers=headers)
 
 
 async def show_exhibit(request: Request) -> Response:

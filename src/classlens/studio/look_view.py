@@ -58,7 +58,7 @@ async def take_upload(request: Request) -> Response:
     """Decode a picture that the page has sent; what is kept, and shown, are its pixels alone."""
     session, data = session_of(request), await request.body()
     image = await while_connected(request, session.drawers, partial(decode_upload, data))
-    place = session.new_number()
+    place = next(session.numbers)
     session.uploads.once(place, lambda: image)
     height, width = image.size
     address = f"/upload/{place}.webp"

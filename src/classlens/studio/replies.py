@@ -81,12 +81,15 @@ async def while_connected(request: Request, pool: Executor, work: Callable[[], T
     future = loop.run_in_executor(pool, work)
     gone = asyncio.ensure_future(left(request))
     waiting: set[asyncio.Future[Any]] = {future, gone}
+    asked = session_of(request).asked
+    asked.add(future)
     try:
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if not future.done():
             raise Refused(499, "nobody waits for it any more")
         return future.result()
     finally:
+        asked.discard(future)
         future.cancel()
         gone.cancel()
 

@@ -120,6 +120,7 @@ def make_application(session: Session) -> Starlette:
         Route("/jobs/{number:int}/cancel", look_view.cancel_job, methods=["POST"]),
         Route("/map/{number:int}/{place:int}.bin", look_view.show_map),
         Route("/fed/{number:int}/{place:int}.webp", look_view.show_fed),
+        Route("/report.html", findings_view.send_report),
         Route("/findings.json", findings_view.show_findings),
         Route("/finding/{target:int}/{finding:int}/{place:int}.webp", findings_view.show_exhibit),
     ]

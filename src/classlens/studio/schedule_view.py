@@ -34,7 +34,7 @@ def ask(request: Request, target: int) -> LrRequest:
     session = session_of(request)
     said = {name: number(request, name, 0, 1, 10**15) for name in LENGTHS if request.query_params.get(name)}
     words: dict[str, Any] = {"options": session.request.options, "parameter": "all", **said}
-    return LrRequest((session.request.targets[target],), **words)
+    return LrRequest((session.name(target),), **words)
 
 
 def lay_out(session: Session, wanted: LrRequest) -> SchedulePlots:
@@ -91,7 +91,7 @@ def describe_run(request: Request, place: int, run: Curves) -> dict[str, Any]:
     session, said = session_of(request), [(name, request.query_params.get(name)) for name in LENGTHS]
     options = {"dataset_size": "--dataset-size", "gpus": "--ngpus", "epoch_length": "--epoch-length"}
     typed = [word for name, value in said if value for word in (options.get(name, f"--{name}"), value)]
-    target = session.request.targets[place]
+    target = session.name(place)
     asked = "".join(f", {name}={value}" for name, value in said if value)
     return {
         "clock": length | words,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 from classlens.errors import ConfigError, MissingDependency
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from classlens.studio.session import Session
 
 CONNECTIONS = 200  # at once
+TURN = 0.0005  # seconds until a thread that works in the background lets the server have its turn
 KEEP_ALIVE = 75  # seconds
 LAST_ANSWERS = 1  # seconds that open connections have when the server ends
 
@@ -73,6 +75,7 @@ def make_server(server: socket.socket, session: Session, keys: Keys) -> Server:
         if error.name is None or error.name.startswith("classlens"):
             raise
         raise MissingDependency(error.name.partition(".")[0], extra="studio") from error
+    sys.setswitchinterval(TURN)
     guard = Guard(make_application(session), session.request, server.getsockname()[1], keys)
     config = uvicorn.Config(
         guard,

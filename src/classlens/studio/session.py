@@ -12,7 +12,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from classlens.adapters import Options, open_source
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 Thing = TypeVar("Thing")
 
 FIRST_ROWS = 1000  # samples of a large dataset that are there at once
+FIRST_PICTURES = 0.2  # seconds after which the page has asked for the pictures of these
+LONGEST_WAIT = 2.0  # seconds that work in the background waits for a page that never rests
 MOST_JOBS = 20  # whose results are kept
 LEAST_TOKEN = 16  # letters of a token that a user makes up
 DRAWERS = 3  # threads that draw pictures: decoders take turns, and what encodes works beside them
@@ -150,19 +154,23 @@ class Session:
     counters: ThreadPoolExecutor = field(default_factory=threads(1, "count"))
     readers: ThreadPoolExecutor = field(default_factory=threads(4, "read"))
     drawers: ThreadPoolExecutor = field(default_factory=threads(DRAWERS, "draw"))
+    asked: set[object] = field(default_factory=set)
     ended: threading.Event = field(default_factory=threading.Event)
 
-    def source(self, target: int) -> Source:
-        """The source of a target by its number.
+    def name(self, target: int) -> str:
+        """What a target is called on the command line.
 
         Raises:
             WrongValue: there is no such target.
-            ConfigError: it cannot be opened.
         """
         if not 0 <= target < len(self.request.targets):
             raise WrongValue(f"there is no target {target}")
-        address, options = self.request.targets[target], self.request.options
-        return self.opened.once(("source", target), lambda: open_source(address, options=options))
+        return self.request.targets[target]
+
+    def source(self, target: int) -> Source:
+        """The source of a target by its number."""
+        open_target = partial(open_source, self.name(target), options=self.request.options)
+        return self.opened.once(("source", target), open_target)
 
     def dataset(self, target: int, split: str) -> Future[Dataset]:
         """A split of a target, which is opened by a thread."""
@@ -177,6 +185,7 @@ class Session:
                 is_beginning = looked.is_cut and dataset.stages_of is None  # not a choice among all
                 if is_beginning:
                     first.set_result(dataset)
+                    self.give_way(FIRST_PICTURES)
                 if looked.is_cut:
                     dataset = self.source(target).dataset(split)
                 if not is_beginning:
@@ -189,6 +198,14 @@ class Session:
 
         return self.opened.begin(("dataset", target, split), open_split, self.openers)
 
+    def give_way(self, seconds: float = 0) -> bool:
+        """Wait while the page waits for something, and so long at least; whether the studio goes on."""
+        latest = monotonic() + LONGEST_WAIT
+        self.ended.wait(seconds)
+        while self.asked and monotonic() < latest and not self.ended.is_set():
+            self.ended.wait(0.01)
+        return not self.ended.is_set()
+
     def first_samples(self, target: int, split: str) -> Future[Dataset]:
         """The beginning of a split, which is there long before a million samples are listed; or all of a small one."""
         self.dataset(target, split)
@@ -200,7 +217,7 @@ class Session:
         def index() -> RowIndex:
             from classlens.studio.row_index import index_rows
 
-            return index_rows(self.dataset(target, split).result(), lambda: not self.ended.is_set())
+            return index_rows(self.dataset(target, split).result(), self.give_way)
 
         return self.opened.begin(("rows", target, split), index, self.counters)
 
@@ -212,50 +229,49 @@ class Session:
         weights = self.request.checkpoints if target == next(with_network, -1) else ()
         if "classifier" not in self.source(target).parts:
             self.source(target).classifier()  # raises, with what is offered
-        return ModelRequest(self.request.targets[target], weights or None, self.request.options)
+        return ModelRequest(self.name(target), weights or None, self.request.options)
 
     def look(self, target: int, *, again: bool = False) -> Job:
-        """The job that loads the networks of a target, begun when it is first asked for."""
+        """The job that loads the networks of a target, begun by the first who asks, or anew where it came to nothing."""
         from classlens.studio.tasks import load
 
-        return self.once_or_again(
-            ("look", target), lambda: self.submit(self.looks, load, self.model(target)), again=again
-        )
+        return self.once_or_again("look", target, again, lambda: self.submit(self.looks, load, self.model(target)))
 
     def check(self, target: int, *, again: bool = False) -> Job:
-        """The job that checks a target, begun when it is first asked for."""
+        """The job that checks a target, in the same way."""
         from classlens.runs.check_run import CheckRequest
         from classlens.studio.tasks import check_target
 
-        def begin() -> Job:
-            name = self.request.targets[target]
-            weights = self.model(target).checkpoints if "classifier" in self.source(target).parts else ()
-            return self.submit(
-                self.checks, check_target, CheckRequest(name, next(iter(weights), None), self.request.options)
-            )
+        order = partial(CheckRequest, self.name(target), self.first_checkpoint(target), self.request.options)
+        return self.once_or_again("check", target, again, lambda: self.submit(self.checks, check_target, order()))
 
-        self.source(target)
-        return self.once_or_again(("check", target), begin, again=again)
+    def report(self, target: int) -> Job:
+        """A new job that makes the one-file report of a target."""
+        from classlens.runs.report_run import ReportRequest
+        from classlens.studio.tasks import make_report
 
-    def once_or_again(self, key: object, begin: Callable[[], Job], *, again: bool) -> Job:
-        """The job of this key, begun by the first who asks, or `again` after one that came to nothing."""
-        job = self.opened.once(key, begin)
+        order = ReportRequest(self.name(target), self.first_checkpoint(target), options=self.request.options)
+        return self.submit(self.checks, make_report, order)
+
+    def first_checkpoint(self, target: int) -> str | None:
+        with_network = "classifier" in self.source(target).parts
+        return next(iter(self.model(target).checkpoints), None) if with_network else None
+
+    def once_or_again(self, kind: str, target: int, again: bool, begin: Callable[[], Job]) -> Job:  # noqa: FBT001
+        job = self.opened.once((kind, target), begin)
         if again and job.state in ("failed", "cancelled"):
-            self.opened.drop(key)
-            job = self.opened.once(key, begin)
+            self.opened.drop((kind, target))
+            job = self.opened.once((kind, target), begin)
         return job
 
     def submit(self, workshop: Workshop, work: Work, *words: object) -> Job:
         """A new job; of those before it the last are remembered."""
-        job = Job(self.new_number())
+        job = Job(next(self.numbers))
         with self.opened.lock:
             self.jobs[job.number] = job
             for old in list(self.jobs)[:-MOST_JOBS]:
                 del self.jobs[old]
         return workshop.submit(job, work, *words)
-
-    def new_number(self) -> int:
-        return next(self.numbers)
 
     def uploaded(self, place: int) -> Image:
         """A picture that the page has sent.

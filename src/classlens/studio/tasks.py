@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from classlens.cam.saliency import Fused, Saliency
     from classlens.runs.check_run import CheckRequest
     from classlens.runs.map_pictures import Network
+    from classlens.runs.report_run import ReportRequest
 
 PROBE = (512, 512, 3)  # a picture that shows to which size a test pipeline brings pictures
 RANKS = 5  # so many classes of a picture are named
@@ -147,6 +148,14 @@ def add_scores(network: Network, maps: list[Saliency], described: list[dict[str,
                 facts["scores"] = asdict(evaluation)
                 done += 1
                 report("maps scored", done, len(maps))
+
+
+def make_report(progress: Progress, request: ReportRequest) -> bytes:
+    """The page of `classlens report`."""
+    progress("opening the target", 0, 0)
+    from classlens.runs.report_run import report
+
+    return report(request, progress=progress).page
 
 
 def check_target(report: Progress, request: CheckRequest) -> dict[str, Any]:

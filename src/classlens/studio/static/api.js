@@ -1,6 +1,4 @@
-/**
- * What the page asks of the server. An error says what the server said; a request ends with the part that made it.
- */
+/** What the page asks of the server. An error says what the server said; a request ends with the part that made it. */
 import { useCallback, useEffect, useRef, useState } from "/static/vendor/htm-preact.js";
 import { queryText } from "./router.js";
 import { t } from "./text.js";
@@ -8,11 +6,7 @@ import { t } from "./text.js";
 /** @typedef {import("./router.js").Patch} Patch */
 
 export class ApiError extends Error {
-  /**
-   * @param {string} message
-   * @param {string} hint what to do next, or ""
-   * @param {number} status of HTTP, or 0 where there was no answer
-   */
+  /** @param {string} message @param {string} hint what to do next, or "" @param {number} status of HTTP, 0 without answer */
   constructor(message, hint, status) {
     super(message);
     this.hint = hint;
@@ -23,10 +17,7 @@ export class ApiError extends Error {
 /** @param {unknown} error */
 export const isAbort = (error) => error instanceof DOMException && error.name === "AbortError";
 
-/**
- * @param {string} path
- * @param {RequestInit} options
- */
+/** @param {string} path @param {RequestInit} options */
 async function answerOf(path, options) {
   let response;
   try {
@@ -41,25 +32,13 @@ async function answerOf(path, options) {
   throw new ApiError(body.error ?? t("error.status", { status: String(response.status) }), body.hint ?? "", response.status);
 }
 
-/**
- * @param {string} path
- * @param {Patch} [query]
- * @param {AbortSignal} [signal]
- * @returns {Promise<any>}
- */
+/** @param {string} path @param {Patch} [query] @param {AbortSignal} [signal] @returns {Promise<any>} */
 export const getJson = async (path, query = {}, signal) => (await answerOf(path + queryText(query), { signal })).json();
 
-/**
- * @param {string} path
- * @param {AbortSignal} [signal]
- */
+/** @param {string} path @param {AbortSignal} [signal] */
 export const getBytes = async (path, signal) => (await answerOf(path, { signal })).arrayBuffer();
 
-/**
- * A picture, and what is wrong with its file, if anything is.
- * @param {string} path
- * @param {AbortSignal} signal
- */
+/** A picture, and what is wrong with its file, if anything is. @param {string} path @param {AbortSignal} signal */
 export async function getPicture(path, signal) {
   const response = await answerOf(path, { signal });
   return { blob: await response.blob(), error: response.headers.get("X-Error") ?? "" };

@@ -42,20 +42,9 @@ const loaded = {};
 function useView(name) {
   const [, redraw] = useState({});
   useEffect(() => {
-    if (loaded[name] || !VIEWS[name]) return;
-    VIEWS[name]().then((module) => {
-      loaded[name] = module;
-      redraw({});
-    }, (error) => say(t("error.title"), { hint: String(error), isError: true }));
+    if (!loaded[name]) void VIEWS[name]().then((module) => redraw((loaded[name] = module)));
   }, [name]);
   return loaded[name]?.View;
-}
-
-/** @param {{names: string[], view: string, query: import("./router.js").Query}} props */
-function Navigation({ names, view, query }) {
-  const kept = { target: query.target, split: query.split };
-  return html`<nav class="views" aria-label=${t("page.views")}>${names.map((name) => html`<a key=${name} href=${hrefOf(name, kept)}
-    aria-current=${name === view ? "page" : undefined}>${t(`view.${name}`)}</a>`)}</nav>`;
 }
 
 const NEXT_THEME = /** @type {Record<string, string>} */ ({ system: "light", light: "dark", dark: "system" });
@@ -64,9 +53,11 @@ const NEXT_THEME = /** @type {Record<string, string>} */ ({ system: "light", lig
 function Header({ names, onHelp }) {
   const { view, query } = useRoute();
   const chosen = useStore(theme);
+  const kept = { target: query.target, split: query.split };
   const other = LANGUAGES[1 - LANGUAGES.indexOf(language.get())];
   return html`<header class="top"><a class="brand" href="/data"><img src="/static/icon.svg" alt="" width="22" height="22" /><span>Classlens</span></a>
-    <${Navigation} names=${names} view=${view} query=${query} />
+    <nav class="views" aria-label=${t("page.views")}>${names.map((name) => html`<a key=${name} href=${hrefOf(name, kept)}
+      aria-current=${name === view ? "page" : undefined}>${t(`view.${name}`)}</a>`)}</nav>
     <div class="top-end">
       <button type="button" class="button quiet" lang=${other === "zh" ? "zh-Hans" : "en"} onClick=${() => language.set(other)}>${t("page.language")}</button>
       <button type="button" class="button quiet theme-${chosen}" title=${t(`page.theme.${chosen}`)} aria-label=${t(`page.theme.${chosen}`)}
@@ -80,9 +71,9 @@ function App() {
   const [isHelpOpen, setHelpOpen] = useState(false);
   const answer = useJson("/session.json"), View = useView(view);
   useStore(language);
-  const names = VIEW_NAMES.filter((name) => answer.data?.views.includes(name) && name in VIEWS);
+  const names = VIEW_NAMES.filter((name) => answer.data?.views.includes(name));
   useKeys([
-    { keys: ["1", "2", "3", "4"], does: "key.views", run: (event) => names[Number(event.key) - 1] && go(hrefOf(names[Number(event.key) - 1], { target: query.target })) },
+    { keys: names.map((_, place) => String(place + 1)), does: "key.views", run: ({ key }) => go(hrefOf(names[Number(key) - 1], { target: query.target })) },
     { keys: ["?"], does: "key.help", run: () => setHelpOpen(true) },
   ]);
   document.title = `${t(`view.${view}`)} · Classlens`;

@@ -2,7 +2,7 @@
  * What every view is built of. All of it can be used by keys alone, says its name to a screen reader, and takes its
  * colours from style.css.
  */
-import { html, useEffect, useRef, useState } from "/static/vendor/htm-preact.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "/static/vendor/htm-preact.js";
 import { useKeys, keyName, liveBindings } from "./keys.js";
 import { queryText, useRoute } from "./router.js";
 import { makeStore, useStore } from "./stores.js";
@@ -23,7 +23,6 @@ const ICONS = {
   right: "M9.5 6l6 6-6 6",
   eye: "M2.5 12S6 5.5 12 5.5 21.5 12 21.5 12 18 18.5 12 18.5 2.5 12 2.5 12M12 9.5a2.5 2.5 0 1 0 0 5 2.5 2.5 0 0 0 0-5",
   list: "M4 6h16M4 12h16M4 18h10",
-  down: "M6 9.5l6 6 6-6",
   plus: "M12 6v12M6 12h12",
   minus: "M6 12h12",
   upload: "M12 16V5M8 8.5l4-4 4 4M4 20h16",
@@ -58,10 +57,7 @@ export function Select({ label, value, choices, onChange, isLabelShown = false }
     </select></label>`;
 }
 
-/**
- * One of a few, all in sight.
- * @param {{label: string, value: string, choices: Choice[], onChange: (value: string) => void}} props
- */
+/** One of a few, all in sight. @param {{label: string, value: string, choices: Choice[], onChange: (value: string) => void}} props */
 export function Segments({ label, value, choices, onChange }) {
   const [name] = useState(() => `segments-${Math.random()}`);
   return html`<fieldset class="segments"><legend class="unseen">${label}</legend>
@@ -77,7 +73,7 @@ export function Segments({ label, value, choices, onChange }) {
 export function Dialog({ title, onClose, children, kind = "" }) {
   const element = useRef(/** @type {HTMLDialogElement | null} */ (null));
   useKeys([{ keys: ["Escape"], does: "key.close", run: onClose }], { isModal: true });
-  useEffect(() => element.current?.showModal(), []);
+  useLayoutEffect(() => element.current?.showModal(), []); // at once: what is typed next belongs to it
   const closeBeside = (/** @type {MouseEvent} */ event) => event.target === element.current && onClose();
   return html`<dialog ref=${element} class="dialog ${kind}" aria-label=${title} onClick=${closeBeside} onClose=${onClose}>
     <div class="dialog-inside"><header><h2>${title}</h2><${Button} kind="quiet" icon="close" label=${t("action.close")} onClick=${onClose} /></header>
@@ -155,11 +151,9 @@ export async function copy(text) {
   }
 }
 
-/**
- * A button with a menu below it.
- * @param {{label: string, icon: IconName, items: {text: string, run?: () => void, href?: string}[]}} props
- */
-export function Menu({ label, icon, items }) {
+/** A button with a menu below it. @param {{items: {text: string, run?: () => void, href?: string}[]}} props */
+function ShareMenu({ items }) {
+  const label = t("action.share");
   const [isOpen, setOpen] = useState(false);
   const box = useRef(/** @type {HTMLElement | null} */ (null));
   const close = () => {
@@ -186,7 +180,7 @@ export function Menu({ label, icon, items }) {
   };
   return html`<div class="menu" ref=${box} onKeyDown=${onKeyDown}>
     <button type="button" class="button plain" aria-haspopup="menu" aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}>
-      <${Icon} name=${icon} /><span class="button-text">${label}</span></button>
+      <${Icon} name="share" /><span class="button-text">${label}</span></button>
     ${isOpen && html`<div class="menu-list" role="menu" aria-label=${label}>${items.map((item) => html`<a key=${item.text} role="menuitem" tabindex="-1"
       href=${item.href ?? "#"} download=${item.href !== undefined} onClick=${(/** @type {Event} */ event) => {
         if (item.run) event.preventDefault();
@@ -195,17 +189,14 @@ export function Menu({ label, icon, items }) {
       }}>${item.text}</a>`)}</div>`}</div>`;
 }
 
-/**
- * What is on the screen, to take along: as a command, as Python, as a file.
- * @param {{command?: string, python?: string, hasReport?: boolean}} props
- */
+/** What is on the screen, to take along. @param {{command?: string, python?: string, hasReport?: boolean}} props */
 export function Share({ command, python, hasReport = true }) {
   const { view, query } = useRoute();
   const items = [];
   if (command) items.push({ text: t("action.copy_command"), run: () => void copy(command) });
   if (python) items.push({ text: t("action.copy_python"), run: () => void copy(python) });
   if (hasReport) items.push({ text: t("action.save_report"), href: `/report.html${queryText({ view, ...query })}` });
-  return html`<${Menu} label=${t("action.share")} icon="share" items=${items} />`;
+  return html`<${ShareMenu} items=${items} />`;
 }
 
 /** What is remarkable about what is shown: a button that opens it. @param {{notes: string[]}} props */

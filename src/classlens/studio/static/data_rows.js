@@ -13,18 +13,10 @@ import { queryText } from "./router.js";
 const PIECE = 100;
 const KEPT = 300; // pieces
 
-/**
- * @param {List} list
- * @param {number} position
- * @returns {Row | undefined}
- */
+/** @param {List} list @param {number} position @returns {Row | undefined} */
 export const rowAt = (list, position) => list.pieces.get(Math.floor(position / PIECE))?.[position % PIECE];
 
-/**
- * @param {string} address
- * @param {number} piece
- * @param {AbortSignal} signal
- */
+/** @param {string} address @param {number} piece @param {AbortSignal} signal */
 const getPiece = (address, piece, signal) => getJson(`/data.json${address}`, {}, signal).then((answer) => ({ ...answer, piece }));
 
 /**
@@ -52,7 +44,12 @@ export function useRows(filter, start) {
       setError(null);
       setCounting(answer.state === "counting");
       if (answer.state === "counting") timer = setTimeout(() => void ask().catch(fail), 300);
-      else setList({ address, facts: answer, pieces: new Map([[first, answer.rows]]), asked: new Map() });
+      if (answer.state === "counting" && !answer.rows.length) return; // or the first ones, while the others are listed
+      setList((last) => {
+        const { pieces, asked } = last?.address === address ? last : { pieces: new Map(), asked: new Map() };
+        pieces.set(first, answer.rows);
+        return { address, facts: answer, pieces, asked };
+      });
     };
     void ask().catch(fail);
     return () => {

@@ -7,23 +7,17 @@ import { useKeys } from "./keys.js";
 import { scrolledHeight, toScroll, toTop } from "./scrolling.js";
 
 /**
- * @typedef {{left: number, width: number, height: number}} Box  of a cell, in pixels; its top follows from its row
- * @typedef {{least: number, most?: number, heightOf: (width: number) => number}} CellShape  widths, and height for one
+ * @typedef {{least: number, heightOf: (width: number) => number}} CellShape  the least width, and the height for any
  * @typedef {{columns: number, rowHeight: number, width: number, height: number, whole: number, view: number}} Layout
  */
 const GAP = 10;
 const REST = 120; // milliseconds without a scroll event
 
-/**
- * @param {number} count
- * @param {{width: number, height: number}} room
- * @param {CellShape} shape
- * @returns {Layout}
- */
+/** @param {number} count @param {{width: number, height: number}} room @param {CellShape} shape @returns {Layout} */
 function layOut(count, room, shape) {
   const inner = room.width - 2 * GAP;
   const columns = Math.max(1, Math.floor((inner + GAP) / (shape.least + GAP)));
-  const width = Math.floor(Math.min((inner + GAP) / columns - GAP, shape.most ?? Infinity));
+  const width = Math.floor((inner + GAP) / columns - GAP);
   const height = shape.heightOf(width);
   const rowHeight = height + GAP;
   return { columns, rowHeight, width, height, whole: Math.ceil(count / columns) * rowHeight + GAP, view: room.height };
@@ -74,17 +68,20 @@ export function Grid({ label, count, shape, start, current, onMove, onOpen, onSe
     anchor.current = Math.min(first + (top % layout.rowHeight > layout.rowHeight / 2 ? layout.columns : 0), count - 1);
     onSeen(first, last);
   }, [first, last, isPlaced]);
-  useGridKeys(layout, count, current < 0 ? first - 1 : current, onMove);
+  useGridKeys(layout, count, current < 0 ? first - 1 : current, (position) => {
+    box.current?.focus({ preventScroll: true }); // else Enter would press the button that was clicked last
+    onMove(position);
+  });
 
-  const cells = [];
-  for (let position = Math.max(0, first - layout.columns); position <= Math.min(count - 1, last + layout.columns); position++) {
+  const cells = [], from = Math.max(0, first - layout.columns), to = Math.min(count - 1, last + layout.columns);
+  for (let position = from; position <= to; position++) {
     const place = { top: GAP + rowTop(position) - top + scroll, left: GAP + (position % layout.columns) * (layout.width + GAP) };
     cells.push(html`<div key=${position} id="cell-${position}" role="option" class="cell" aria-selected=${String(position === current)}
       aria-posinset=${position + 1} aria-setsize=${count} style=${{ ...pixels(place), ...pixels({ width: layout.width, height: layout.height }) }}
       onClick=${() => onOpen(position)}>${children(position, position === current ? 0 : position >= first && position <= last ? 1 : 2)}</div>`);
   }
   return html`<div class="grid" ref=${box} role="listbox" tabindex="0" aria-label=${label} onScroll=${onScroll}
-    aria-activedescendant=${current >= 0 ? `cell-${current}` : undefined}>
+    aria-activedescendant=${current >= from && current <= to ? `cell-${current}` : undefined}>
     <div role="presentation" class="grid-whole" style=${pixels({ height: scrolledHeight(layout.whole) })}>${layout.view > 0 && cells}</div></div>`;
 }
 
@@ -124,12 +121,7 @@ function useSqueezedScroll(box, { whole, view }) {
   return { ...place.current, moveTo, onScroll };
 }
 
-/**
- * @param {Layout} layout
- * @param {number} count
- * @param {number} current
- * @param {(position: number) => void} onMove
- */
+/** @param {Layout} layout @param {number} count @param {number} current @param {(position: number) => void} onMove */
 function useGridKeys({ columns, rowHeight, view }, count, current, onMove) {
   const rows = Math.max(1, Math.floor(view / rowHeight));
   const to = (/** @type {number} */ position) => onMove(Math.max(0, Math.min(count - 1, position)));

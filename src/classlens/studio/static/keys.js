@@ -1,6 +1,6 @@
 /**
  * The keyboard. A part of the page lists its keys while it is shown; the newest part is asked first, and one that is
- * `isModal` hides the keys of those below. Keys that are typed into a field, or moved in a control, stay there.
+ * `isModal` hides the keys of those below. Keys that are typed into a field, or moved in a control, stay there, and what has the focus and scrolls is scrolled.
  */
 import { useEffect, useRef } from "/static/vendor/htm-preact.js";
 
@@ -20,12 +20,15 @@ function liveLayers() {
 /** What can be pressed now, for the help. */
 export const liveBindings = () => liveLayers().flatMap((layer) => layer.bindings);
 
+const SCROLLING = ["ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End"];
+
 /** @param {EventTarget | null} target */
 const isField = (target) => target instanceof Element && target.closest("input, textarea, select, [role=menu], [role=tree], [contenteditable]") !== null;
 
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
   if (isField(event.target) && event.key !== "Escape") return;
+  if (SCROLLING.includes(event.key) && event.target instanceof Element && event.target.closest(".scroll")) return;
   if (["Enter", " "].includes(event.key) && event.target instanceof Element && event.target.closest("a, button, summary")) return;
   if (event.key === "Escape" && event.target instanceof HTMLInputElement) return event.target.blur();
   const binding = liveBindings().find((one) => one.keys.includes(event.key));
@@ -34,10 +37,7 @@ document.addEventListener("keydown", (event) => {
   binding.run(event);
 });
 
-/**
- * @param {Binding[]} bindings
- * @param {{isOn?: boolean, isModal?: boolean}} [options]
- */
+/** @param {Binding[]} bindings @param {{isOn?: boolean, isModal?: boolean}} [options] */
 export function useKeys(bindings, { isOn = true, isModal = false } = {}) {
   const layer = useRef({ bindings, isModal });
   layer.current = { bindings, isModal };

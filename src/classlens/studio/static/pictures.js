@@ -32,10 +32,7 @@ async function next() {
   }
 }
 
-/**
- * @param {string} url
- * @param {Loaded} loaded
- */
+/** @param {string} url @param {Loaded} loaded */
 function keep(url, loaded) {
   kept.set(url, loaded);
   for (const [oldest, { source }] of kept) {

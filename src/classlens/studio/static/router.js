@@ -21,37 +21,24 @@ addEventListener("popstate", () => route.set(read()));
 
 export const useRoute = () => useStore(route);
 
-/**
- * @param {Patch} patch
- * @returns {string} "?a=1&b=2", or "" where nothing is in it
- */
+/** @param {Patch} patch @returns {string} "?a=1&b=2", or "" where nothing is in it */
 export function queryText(patch) {
   const kept = Object.entries(patch).filter(([, value]) => value !== null && value !== undefined && value !== false && value !== "");
   const text = new URLSearchParams(kept.map(([key, value]) => [key, value === true ? "1" : String(value)])).toString();
   return text ? `?${text}` : "";
 }
 
-/**
- * @param {string} view
- * @param {Patch} [query]
- */
+/** @param {string} view @param {Patch} [query] */
 export const hrefOf = (view, query = {}) => `/${view}${queryText(query)}`;
 
-/**
- * @param {string} href an address of a view, as `hrefOf` makes it
- * @param {{replace?: boolean}} [options]
- */
+/** @param {string} href an address of a view, as `hrefOf` makes it @param {{replace?: boolean}} [options] */
 export function go(href, { replace = false } = {}) {
   if (href === location.pathname + location.search) return;
   history[replace ? "replaceState" : "pushState"](null, "", href);
   route.set(read());
 }
 
-/**
- * Change some of the present view's query.
- * @param {Patch} patch
- * @param {{replace?: boolean}} [options]
- */
+/** Change some of the present view's query. @param {Patch} patch @param {{replace?: boolean}} [options] */
 export function setQuery(patch, options) {
   const { view, query } = route.get();
   go(hrefOf(view, { ...query, ...patch }), options);

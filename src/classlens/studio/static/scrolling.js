@@ -25,11 +25,7 @@ export function toScroll(top, whole) {
   return ZONE + ((top - ZONE) * (CAP - 2 * ZONE)) / (whole - 2 * ZONE);
 }
 
-/**
- * The place in the list for a place of the scrollbar.
- * @param {number} scroll
- * @param {number} whole how high the list is
- */
+/** The place in the list for a place of the scrollbar. @param {number} scroll @param {number} whole how high the list is */
 export function toTop(scroll, whole) {
   if (whole <= CAP || scroll <= ZONE) return scroll;
   if (scroll >= CAP - ZONE) return whole - (CAP - scroll);

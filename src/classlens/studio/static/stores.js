@@ -4,16 +4,9 @@
  */
 import { useEffect, useState } from "/static/vendor/htm-preact.js";
 
-/**
- * @template T
- * @typedef {{get: () => T, set: (value: T) => void, subscribe: (listener: () => void) => () => void}} Store
- */
+/** @template T @typedef {{get: () => T, set: (value: T) => void, subscribe: (listener: () => void) => () => void}} Store */
 
-/**
- * @template T
- * @param {T} value
- * @returns {Store<T>}
- */
+/** @template T @param {T} value @returns {Store<T>} */
 export function makeStore(value) {
   /** @type {Set<() => void>} */
   const listeners = new Set();
@@ -31,35 +24,20 @@ export function makeStore(value) {
 }
 
 /**
- * A store whose value outlives the page. Browsers may forbid that; then it lives as long as the page.
+ * A store whose value outlives the page, and the studio: in a cookie, for other storage is lost with the port.
  * @param {string} name
  * @param {string} usual
  * @param {readonly string[]} allowed
  * @returns {Store<string>}
  */
 export function makeRemembered(name, usual, allowed) {
-  let remembered = null;
-  try {
-    remembered = localStorage.getItem(`classlens.${name}`);
-  } catch {
-    remembered = null;
-  }
-  const store = makeStore(remembered !== null && allowed.includes(remembered) ? remembered : usual);
-  store.subscribe(() => {
-    try {
-      localStorage.setItem(`classlens.${name}`, store.get());
-    } catch {
-      // Private windows refuse; nothing is lost but the choice.
-    }
-  });
+  const remembered = new RegExp(`(?:^|; )classlens-${name}=(\\w+)`).exec(document.cookie)?.[1] ?? usual;
+  const store = makeStore(allowed.includes(remembered) ? remembered : usual);
+  store.subscribe(() => (document.cookie = `classlens-${name}=${store.get()}; path=/; max-age=31536000; samesite=strict`));
   return store;
 }
 
-/**
- * @template T
- * @param {Store<T>} store
- * @returns {T}
- */
+/** @template T @param {Store<T>} store @returns {T} */
 export function useStore(store) {
   const [, redraw] = useState({});
   useEffect(() => store.subscribe(() => redraw({})), [store]);
@@ -69,24 +47,16 @@ export function useStore(store) {
 /** "system", "light" or "dark". */
 export const theme = makeRemembered("theme", "system", ["system", "light", "dark"]);
 
-function showTheme() {
-  document.documentElement.dataset.theme = theme.get();
-}
+const showTheme = () => void (document.documentElement.dataset.theme = theme.get());
 theme.subscribe(showTheme);
 showTheme();
 
-/**
- * Whether the page is dark now, for what is painted on a canvas.
- * @returns {boolean}
- */
+const darkness = matchMedia("(prefers-color-scheme: dark)");
+const isSystemDark = makeStore(darkness.matches);
+darkness.addEventListener("change", () => isSystemDark.set(darkness.matches));
+
+/** Whether the page is dark now, for what is painted on a canvas. */
 export function useIsDark() {
-  const chosen = useStore(theme);
-  const [systemIsDark, setSystemIsDark] = useState(matchMedia("(prefers-color-scheme: dark)").matches);
-  useEffect(() => {
-    const media = matchMedia("(prefers-color-scheme: dark)");
-    const listen = () => setSystemIsDark(media.matches);
-    media.addEventListener("change", listen);
-    return () => media.removeEventListener("change", listen);
-  }, []);
+  const chosen = useStore(theme), systemIsDark = useStore(isSystemDark);
   return chosen === "dark" || (chosen === "system" && systemIsDark);
 }

@@ -263,11 +263,7 @@ export const TEXT = {
   "batch.mixing": ["{count} picture, {mixing}|{count} pictures, {mixing}", "{count} 张图片，{mixing}"],
 };
 
-/**
- * @param {string} key
- * @param {Record<string, string | number>} [values]
- * @returns {string}
- */
+/** @param {string} key @param {Record<string, string | number>} [values] @returns {string} */
 export function t(key, values = {}) {
   const entry = TEXT[key];
   if (!entry) throw new Error(`text.js has no ${key}`);
