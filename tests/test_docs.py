@@ -19,6 +19,7 @@ PAGES = {
     "lr": "lr.md",
     "cam": "cam.md",
     "check": "check.md",
+    "studio": "studio.md",
     "report": "report.md",
     "config": "configs.md",
     "sources": "sources.md",
