@@ -132,8 +132,7 @@ def test_two_checkpoints_are_compared(tmp_path):
     classifier = classlens.open_source("demo").classifier()
     for name, factor in (("first", 1.0), ("second", 0.5)):
         state = {
-            key: value * factor if "head" in key else value
-            for key, value in classifier.module.state_dict().items()
+            key: value * factor if "head" in key else value for key, value in classifier.module.state_dict().items()
         }
         torch.save(state, tmp_path / f"{name}.pth")
     with running_studio("demo", "--checkpoint", str(tmp_path / "first.pth"), str(tmp_path / "second.pth")) as studio:

@@ -92,14 +92,18 @@ def test_a_map_is_painted_pixel_by_pixel_as_the_command_draws_it(look, drawn):
     slide(page, "Threshold", 0.5)
     hot = color_table(OverlayStyle("viridis"))[heat]
     expect_painted(page, np.where((heat >= 127.5)[..., None], hot, picture).astype(np.uint8))
-    assert "opacity=1" in page.url and "map=viridis" in page.url and "threshold=0.5" in page.url
+    assert "opacity=1" in page.url
+    assert "map=viridis" in page.url
+    assert "threshold=0.5" in page.url
 
 
 def test_the_best_classes_stand_beside_the_picture_and_each_has_a_map(look):
     page = look()
     names = page.locator(".guess .clip").all_inner_texts()
     shares = [float(one.rstrip(" %")) for one in page.locator(".guess span:last-child").all_inner_texts()]
-    assert len(names) == 5 and shares == sorted(shares, reverse=True) and sum(shares) <= 100
+    assert len(names) == 5
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) <= 100
     expect(page.locator(".subject h2")).to_contain_text(names[0])
     expect(page.locator(".chosen")).to_contain_text("rocket")
 
@@ -133,7 +137,8 @@ def test_methods_and_layers_make_a_grid_and_layers_are_filtered(look):
 
     expect(maps(page)).to_have_count(4)
     layers = page.locator("figure.map .mono").all_inner_texts()
-    assert sorted(set(layers)) == ["backbone.layers.5", "backbone.layers.6.bn"] and "layer=" in page.url
+    assert sorted(set(layers)) == ["backbone.layers.5", "backbone.layers.6.bn"]
+    assert "layer=" in page.url
 
 
 def test_a_map_says_where_it_is_hottest_and_what_is_under_the_pointer(look, drawn):
@@ -265,18 +270,22 @@ def test_two_checkpoints_stand_side_by_side_and_maps_are_scored(open_page, rocke
         torch.save(weights, tmp_path / f"{name}.pth")
     checkpoints = [str(tmp_path / f"{name}.pth") for name in ("first", "second")]
     with running_studio(f"py:{tmp_path / 'tiny.py'}:setup", "--checkpoint", *checkpoints) as server:
-        page = enter(open_page, server, "/look?checkpoint=0,1&class=3&scores=1")
+        page = enter(open_page, server, "/look?checkpoint=0,1&class=3")
         expect(page.get_by_text("Which picture?")).to_be_visible()
         page.locator("input[type=file]").set_input_files(rocket)
 
         expect(page.locator("figure.map figcaption > b")).to_have_text(["first", "second"])
         left, right = (painted(one) for one in maps(page).all())
-        assert left.shape == right.shape == (32, 32, 3) and (left != right).any()
+        assert left.shape == right.shape == (32, 32, 3)
+        assert (left != right).any()
         expect(page.locator(".guesses h3")).to_have_text(["first", "second"])
-        rows = page.locator(".scores").first.locator("th[scope=row]")
-        expect(rows).to_have_text(["deletion", "insertion", "drop", "increase", "road"])
         page.get_by_role("button", name="second", exact=True).click()
         expect(maps(page)).to_have_count(1)
+
+        page.get_by_label("Score the maps").check()
+        rows = page.locator(".scores").first.locator("th[scope=row]")
+        expect(rows).to_have_text(["deletion", "insertion", "drop", "increase", "road"])
+        expect(page.locator(".scores thead th")).to_have_text(["map", "even", "random"])
         assert page.recorder.slips == []
 
 
@@ -287,7 +296,9 @@ def test_what_is_shown_is_copied_as_a_command(page, look):
     page.get_by_role("menuitem", name="Copy as command").click()
     expect(page.get_by_text("Copied: classlens cam")).to_be_visible()
     command = page.evaluate("navigator.clipboard.readText()")
-    assert command.startswith("classlens cam ") and "EigenCAM" in command and " demo" in command
+    assert command.startswith("classlens cam ")
+    assert "EigenCAM" in command
+    assert " demo" in command
 
 
 @pytest.mark.parametrize(("scheme", "locale", "width"), [("light", "en-US", 1400), ("dark", "zh-CN", 390)])

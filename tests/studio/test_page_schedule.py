@@ -70,7 +70,8 @@ def test_the_value_under_the_cursor_is_the_runs_own_to_the_last_digit(schedule, 
     for share in (0.02, 0.3, 0.77):
         point_at(schedule, share)
         step, value = reading(schedule)
-        assert value == rates[step] and abs(step - share * len(rates)) <= 2
+        assert value == rates[step]
+        assert abs(step - share * len(rates)) <= 2
         expect(panel(schedule, "Momentum").locator("header output")).to_contain_text(f"step {step}")
         expect(panel(schedule, "Momentum").locator(".u-cursor-x")).not_to_have_class(re.compile("u-off"))
 
@@ -115,13 +116,15 @@ def test_landmarks_lead_to_their_place(schedule, rates):
     texts = [row.locator("td").all_inner_texts() for row in table.all()]
     assert {"start", "peak", "end"} <= {one[1] for one in texts}
     (end,) = [one for one in texts if one[1] == "end"]
-    assert int(end[3]) == len(rates) - 1 and float(end[5]) == pytest.approx(rates[-1], rel=1e-4)
+    assert int(end[3]) == len(rates) - 1
+    assert float(end[5]) == pytest.approx(rates[-1], rel=1e-4)
 
     schedule.get_by_role("button", name="peak").first.click()
 
     peak = int(rates.argmax())
     low, high = seen(schedule)
-    assert low <= peak <= high and high - low < 60
+    assert low <= peak <= high
+    assert high - low < 60
     assert reading(schedule) == (peak, rates[peak])
     schedule.keyboard.press("j")
     assert reading(schedule)[0] > peak
