@@ -50,6 +50,13 @@ def test_the_first_pictures_come_with_class_number_and_name(data):
     assert data.locator(".cell").count() < 60
 
 
+def test_a_page_that_is_left_at_once_has_its_icon(studio):
+    """Browsers ask for this one then, whichever the page names."""
+    status, headers, _ = studio.ask("/favicon.ico")
+
+    assert (status, headers["content-type"]) == (200, "image/svg+xml")
+
+
 def test_four_modes_and_another_seed(data):
     original = cell(data, 3).locator("img").get_attribute("src")
     mode(data, "Side by side")
@@ -196,6 +203,30 @@ def test_on_a_telephone_everything_can_be_reached(open_page, studio):
     assert page.recorder.slips == []
 
 
+def test_a_view_that_breaks_says_so_and_the_others_go_on(open_page, studio):
+    page = open_page()
+    page.route("**/classes.json*", lambda route: route.fulfill(json={"state": "ready", "names": None, "counts": []}))
+    page.goto(f"{studio.address}/data")
+    expect(page.get_by_role("alert")).to_contain_text("This did not work")
+
+    page.unroute("**/classes.json*")
+    page.get_by_role("button", name="Try again").click()
+
+    expect(cell(page, 0).locator("img")).to_be_visible()
+    expect(page.locator(".class-row")).to_have_count(7)
+
+
+def test_what_the_server_refuses_is_shown_with_its_hint(open_page, studio):
+    page = open_page()
+    page.route(
+        "**/data.json*", lambda route: route.fulfill(status=500, json={"error": "disk gone", "hint": "mount it"})
+    )
+    page.goto(f"{studio.address}/data")
+
+    expect(page.get_by_role("alert")).to_contain_text("disk gone")
+    expect(page.get_by_role("alert")).to_contain_text("mount it")
+
+
 def let_in(open_page, server, **settings):
     """A page of another server than the one that the tests share."""
     page = open_page(**settings)
@@ -220,7 +251,7 @@ def long_list(photos, tmp_path_factory, browser):
 @pytest.mark.parametrize("width", [1400, 390])
 def test_a_million_pictures_are_scrolled_from_end_to_end(open_page, long_list, width):
     page = let_in(open_page, long_list, viewport={"width": width, "height": 844})
-    expect(status(page)).to_have_text("1,281,167 pictures")
+    expect(status(page)).to_have_text("1,281,167 pictures", timeout=30_000)
 
     page.keyboard.press("End")
     expect(cell(page, LONG - 1).locator("img")).to_be_in_viewport()
@@ -236,6 +267,7 @@ def test_a_million_pictures_are_scrolled_from_end_to_end(open_page, long_list, w
 def test_a_wheel_moves_a_million_pictures_by_the_pixels_that_it_asks_for(open_page, long_list):
     """The scrollbar is put where it belongs when the wheel rests, and nothing on the screen moves with it."""
     page = let_in(open_page, long_list)
+    expect(status(page)).to_have_text("1,281,167 pictures", timeout=30_000)
     page.locator(GRID).evaluate("(grid) => { grid.scrollTop = grid.scrollHeight / 2; }")
     first = page.locator(".cell").nth(14)
     expect(first).to_be_in_viewport()
@@ -248,6 +280,24 @@ def test_a_wheel_moves_a_million_pictures_by_the_pixels_that_it_asks_for(open_pa
     page.wait_for_timeout(400)
 
     assert abs(marked.bounding_box()["y"] - (before - 150)) <= 1
+
+
+def test_pictures_that_have_gone_out_of_sight_are_cancelled(open_page, long_list):
+    """The first pictures never come; those at the end are loaded all the same, and nobody waits for the others."""
+    page = open_page()
+    page.recorder.address = long_list.address
+    cancelled, held = [], []
+    page.on("requestfailed", lambda request: cancelled.append(request.url))
+    page.route(re.compile(r"/picture/0/train/\d{1,3}\.webp"), lambda route: held.append(route))
+    page.goto(long_list.next_link())
+    expect(status(page)).to_have_text("1,281,167 pictures", timeout=30_000)
+    page.wait_for_timeout(200)
+
+    page.keyboard.press("End")
+
+    expect(cell(page, LONG - 1).locator("img")).to_be_visible()
+    assert 1 <= len(held) <= 6
+    assert sorted(cancelled) == sorted(route.request.url for route in held)
 
 
 def test_places_of_the_scrollbar_and_of_the_list_belong_to_each_other(data):
@@ -282,7 +332,8 @@ def test_a_bad_file_is_marked_named_and_found_again(open_page, photos, tmp_path)
         page.get_by_role("button", name="Bad files").click()
         expect(status(page)).to_have_text("1 of 7 pictures")
         expect(cell(page, 0)).to_contain_text("1<b>.jpg")
-        cell(page, 0).click()
+        page.keyboard.press("j")
+        page.keyboard.press("Enter")
 
         expect(sample(page).get_by_role("alert")).to_contain_text("Bad file:")
         assert page.recorder.slips == []

@@ -47,13 +47,7 @@ def check(
 
 def examine(inspection: Inspection, rules: Sequence[Rule]) -> Findings:
     """Run the rules, one after the other. One that cannot be run, or stops on the way, is skipped with the reason."""
-    source, checkpoint, log = inspection.source, inspection.checkpoint, inspection.log
-    if checkpoint is not None:
-        if source.open_classifier is None:
-            source.classifier(checkpoint)  # raises, with what is offered
-        find_checkpoint(checkpoint)
-    if log is not None and not log.exists():
-        raise DataError(f"no such log: {log}", hint="give the file that the training run wrote, or its folder")
+    check_words(inspection)
     findings: list[Finding] = []
     skipped: dict[Skip, str] = {}
     for rule in rules:
@@ -66,10 +60,21 @@ def examine(inspection: Inspection, rules: Sequence[Rule]) -> Findings:
                 findings.append(replace(one, code=rule.code, severity=rule.severity, cure=cure, command=command))
         except ClasslensError as error:
             skipped[Skip(rule.code, str(error))] = error.hint
-    missed, target = {skip.code for skip in skipped}, inspection.target or source.origin
+    missed, target = {skip.code for skip in skipped}, inspection.target or inspection.source.origin
     ran = tuple(rule.code for rule in rules if rule.code not in missed)
     if not ran and not findings:
         reasons = "; ".join(dict.fromkeys(skip.why for skip in skipped)) or "none is chosen"
         hint = max(filter(None, skipped.values()), key=lambda one: "--dataset-size" in one, default="")  # helps most
         raise NotOffered(f"no rule can be run on {target}: {reasons}", hint=hint)
     return Findings(target, tuple(findings), tuple(skipped), ran)
+
+
+def check_words(inspection: Inspection) -> None:
+    """Refuse a checkpoint or log that is not there, or that nothing could be done with."""
+    source, checkpoint, log = inspection.source, inspection.checkpoint, inspection.log
+    if checkpoint is not None:
+        if source.open_classifier is None:
+            source.classifier(checkpoint)  # raises, with what is offered
+        find_checkpoint(checkpoint)
+    if log is not None and not log.exists():
+        raise DataError(f"no such log: {log}", hint="give the file that the training run wrote, or its folder")

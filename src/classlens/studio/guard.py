@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ LARGEST_HEAD = 16_384  # bytes of the headers of a request
 MOST_BYTES = 64 * 1024  # of the body of a request, but for pictures that are uploaded
 UPLOAD_BYTES = 32_000_000
 SECONDS = 60.0  # for one answer; what takes longer is a job
+SECONDS_OF = {"/report.html": 1800.0}  # a download, for which the browser waits by itself
 READING_SAFELY = ("GET", "HEAD")
 KNOWN_METHODS = (*READING_SAFELY, "POST")
 
@@ -48,6 +50,17 @@ HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
 }
 """What every answer says, whatever it is."""
+
+
+GO_ON = b'<!doctype html><title>Classlens</title><meta http-equiv="refresh" content="0;url=/">'
+
+
+FOLDERS = re.compile(r"(?:[A-Za-z]:)?(?:[/\\][^/\\:'\"\n]+)*[/\\](?=[^/\\\s])")
+
+
+def without_folders(text: str) -> str:
+    """A message that names files without the folders in front of them."""
+    return FOLDERS.sub("", text)
 
 
 class Refused(ClasslensError):
@@ -108,19 +121,20 @@ class Guard:
             await send(message)
 
         try:
-            if location := self.check(scope):
-                await self.let_in(send_guarded, location)
+            if self.check(scope):
+                await self.let_in(send_guarded)
                 return
-            await asyncio.wait_for(self.inside(scope, limited(scope, receive), send_guarded), SECONDS)
+            seconds = SECONDS_OF.get(scope["path"], SECONDS)
+            await asyncio.wait_for(self.inside(scope, limited(scope, receive), send_guarded), seconds)
         except Refused as error:
             if not started:
                 await refuse(send_guarded, error)
         except TimeoutError:
             if not started:
-                await refuse(send_guarded, Refused(503, f"this took longer than {SECONDS:g} s"))
+                await refuse(send_guarded, Refused(503, "this took too long"))
 
-    def check(self, scope: Scope) -> str:
-        """Refuse what may not be answered; where to go on if a token was right, "" for everything else."""
+    def check(self, scope: Scope) -> bool:
+        """Refuse what may not be answered; whether it is somebody with a right token, who gets a cookie."""
         headers: dict[str, str] = {}
         for raw, value in scope["headers"]:
             name = raw.decode("latin-1").lower()
@@ -135,23 +149,23 @@ class Guard:
             raise Refused(431, "the headers are too large")
         if len(scope["query_string"]) > LONGEST_QUERY:
             raise Refused(414, "the address is too long")
-        check_origin(scope["method"], headers)
+        check_origin(scope["method"], scope["path"], headers)
         return self.check_keys(scope, headers.get("cookie", ""))
 
-    def check_keys(self, scope: Scope, cookies: str) -> str:
-        """Refuse who has neither the cookie nor, at `/`, a token; where to go on with a right token."""
+    def check_keys(self, scope: Scope, cookies: str) -> bool:
+        """Refuse who has neither the cookie nor, at `/`, a token; whether it is the latter."""
         pairs = (one.strip().partition("=") for one in cookies.split(";"))
         values = [value for name, _, value in pairs if name == self.cookie_name]
         is_known = any(hmac.compare_digest(value.encode(), self.keys.cookie.encode()) for value in values)
         tokens = parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
         if scope["path"] == "/" and scope["method"] == "GET" and tokens:
             if is_known or self.keys.redeem(tokens[0]):
-                return "/"
+                return True
             hint = "each link opens one browser; classlens studio prints a new one as soon as one is used"
             raise Refused(403, "this link has been used, or was never right", hint=hint)
         if not is_known:
             raise Refused(401, "nobody is let in without its link", hint="open the link that classlens studio prints")
-        return ""
+        return False
 
     def knows_host(self, host: str) -> bool:
         """Whether a Host header names this server: loopback, its own address, or, if it listens to all, any address."""
@@ -169,15 +183,20 @@ class Guard:
         except ValueError:
             return name.casefold() == gethostname().casefold()
 
-    async def let_in(self, send: Send, location: str) -> None:
-        """Give the browser its cookie, and send it to an address without a token."""
+    async def let_in(self, send: Send) -> None:
+        """Give the browser its cookie, and a page that goes on to an address without a token.
+
+        It is no redirection: to one that begins with a link of another page, such as a notebook, browsers send no cookie
+        that is strictly for this site.
+        """
         cookie = f"{self.cookie_name}={self.keys.cookie}; HttpOnly; SameSite=Strict; Path=/"
-        headers = [(b"location", location.encode()), (b"set-cookie", cookie.encode()), (b"content-length", b"0")]
-        await send({"type": "http.response.start", "status": 303, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
+        headers = [(b"content-type", b"text/html"), (b"set-cookie", cookie.encode())]
+        headers.append((b"content-length", str(len(GO_ON)).encode()))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": GO_ON})
 
 
-def check_origin(method: str, headers: Mapping[str, str]) -> None:
+def check_origin(method: str, path: str, headers: Mapping[str, str]) -> None:
     """Refuse what a page of another origin asks for; what changes something has to come from a page of this one.
 
     A server at another port of this machine is another origin, but the same site: browsers send it the cookie.
@@ -185,7 +204,8 @@ def check_origin(method: str, headers: Mapping[str, str]) -> None:
     reads, origin = method in READING_SAFELY, headers.get("origin", "")
     if origin != f"http://{headers['host']}" and not (reads and not origin):
         raise Refused(403, "asked by a page of another origin, or by none")
-    is_page = reads and (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
+    goes_there = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
+    is_page = reads and goes_there and "." not in path  # what has an ending may begin work
     if headers.get("sec-fetch-site", "none") not in ("same-origin", "none") and not is_page:
         raise Refused(403, "asked by a page of another site")
 

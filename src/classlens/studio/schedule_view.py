@@ -9,15 +9,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from classlens.errors import ClasslensError
-from classlens.studio.guard import Refused
-from classlens.studio.replies import FOLDERS, answer, number, session_of, while_connected
+from classlens.studio.guard import Refused, without_folders
+from classlens.studio.replies import answer, number, session_of, while_connected
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-
     from classlens.runs.schedule_plots import LrRequest, SchedulePlots
     from classlens.schedule.replay import Curve, Curves
     from classlens.studio.session import Session
@@ -34,7 +33,7 @@ def ask(request: Request, target: int) -> LrRequest:
     session = session_of(request)
     said = {name: number(request, name, 0, 1, 10**15) for name in LENGTHS if request.query_params.get(name)}
     words: dict[str, Any] = {"options": session.request.options, "parameter": "all", **said}
-    return LrRequest((session.request.targets[target],), **words)
+    return LrRequest((session.name(target),), **words)
 
 
 def lay_out(session: Session, wanted: LrRequest) -> SchedulePlots:
@@ -57,7 +56,7 @@ async def show_schedules(request: Request) -> Response:
                 wanted = ask(request, place)
                 (run,) = lay_out(session, wanted).runs
             except ClasslensError as error:
-                said = {"error": FOLDERS.sub("", str(error)), "hint": FOLDERS.sub("", error.hint)}
+                said = {"error": without_folders(str(error)), "hint": without_folders(error.hint)}
                 runs.append({"id": place, "name": name, "curves": [], "landmarks": [], "lints": [], **said})
                 continue
             runs.append({"id": place, "name": name, "error": "", **describe_run(request, place, run)})
@@ -91,7 +90,7 @@ def describe_run(request: Request, place: int, run: Curves) -> dict[str, Any]:
     session, said = session_of(request), [(name, request.query_params.get(name)) for name in LENGTHS]
     options = {"dataset_size": "--dataset-size", "gpus": "--ngpus", "epoch_length": "--epoch-length"}
     typed = [word for name, value in said if value for word in (options.get(name, f"--{name}"), value)]
-    target = session.request.targets[place]
+    target = session.name(place)
     asked = "".join(f", {name}={value}" for name, value in said if value)
     return {
         "clock": length | words,

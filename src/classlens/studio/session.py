@@ -9,18 +9,25 @@ from __future__ import annotations
 import shlex
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from classlens.adapters import Options, open_source
-from classlens.errors import ConfigError, WrongValue
+from classlens.errors import ConfigError, DataError, WrongValue
+from classlens.files import limit
+from classlens.runs.own_process import allow_seconds
+from classlens.sharing import ALONE
 from classlens.studio.jobs import Job, Work, Workshop
 
 if TYPE_CHECKING:
+    from mmap import mmap
+
     from classlens.dataset.dataset import Dataset
     from classlens.image import Image
     from classlens.runs.explain_files import ModelRequest
@@ -30,6 +37,7 @@ if TYPE_CHECKING:
 Thing = TypeVar("Thing")
 
 FIRST_ROWS = 1000  # samples of a large dataset that are there at once
+PLACE = 64  # bytes that name a sample
 FIRST_PICTURES = 0.2  # seconds after which the page has asked for the pictures of these
 LONGEST_WAIT = 2.0  # seconds that work in the background waits for a page that never rests
 MOST_JOBS = 20  # whose results are kept
@@ -133,9 +141,15 @@ def threads(number: int, name: str) -> Callable[[], ThreadPoolExecutor]:
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """One run of a studio: its request, and what was opened and drawn by now."""
+    """One run of a studio: its request, and what was opened and drawn by now.
+
+    The sample that is being decoded is named in `watched`, for who sees this process die; `killers` are those that were
+    named there before, and how that process died.
+    """
 
     request: StudioRequest
+    watched: mmap | bytearray = field(default_factory=lambda: bytearray(PLACE), repr=False)
+    killers: Mapping[str, str] = field(default_factory=dict)
     opened: Kept = field(default_factory=Kept)
     traces: Kept = field(default_factory=lambda: Kept(3))
     pictures: Kept = field(default_factory=lambda: Kept(1024))
@@ -156,17 +170,20 @@ class Session:
     asked: set[object] = field(default_factory=set)
     ended: threading.Event = field(default_factory=threading.Event)
 
-    def source(self, target: int) -> Source:
-        """The source of a target by its number.
+    def name(self, target: int) -> str:
+        """What a target is called on the command line.
 
         Raises:
             WrongValue: there is no such target.
-            ConfigError: it cannot be opened.
         """
         if not 0 <= target < len(self.request.targets):
             raise WrongValue(f"there is no target {target}")
-        address, options = self.request.targets[target], self.request.options
-        return self.opened.once(("source", target), lambda: open_source(address, options=options))
+        return self.request.targets[target]
+
+    def source(self, target: int) -> Source:
+        """The source of a target by its number."""
+        open_target = partial(open_source, self.name(target), options=self.request.options)
+        return self.opened.once(("source", target), open_target)
 
     def dataset(self, target: int, split: str) -> Future[Dataset]:
         """A split of a target, which is opened by a thread."""
@@ -225,50 +242,49 @@ class Session:
         weights = self.request.checkpoints if target == next(with_network, -1) else ()
         if "classifier" not in self.source(target).parts:
             self.source(target).classifier()  # raises, with what is offered
-        return ModelRequest(self.request.targets[target], weights or None, self.request.options)
+        return ModelRequest(self.name(target), weights or None, self.request.options)
 
     def look(self, target: int, *, again: bool = False) -> Job:
-        """The job that loads the networks of a target, begun when it is first asked for."""
+        """The job that loads the networks of a target, begun by the first who asks, or anew where it came to nothing."""
         from classlens.studio.tasks import load
 
-        return self.once_or_again(
-            ("look", target), lambda: self.submit(self.looks, load, self.model(target)), again=again
-        )
+        return self.once_or_again("look", target, again, lambda: self.submit(self.looks, load, self.model(target)))
 
     def check(self, target: int, *, again: bool = False) -> Job:
-        """The job that checks a target, begun when it is first asked for."""
+        """The job that checks a target, in the same way."""
         from classlens.runs.check_run import CheckRequest
         from classlens.studio.tasks import check_target
 
-        def begin() -> Job:
-            name = self.request.targets[target]
-            weights = self.model(target).checkpoints if "classifier" in self.source(target).parts else ()
-            return self.submit(
-                self.checks, check_target, CheckRequest(name, next(iter(weights), None), self.request.options)
-            )
+        order = partial(CheckRequest, self.name(target), self.first_checkpoint(target), self.request.options)
+        return self.once_or_again("check", target, again, lambda: self.submit(self.checks, check_target, order()))
 
-        self.source(target)
-        return self.once_or_again(("check", target), begin, again=again)
+    def report(self, target: int) -> Job:
+        """A new job that makes the one-file report of a target."""
+        from classlens.runs.report_run import ReportRequest
+        from classlens.studio.tasks import make_report
 
-    def once_or_again(self, key: object, begin: Callable[[], Job], *, again: bool) -> Job:
-        """The job of this key, begun by the first who asks, or `again` after one that came to nothing."""
-        job = self.opened.once(key, begin)
+        order = ReportRequest(self.name(target), self.first_checkpoint(target), options=self.request.options)
+        return self.submit(self.checks, make_report, order)
+
+    def first_checkpoint(self, target: int) -> str | None:
+        with_network = "classifier" in self.source(target).parts
+        return next(iter(self.model(target).checkpoints), None) if with_network else None
+
+    def once_or_again(self, kind: str, target: int, again: bool, begin: Callable[[], Job]) -> Job:  # noqa: FBT001
+        job = self.opened.once((kind, target), begin)
         if again and job.state in ("failed", "cancelled"):
-            self.opened.drop(key)
-            job = self.opened.once(key, begin)
+            self.opened.drop((kind, target))
+            job = self.opened.once((kind, target), begin)
         return job
 
     def submit(self, workshop: Workshop, work: Work, *words: object) -> Job:
         """A new job; of those before it the last are remembered."""
-        job = Job(self.new_number())
+        job = Job(next(self.numbers))
         with self.opened.lock:
             self.jobs[job.number] = job
-            for old in list(self.jobs)[:-MOST_JOBS]:
-                del self.jobs[old]
+            for old in [number for number, one in self.jobs.items() if one.about][:-MOST_JOBS]:
+                del self.jobs[old]  # a map; checks and networks stay
         return workshop.submit(job, work, *words)
-
-    def new_number(self) -> int:
-        return next(self.numbers)
 
     def uploaded(self, place: int) -> Image:
         """A picture that the page has sent.
@@ -280,6 +296,25 @@ class Session:
             raise WrongValue(f"there is no upload {place} any more")
         image: Image = self.uploads.things[place].result()
         return image
+
+    @contextmanager
+    def decoding(self, target: int, split: str, index: int) -> Iterator[None]:
+        """Decode a sample, alone and for no longer than the limit.
+
+        Raises:
+            DataError: its decoder has killed a process before.
+        """
+        place = f"{target} {split} {index}"
+        if place in self.killers:
+            raise DataError(f"sample {index}: {self.killers[place]}")
+        with ALONE:
+            self.watched[:] = place.encode().ljust(PLACE)
+            allow_seconds(limit("seconds"))
+            try:
+                yield
+            finally:
+                allow_seconds(0)
+                self.watched[:] = bytes(PLACE)
 
     def bad_of(self, target: int, split: str) -> dict[int, str]:
         """The bad samples of a split that were drawn by now, and what is wrong with each."""

@@ -6,11 +6,7 @@ import { t } from "./text.js";
 /** @typedef {import("./router.js").Patch} Patch */
 
 export class ApiError extends Error {
-  /**
-   * @param {string} message
-   * @param {string} hint what to do next, or ""
-   * @param {number} status of HTTP, or 0 where there was no answer
-   */
+  /** @param {string} message @param {string} hint what to do next, or "" @param {number} status of HTTP, 0 without answer */
   constructor(message, hint, status) {
     super(message);
     this.hint = hint;

@@ -30,8 +30,10 @@ export function BatchView({ target, split, seed, number, length }) {
     <div class="batch-head"><h2>${t("batch.title", { number })}</h2>
       <${Button} icon="left" label=${t("batch.previous")} disabled=${number < 1} onClick=${() => to(number - 1)} />
       <${Button} icon="right" label=${t("batch.next")} disabled=${(number + 2) * size > length} onClick=${() => to(number + 1)} />
-      <span class="muted">${batch && t("batch.mixing", { count: batch.rows.length, mixing: batch.mixing })}</span>${batch && html`<span class="push"><${Share} command=${batch.command} /></span>`}</div>
+      <span class="muted">${batch && t("batch.mixing", { count: batch.rows.length, mixing: batch.mixing })}</span>
+      ${batch && html`<span class="push"><${Share} command=${batch.command} /></span>`}</div>
     <${Await} answer=${answer}>${batch && html`
       ${batch.bad.map((one) => html`<p key=${one.index} class="notice bad"><b>#${one.index}</b> ${one.error}</p>`)}
-      <ul class="cards ${answer.isLoading ? "old" : ""}">${batch.rows.map((row, place) => html`<${MixedCard} key=${`${row.index}-${place}`} row=${row} />`)}</ul>`}<//></div>`;
+      <ul class="cards ${answer.isLoading ? "old" : ""}">
+        ${batch.rows.map((row, place) => html`<${MixedCard} key=${`${row.index}-${place}`} row=${row} />`)}</ul>`}<//></div>`;
 }

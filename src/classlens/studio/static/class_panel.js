@@ -28,8 +28,10 @@ function Balance({ counts }) {
     return `V${48 - height}H${((step + 1) * 200) / shown}`;
   });
   const least = sorted[sorted.length - 1];
-  const said = least === most ? t("classes.even") : least > 0 ? t("classes.ratio", { ratio: Math.round((most / least) * 10) / 10 }) : t("classes.empty", { count: counts.filter((one) => one === 0).length });
-  return html`<figure class="balance"><svg viewBox="0 0 200 48" preserveAspectRatio="none" role="img" aria-label=${t("classes.balance")}><path d="M0 48${steps.join("")}V48Z" /></svg>
+  const said = least === most ? t("classes.even") : least > 0 ? t("classes.ratio", { ratio: Math.round((most / least) * 10) / 10 })
+    : t("classes.empty", { count: counts.filter((one) => one === 0).length });
+  return html`<figure class="balance">
+    <svg viewBox="0 0 200 48" preserveAspectRatio="none" role="img" aria-label=${t("classes.balance")}><path d="M0 48${steps.join("")}V48Z" /></svg>
     <figcaption class="muted">${said}</figcaption></figure>`;
 }
 
@@ -53,13 +55,15 @@ export function ClassPanel({ answer, chosen, onClose }) {
     .filter((one) => one.name.toLowerCase().includes(words.toLowerCase())).sort(ORDERS[order]);
   const shown = found.slice(0, MOST_ROWS);
   return html`<aside class="panel classes" aria-label=${t("classes.title")}>
-    <header><h2>${t("classes.title")} <span class="muted plain">${names.length > 0 && formatNumber(names.length)}</span></h2><${Button} kind="quiet" icon="close" label=${t("action.close")} onClick=${onClose} /></header>
+    <header><h2>${t("classes.title")} <span class="muted plain">${names.length > 0 && formatNumber(names.length)}</span></h2>
+      <${Button} kind="quiet" icon="close" label=${t("action.close")} onClick=${onClose} /></header>
     <${Await} answer=${answer}>${state === "counting" ? html`<${Progress} message=${t("data.counting")} />` : html`
       ${counts.length > 0 && html`<${Balance} counts=${counts} />`}
       <div class="class-controls"><input class="input" type="search" placeholder=${t("classes.search")} aria-label=${t("classes.search")} value=${words}
         onInput=${(/** @type {any} */ event) => setWords(event.target.value)} />
       <${Select} label=${t("classes.order")} value=${order} onChange=${setOrder}
         choices=${Object.keys(ORDERS).map((value) => ({ value, text: t(`classes.order.${value}`) }))} /></div>
-      <ul class="scroll class-list">${shown.map((entry) => html`<${ClassRow} key=${entry.place} entry=${entry} most=${most} isChosen=${chosen === String(entry.place)} />`)}
+      <ul class="scroll class-list">${shown.map((entry) => html`
+        <${ClassRow} key=${entry.place} entry=${entry} most=${most} isChosen=${chosen === String(entry.place)} />`)}
       ${found.length > shown.length && html`<li class="muted">${t("classes.more", { count: found.length - shown.length })}</li>`}</ul>`}<//></aside>`;
 }

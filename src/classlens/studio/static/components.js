@@ -2,7 +2,7 @@
  * What every view is built of. All of it can be used by keys alone, says its name to a screen reader, and takes its
  * colours from style.css.
  */
-import { html, useEffect, useRef, useState } from "/static/vendor/htm-preact.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "/static/vendor/htm-preact.js";
 import { useKeys, keyName, liveBindings } from "./keys.js";
 import { queryText, useRoute } from "./router.js";
 import { makeStore, useStore } from "./stores.js";
@@ -23,6 +23,8 @@ const ICONS = {
   right: "M9.5 6l6 6-6 6",
   eye: "M2.5 12S6 5.5 12 5.5 21.5 12 21.5 12 18 18.5 12 18.5 2.5 12 2.5 12M12 9.5a2.5 2.5 0 1 0 0 5 2.5 2.5 0 0 0 0-5",
   list: "M4 6h16M4 12h16M4 18h10",
+  plus: "M12 6v12M6 12h12",
+  minus: "M6 12h12",
   upload: "M12 16V5M8 8.5l4-4 4 4M4 20h16",
   bad: "M12 4L2.8 20h18.4zM12 10v4.5M12 17.2v.1",
   grid: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
@@ -55,10 +57,7 @@ export function Select({ label, value, choices, onChange, isLabelShown = false }
     </select></label>`;
 }
 
-/**
- * One of a few, all in sight.
- * @param {{label: string, value: string, choices: Choice[], onChange: (value: string) => void}} props
- */
+/** One of a few, all in sight. @param {{label: string, value: string, choices: Choice[], onChange: (value: string) => void}} props */
 export function Segments({ label, value, choices, onChange }) {
   const [name] = useState(() => `segments-${Math.random()}`);
   return html`<fieldset class="segments"><legend class="unseen">${label}</legend>
@@ -74,7 +73,7 @@ export function Segments({ label, value, choices, onChange }) {
 export function Dialog({ title, onClose, children, kind = "" }) {
   const element = useRef(/** @type {HTMLDialogElement | null} */ (null));
   useKeys([{ keys: ["Escape"], does: "key.close", run: onClose }], { isModal: true });
-  useEffect(() => element.current?.showModal(), []);
+  useLayoutEffect(() => element.current?.showModal(), []); // at once: what is typed next belongs to it
   const closeBeside = (/** @type {MouseEvent} */ event) => event.target === element.current && onClose();
   return html`<dialog ref=${element} class="dialog ${kind}" aria-label=${title} onClick=${closeBeside} onClose=${onClose}>
     <div class="dialog-inside"><header><h2>${title}</h2><${Button} kind="quiet" icon="close" label=${t("action.close")} onClick=${onClose} /></header>
@@ -190,10 +189,7 @@ function ShareMenu({ items }) {
       }}>${item.text}</a>`)}</div>`}</div>`;
 }
 
-/**
- * What is on the screen, to take along: as a command, as Python, as a file.
- * @param {{command?: string, python?: string, hasReport?: boolean}} props
- */
+/** What is on the screen, to take along. @param {{command?: string, python?: string, hasReport?: boolean}} props */
 export function Share({ command, python, hasReport = true }) {
   const { view, query } = useRoute();
   const items = [];

@@ -44,7 +44,12 @@ export function useRows(filter, start) {
       setError(null);
       setCounting(answer.state === "counting");
       if (answer.state === "counting") timer = setTimeout(() => void ask().catch(fail), 300);
-      else setList({ address, facts: answer, pieces: new Map([[first, answer.rows]]), asked: new Map() });
+      if (answer.state === "counting" && !answer.rows.length) return; // or the first ones, while the others are listed
+      setList((last) => {
+        const { pieces, asked } = last?.address === address ? last : { pieces: new Map(), asked: new Map() };
+        pieces.set(first, answer.rows);
+        return { address, facts: answer, pieces, asked };
+      });
     };
     void ask().catch(fail);
     return () => {

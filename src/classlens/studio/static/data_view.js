@@ -99,18 +99,19 @@ function Search({ words }) {
  */
 function Bar({ way, query, session, isPanelOpen, onReroll, onPanel, facts, className }) {
   const hasStages = facts?.stages.length !== 0;
+  const toggleBatches = () => setQuery({ batch: query.batch === undefined ? 0 : null, open: null });
   const change = (/** @type {import("./router.js").Patch} */ patch) => setQuery({ at: null, top: null, open: null, batch: null, ...patch });
   const targets = session.targets.filter((one) => one.parts.includes("dataset"));
   return html`<div class="bar data-bar">
     <${Button} icon="list" isPressed=${isPanelOpen} onClick=${onPanel}>${className || t("classes.title")}<//>
     ${targets.length > 1 && html`<${Select} label=${t("page.target")} value=${way.target} onChange=${(/** @type {string} */ target) => change({ target, class: null })}
-      choices=${targets.map((one) => ({ value: String(one.id), text: one.name }))} />`}
+      choices=${targets.map((one) => ({ value: String(one.id), text: one.name.length > 22 ? `…${one.name.slice(-20)}` : one.name }))} />`}
     <${Select} label=${t("data.split")} value=${way.split} onChange=${(/** @type {string} */ split) => change({ split, class: null })}
       choices=${session.splits.map((value) => ({ value, text: t(`data.split.${value}`) }))} />
     ${hasStages && html`<${Segments} label=${t("data.mode")} value=${way.mode} onChange=${(/** @type {string} */ mode) => setQuery({ mode, batch: null })}
       choices=${MODES.map((value) => ({ value, text: t(`data.mode.${value}`) }))} />
     <${Button} icon="dice" label=${t("data.reroll_hint", { seed: way.seed })} onClick=${onReroll}>${t("data.reroll")} <span class="muted">${way.seed}</span><//>`}
-    <${Button} icon="grid" isPressed=${query.batch !== undefined} onClick=${() => setQuery({ batch: query.batch === undefined ? 0 : null, open: null })}>${t("data.batches")}<//>
+    <${Button} icon="grid" isPressed=${query.batch !== undefined} onClick=${toggleBatches}>${t("data.batches")}<//>
     <${Button} icon="bad" isPressed=${query.bad === "1"} onClick=${() => change({ bad: query.bad !== "1" })}>${t("data.bad")}<//>
     <${Search} words=${query.q ?? ""} />
     <span class="push"></span>
@@ -130,7 +131,7 @@ function Status({ rows, query, notes, sizeName, seen }) {
   return html`<footer class="status"><span role="status">${said}</span>
     ${total > 0 && seen && html`<span class="muted">${t("data.seen", { first: seen[0], last: Math.min(seen[1], total - 1) })}</span>`}
     ${query.bad && html`<span class="muted">${t("data.bad_note")}</span>`}
-    ${rows.isLoading && !rows.error && html`<${Progress} message=${rows.isCounting ? t("data.counting") : ""} />`}
+    ${(rows.isLoading || rows.isCounting) && !rows.error && html`<${Progress} message=${rows.isCounting ? t("data.counting") : ""} />`}
     <span class="push"></span><${Notes} notes=${notes} />
     <span><${Select} label=${t("data.size")} value=${sizeName} onChange=${tileSize.set}
       choices=${Object.keys(SIZES).map((value) => ({ value, text: t(`data.size.${value}`) }))} /></span></footer>`;

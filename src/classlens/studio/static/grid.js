@@ -68,7 +68,10 @@ export function Grid({ label, count, shape, start, current, onMove, onOpen, onSe
     anchor.current = Math.min(first + (top % layout.rowHeight > layout.rowHeight / 2 ? layout.columns : 0), count - 1);
     onSeen(first, last);
   }, [first, last, isPlaced]);
-  useGridKeys(layout, count, current < 0 ? first - 1 : current, onMove);
+  useGridKeys(layout, count, current < 0 ? first - 1 : current, (position) => {
+    box.current?.focus({ preventScroll: true }); // else Enter would press the button that was clicked last
+    onMove(position);
+  });
 
   const cells = [], from = Math.max(0, first - layout.columns), to = Math.min(count - 1, last + layout.columns);
   for (let position = from; position <= to; position++) {

@@ -44,7 +44,8 @@ function Facts({ sample }) {
     ${sample.size && html`<div><dt>${t("sample.size")}</dt><dd>${sizeText(sample.size)}</dd></div>`}
     ${sample.path && html`<div><dt>${t("sample.file")}</dt><dd class="mono">${sample.path}</dd></div>`}</dl>
   ${sample.error && html`<p class="notice bad" role="alert"><b>${t("sample.bad")}</b> ${sample.error}</p>`}
-  ${sample.remarks.length > 0 && html`<ul class="notice warn" aria-label=${t("sample.remarks")}>${sample.remarks.map((one) => html`<li key=${one}>${one}</li>`)}</ul>`}`;
+  ${sample.remarks.length > 0 && html`<ul class="notice warn" aria-label=${t("sample.remarks")}>
+    ${sample.remarks.map((one) => html`<li key=${one}>${one}</li>`)}</ul>`}`;
 }
 
 /**
@@ -60,8 +61,10 @@ export function SamplePanel({ target, split, seed, row, begins, canLook, onStep,
       <${Button} kind="quiet" icon="left" label=${t("key.previous")} onClick=${() => onStep(-1)} />
       <${Button} kind="quiet" icon="right" label=${t("key.next")} onClick=${() => onStep(1)} />
       <${Button} kind="quiet" icon="close" label=${t("action.close")} onClick=${onClose} /></header>
-    <div class="scroll" tabindex="0" role="group" aria-label=${t("sample.title")}><${Await} answer=${answer}>${sample && html`<div class="sample-inside ${isOld ? "old" : ""}">
-      <div class="sample-actions">${canLook && html`<a class="button main" href=${hrefOf("look", { target, split, index: row?.index })}><${Icon} name="eye" /><span>${t("sample.look")}</span></a>`}
+    <div class="scroll" tabindex="0" role="group" aria-label=${t("sample.title")}><${Await} answer=${answer}>${sample && html`
+      <div class="sample-inside ${isOld ? "old" : ""}">
+      <div class="sample-actions">${canLook && html`
+        <a class="button main" href=${hrefOf("look", { target, split, index: row?.index })}><${Icon} name="eye" /><span>${t("sample.look")}</span></a>`}
         <${Button} icon="dice" onClick=${onReroll}>${t("data.reroll")}<//><${Share} command=${sample.command} python=${sample.python} hasReport=${false} /></div>
       <${Facts} sample=${sample} /><${Stages} key=${sample.index} sample=${sample} begins=${begins} /></div>`}<//></div></aside>`;
 }
