@@ -131,5 +131,6 @@ def enter(open_page, server, path, **settings):
     page = open_page(**settings)
     page.recorder.address = server.address
     page.goto(server.next_link())
+    page.locator(".views").wait_for()  # the link's own page goes on by itself
     page.goto(server.address + path)
     return page

@@ -8,7 +8,7 @@ import { Await, Button, Empty, Failure, Progress, Segments, Select, Share } from
 import { CurvePanel, short, valueAt, valuesPerPixel } from "./curve_panel.js";
 import { Severity } from "./findings_view.js";
 import { useKeys } from "./keys.js";
-import { setQuery } from "./router.js";
+import { listOf, setQuery, toggled } from "./router.js";
 import { formatNumber, t } from "./text.js";
 
 /**
@@ -229,10 +229,7 @@ function placeText(x, { axis, unitOf }, run) {
  */
 function Panel({ name, entries, axis, at, setAt, zoom, places, query }) {
   const [width, setWidth] = useState(800);
-  const shown = useMemo(() => {
-    const turned = new Set((query.turned ?? "").split(","));
-    return entries.filter((entry, place) => place < MOST_DRAWN !== turned.has(entry.key));
-  }, [entries, query.turned]);
+  const shown = useMemo(() => entries.filter((entry, place) => place < MOST_DRAWN !== listOf(query.turned).includes(entry.key)), [entries, query.turned]);
   const { count, error } = useValues(shown.flatMap(({ curve }) => [curve.values, curve.steps, curve.lowest].filter((one) => typeof one === "string")));
   const lines = useMemo(() => shown.flatMap(({ line, curve }) => {
     const [values, steps, lowest] = [curve.values, curve.steps, curve.lowest].map((address) => (address ? fetched.get(address) : null));
@@ -241,10 +238,7 @@ function Panel({ name, entries, axis, at, setAt, zoom, places, query }) {
     return lowest ? [whole, { ...whole, values: lowest, dash: UNDECIDED }] : [whole];
   }), [shown, count]);
   const asked = query[`log.${name}`], isLog = asked ? asked === "1" : areFarApart(lines);
-  const turn = (/** @type {string} */ key) => {
-    const now = (query.turned ?? "").split(",").filter(Boolean);
-    setQuery({ turned: (now.includes(key) ? now.filter((other) => other !== key) : [...now, key]).join() }, { replace: true });
-  };
+  const turn = (/** @type {string} */ key) => setQuery({ turned: toggled(listOf(query.turned), key).join() }, { replace: true });
   const own = useMemo(() => places.filter(({ curve, landmark }) => curve.name === name && !["start", "end"].includes(landmark.name)), [places, name]);
   const view = { from: axis.from, to: axis.to, log: isLog };
   const crowd = Math.max(0, ...lines.map((line) => valuesPerPixel(line, view, width)));

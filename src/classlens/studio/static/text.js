@@ -105,7 +105,7 @@ export const TEXT = {
   "look.upload": ["Upload", "上传"],
   "look.drop": ["or drop, or paste", "或拖放、粘贴"],
   "look.back": ["Back to the data", "返回数据集"],
-  "look.too_large": ["The file is larger than 20 MB", "文件大于 20 MB"],
+  "look.too_large": ["The file is larger than 32 MB", "文件大于 32 MB"],
   "look.top": ["What the network sees", "网络的判断"],
   "look.differ": ["they differ", "结果不同"],
   "look.top_hint": ["Maps are of the best class. Click classes to see theirs.", "热力图对应最可能的类别。点击类别可查看其热力图。"],
