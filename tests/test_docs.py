@@ -20,6 +20,8 @@ PAGES = {
     "cam": "cam.md",
     "check": "check.md",
     "studio": "studio.md",
+    "audit": "audit.md",
+    "verify": "audit.md",
     "report": "report.md",
     "config": "configs.md",
     "sources": "sources.md",

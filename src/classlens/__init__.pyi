@@ -52,6 +52,7 @@ from .runs.report_run import report as report
 from .runs.schedule_plots import LrRequest as LrRequest
 from .runs.schedule_plots import SchedulePlots as SchedulePlots
 from .runs.schedule_plots import plot_schedules as plot_schedules
+from .runs.verify_run import verify_audit as verify_audit
 from .schedule.replay import Curve as Curve
 from .schedule.replay import Curves as Curves
 from .schedule.replay import replay as replay
@@ -59,6 +60,6 @@ from .schedule.schedule import Clock as Clock
 from .schedule.schedule import Schedule as Schedule
 from .source import Source as Source
 from .studio import studio as studio
-from .studio.open_studio import RunningStudio as RunningStudio
+from .studio.serve import RunningStudio as RunningStudio
 
 __version__: str

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -26,8 +27,6 @@ from classlens.studio.guard import Refused
 from classlens.studio.replies import answer, on_error, on_mistake, session_of, while_connected
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-
     from classlens.studio.session import Session
 
 STATIC = Path(__file__).parent / "static"
@@ -120,11 +119,10 @@ def make_application(session: Session) -> Starlette:
         Route("/explain", look_view.begin_map, methods=["POST"]),
         Route("/jobs/{number:int}.json", look_view.show_job),
         Route("/jobs/{number:int}/cancel", look_view.cancel_job, methods=["POST"]),
-        Route("/map/{number:int}/{place:int}.bin", look_view.show_map),
-        Route("/fed/{number:int}/{place:int}.webp", look_view.show_fed),
+        Route("/part/{number:int}/{place:int}.bin", look_view.show_part),
+        Route("/part/{number:int}/{place:int}.webp", look_view.show_part),
         Route("/report.html", findings_view.send_report),
         Route("/findings.json", findings_view.show_findings),
-        Route("/finding/{target:int}/{finding:int}/{place:int}.webp", findings_view.show_exhibit),
     ]
     handlers = {ClasslensError: on_error, HTTPException: on_error, Exception: on_mistake}
     application = Starlette(routes=routes, exception_handlers=handlers)
