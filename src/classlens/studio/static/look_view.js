@@ -29,7 +29,6 @@ import { formatNumber, t } from "./text.js";
  */
 
 const USUAL = { methods: ["GradCAM"], opacity: 0.5, map: "inferno" };
-const LONGEST_UPLOAD = 32e6; // bytes, as the server has it
 
 /** A name without its synonyms. @param {string} name */
 const firstName = (name) => name.split(",")[0];
@@ -40,7 +39,6 @@ const percent = (share) => `${formatNumber(+(100 * share).toFixed(1))} %`;
 /** @param {Blob | null | undefined} file */
 async function upload(file) {
   if (!file) return;
-  if (file.size > LONGEST_UPLOAD) return say(t("look.too_large"), { isError: true });
   try {
     const { upload: number } = await post("/upload", file);
     setQuery({ upload: number, class: null });
@@ -96,8 +94,7 @@ function useMaps(result) {
     if (!result) return undefined;
     const controller = new AbortController();
     const fetchAll = async () => {
-      const size = (/** @type {number} */ place) => result.maps.find((one) => one.checkpoint === place) ?? { width: 1, height: 1 };
-      const pictures = await Promise.all(result.pictures.map((address, place) => readPixels(address, size(place).width, size(place).height)));
+      const pictures = await Promise.all(result.pictures.map(readPixels));
       return Promise.all(result.maps.map(async (facts) => {
         const values = new Uint8Array(await getBytes(facts.values, controller.signal));
         return { facts, heat: { width: facts.width, height: facts.height, values }, pixels: pictures[facts.checkpoint] };

@@ -249,7 +249,7 @@ function Panel({ name, entries, axis, at, setAt, zoom, places, query }) {
       <label class="check"><input type="checkbox" checked=${isLog} onChange=${() => setQuery({ [`log.${name}`]: isLog ? "0" : "1" }, { replace: true })} />${t("schedule.log")}</label></header>
     <div><${CurvePanel} lines=${lines} pins=${own} view=${view} at=${at} title=${t("schedule.plot", { name: title, count: lines.length })} height=${isFlat ? 120 : 240}
         onZoom=${zoom} onCursor=${setAt} onWidth=${setWidth} />
-      <p class="density">${crowd > 1 ? t("schedule.bands", { most: Math.ceil(crowd) }) : t("schedule.exact")}</p></div>
+      <p class="density">${lines.some((line) => line.steps) ? t("schedule.chosen") : crowd > 1 ? t("schedule.bands", { most: Math.ceil(crowd) }) : t("schedule.exact")}</p></div>
     <div class="legend">${error && html`<${Failure} error=${error} />`}${!lines.length && shown.length > 0 && !error && html`<${Progress} message=${t("schedule.values")} />`}
       <ul>${entries.map(({ key, line, curve }) => {
         const values = fetched.get(curve.values), isOn = shown.some((one) => one.key === key), waits = curve.depends_on_metric;
@@ -262,7 +262,7 @@ function Panel({ name, entries, axis, at, setAt, zoom, places, query }) {
 /** The value of a curve to its last digit, or its two bounds. @param {Line[]} bounds @param {number} at */
 function readAt(bounds, at) {
   const values = [...new Set(bounds.map((line) => valueAt(line, at)))].filter((value) => value !== undefined && value === value);
-  return values.length ? values.reverse().join(" – ") : "–";
+  return values.length ? (bounds[0].steps ? "≈ " : "") + values.reverse().join(" – ") : "–";
 }
 
 /** @param {{line: Line}} props */
