@@ -13,9 +13,9 @@ demo: $(VENV)/demo.done
 test: $(VENV)/test.done
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
-# The whole counts of runs that are killed at random moments, of which the suite takes a share: a quarter of an hour.
+# The whole counts of runs that are killed at random moments, of which the suite takes a share: half an hour.
 test-kills: $(VENV)/test.done
-	CLASSLENS_ALL_KILLS=1 $(VENV)/bin/python -m pytest tests/strangers/test_kills.py -n 0
+	CLASSLENS_ALL_KILLS=1 $(VENV)/bin/python -m pytest tests/strangers/test_kills.py tests/strangers/test_audit_kills.py -n 0
 
 test-peers: .venv-peers/done
 	.venv-peers/bin/python -m pytest tests_peers -n 2 --dist loadfile

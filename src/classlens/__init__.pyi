@@ -52,6 +52,7 @@ from .runs.report_run import report as report
 from .runs.schedule_plots import LrRequest as LrRequest
 from .runs.schedule_plots import SchedulePlots as SchedulePlots
 from .runs.schedule_plots import plot_schedules as plot_schedules
+from .runs.verify_run import verify_audit as verify_audit
 from .schedule.replay import Curve as Curve
 from .schedule.replay import Curves as Curves
 from .schedule.replay import replay as replay

@@ -133,7 +133,7 @@ class Photos:
         if index == 9:
             os.abort()
         path, label = self.samples[index]
-        return Image.open(path), label
+        return Image.open(path).convert("RGB"), label
 
 def make():
     return {"val": Photos()}

@@ -50,6 +50,13 @@ def test_the_first_pictures_come_with_class_number_and_name(data):
     assert data.locator(".cell").count() < 60
 
 
+def test_a_page_that_is_left_at_once_has_its_icon(studio):
+    """Browsers ask for this one then, whichever the page names."""
+    status, headers, _ = studio.ask("/favicon.ico")
+
+    assert (status, headers["content-type"]) == (200, "image/svg+xml")
+
+
 def test_four_modes_and_another_seed(data):
     original = cell(data, 3).locator("img").get_attribute("src")
     mode(data, "Side by side")

@@ -42,7 +42,7 @@ class Bin:
 
 
 @dataclass(frozen=True)
-class Mistake:
+class ConfidentMistake:
     """A picture that the network takes for another class than its label says."""
 
     index: int
@@ -54,7 +54,7 @@ class Mistake:
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
+class MapGroup:
     """Pictures of one kind: how many, and where the evidence of their first map lies, on average; None without maps."""
 
     count: int
@@ -82,8 +82,8 @@ class Summary:
     calibration_error: float | None
     bins: tuple[Bin, ...]
     confusions: tuple[tuple[int, int, int], ...]
-    mistakes: tuple[Mistake, ...]
-    groups: Mapping[str, Group]
+    mistakes: tuple[ConfidentMistake, ...]
+    groups: Mapping[str, MapGroup]
     bad: Mapping[str, int]
 
 
@@ -105,11 +105,11 @@ class Means:
             np.add.at(self.places, keys[there], values[there])
             np.add.at(self.maps, keys[there], shares_of(rows["map_0"][there]))
 
-    def group(self, key: int) -> Group:
+    def group(self, key: int) -> MapGroup:
         """The means of one key."""
         count = int(self.with_map[key])
         means = (self.places[key] / count).tolist() if count else [None] * len(PLACES)
-        return Group(
+        return MapGroup(
             int(self.count[key]), dict(zip(PLACES, means, strict=True)), self.maps[key] / count if count else None
         )
 
@@ -132,7 +132,7 @@ class Tally:
     bins: Array = field(default_factory=lambda: np.zeros((BINS, 3)))
     sums: Array = field(default_factory=lambda: np.zeros(2))
     confusions: Counter[tuple[int, int]] = field(default_factory=Counter)
-    mistakes: list[tuple[float, int, Mistake]] = field(default_factory=list)
+    mistakes: list[tuple[float, int, ConfidentMistake]] = field(default_factory=list)
 
 
 GROUPS = ("all", "right", "wrong", "unlabelled")
@@ -176,7 +176,7 @@ def add_rows(tally: Tally, rows: Mapping[str, Array]) -> None:
     tally.sums += [top.sum(), rows["loss"].astype(np.float64)[known].sum()]
     for at in np.flatnonzero(known & ~correct).tolist():
         tally.confusions[int(labels[at]), int(predicted[at])] += 1
-        mistake = Mistake(
+        mistake = ConfidentMistake(
             int(rows["index"][at]), str(rows["path"][at]), int(labels[at]), int(predicted[at]),
             float(rows["probability"][at]), float(rows["label_probability"][at]),
         )  # fmt: skip
@@ -212,9 +212,7 @@ def conclude(manifest: Manifest, tally: Tally, bad: Counter[str]) -> Summary:
 
 
 def write_classes(place: Place, manifest: Manifest, tally: Tally) -> None:
-    """Tables: of every class its pictures, how many are right, and where the network looks to predict it; of every pair of
-    label and prediction how often it comes.
-    """
+    """Two tables: what is known of every class, and how often every pair of label and prediction comes."""
     groups = [tally.predicted.group(number) for number in range(manifest.class_count)]
     columns: dict[str, Any] = {
         "class": pa.array(range(manifest.class_count), pa.int32()),

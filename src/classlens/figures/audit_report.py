@@ -23,7 +23,8 @@ from classlens.printed import json_text
 
 if TYPE_CHECKING:
     from classlens.audit.carry_out import Audit, ShownPicture
-    from classlens.audit.summary import Group
+    from classlens.audit.manifest import Manifest
+    from classlens.audit.summary import MapGroup
 
 LARGEST, SMALLEST = 320, 120  # pixels of the longer side of a picture
 MAP_SIDE = 160  # about, of a mean map
@@ -39,8 +40,9 @@ def draw_audit(audit: Audit) -> Drawing:
     text = text_of_audit(audit)
 
     def page() -> bytes:
-        pictures = {index: show_picture(audit, one) for index, one in audit.shown.items()}
-        manifest, sections = audit.manifest, [one for one in sections_of_audit(audit, pictures) if one]
+        manifest = audit.manifest
+        pictures = {index: show_picture(manifest, one) for index, one in audit.shown.items()}
+        sections = [one for one in sections_of_audit(audit, pictures) if one]
         rows = [
             {**audit.shown[index].facts, "index": index, "picture": digest_of(one)} for index, one in pictures.items()
         ]
@@ -89,7 +91,7 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
-def places_of(group: Group) -> str:
+def places_of(group: MapGroup) -> str:
     return ", ".join(f"{name} {value:.2f}" for name, value in group.places.items() if value is not None)
 
 
@@ -103,9 +105,9 @@ def sections_of_audit(audit: Audit, pictures: Mapping[int, Picture]) -> Iterator
     yield confusions_section(audit)
 
 
-def show_picture(audit: Audit, shown: ShownPicture) -> Picture:
+def show_picture(manifest: Manifest, shown: ShownPicture) -> Picture:
     """A picture with its map, and what its row says."""
-    maps, facts, name = audit.manifest.maps, shown.facts, audit.manifest.class_name
+    maps, facts, name = manifest.maps, shown.facts, manifest.class_name
     saliency = shown.saliency(maps[0].method, maps[0].layer) if maps else None
     heat = webp_of(draw_heatmap(saliency.heatmap()), LARGEST) if saliency else None
     labelled = "" if facts["label"] is None else f"labelled {name(facts['label'])}"

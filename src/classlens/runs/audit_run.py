@@ -123,7 +123,8 @@ class OpenAudit:
         from classlens.audit.shards import portion_of
 
         portions = (portion_of(self.place, self.spec.manifest, one) for one in shards)
-        yield from make_here(self.questions, self.spec.manifest, self.place, [one for one in portions if one.asked])
+        several = [one for one in portions if one.asked != frozenset()]
+        yield from make_here(self.questions, self.spec.manifest, self.place, several)
 
 
 def open_audit(

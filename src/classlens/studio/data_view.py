@@ -169,8 +169,7 @@ async def show_sample(request: Request) -> Response:
     command = session.command("browse", name, "--mode", "pipeline", "--index", index, *words, "--seed", seed)
     python = f"classlens.trace(classlens.open_source({name!r}).dataset({split!r}), {index}, {seed})"
     facts: dict[str, Any] = {"index": index, "seed": seed, "command": command, "python": python}
-    from classlens.dataset.decode import damage_in
-    from classlens.dataset.decode import BAD_SAMPLE
+    from classlens.dataset.decode import BAD_SAMPLE, damage_in
     from classlens.runs.browse_samples import describe_failure
 
     try:

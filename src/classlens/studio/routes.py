@@ -8,7 +8,7 @@ page is always the same; what it shows is at the same address with `.json`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from sys import version_info
 from typing import TYPE_CHECKING
@@ -97,9 +97,11 @@ async def describe_session(request: Request) -> Response:
 def make_application(session: Session) -> Starlette:
     """The application behind the guard."""
     pages = [Route(address, shell) for address in ("/", *(f"/{view}" for view in VIEWS))]
+    icon = partial(static, address="/static/icon.svg")  # asked for when a page is left early
     sample, batch = "/{target:int}/{split}/{index:int}", "/batch/{target:int}/{split}/{number:int}"
     routes = [
         *pages,
+        Route("/favicon.ico", icon),
         Route("/static/{rest:path}", static),
         Route("/session.json", describe_session),
         Route("/data.json", data_view.show_rows),
