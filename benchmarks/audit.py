@@ -5,7 +5,9 @@
 
 The plain loop reads a batch, prepares it as the network's test pipeline says, and runs the network on all cores, with no
 file written. Rates are those of the steady state, from the first round of shards to the last; what it takes to open the
-network, in every process anew, is a column of its own. All runs are interleaved, and the best of `--rounds` counts.
+network, in every process anew, is a column of its own, and so is the CPU time of a picture where all is done in one
+process: it says the overhead even on a machine that others use. All runs are interleaved, and the best of `--rounds`
+counts.
 """
 
 import argparse
@@ -74,14 +76,15 @@ def write_photos(folder, count):
         photo.crop((left, top, left + width, top + height)).resize((500, 375)).save(place, quality=90)
 
 
-def plain_loop(target, pictures, batch_size):
-    """Seconds to open, and pictures a second after the first batch."""
+def plain_loop(target, pictures, batch_size, *, threads=None):
+    """Seconds to open, pictures a second after the first batch, nothing to sum up, milliseconds of CPU for a picture."""
     import torch
 
     import classlens
     from classlens.cam.classifier import encode_batch
 
     begun = time.monotonic()
+    torch.set_num_threads(threads or torch.get_num_threads())
     classifier = classlens.open_source(target).classifier()
     dataset = classlens.open_source(pictures).dataset("val")
     order = {"memory_format": torch.channels_last}
@@ -93,12 +96,13 @@ def plain_loop(target, pictures, batch_size):
             classifier.logits(encode_batch(classifier, images).contiguous(**order)).argmax(dim=1).tolist()
             done += len(images)
             if start == 0:
-                first, counted = time.monotonic(), done
-    return first - begun, (done - counted) / (time.monotonic() - first)
+                first, counted, cpu = time.monotonic(), done, time.process_time()
+    ended, spent = time.monotonic(), time.process_time() - cpu
+    return first - begun, (done - counted) / (ended - first), 0.0, 1000 * spent / (done - counted)
 
 
 def audited(target, pictures, batch_size, *, methods=(), workers=2, ray=None):
-    """Seconds until the first round of shards is there, pictures a second from then on, and seconds to sum up."""
+    """As `plain_loop`, from when the first round of shards is there."""
     import classlens
 
     steps = []
@@ -106,18 +110,24 @@ def audited(target, pictures, batch_size, *, methods=(), workers=2, ray=None):
         wishes = classlens.AuditOptions(methods=list(methods), batch_size=batch_size)
         request = classlens.AuditRequest(target, out, data=pictures, wishes=wishes, workers=workers, ray=ray)
         begun = time.monotonic()
-        classlens.run_audit(request, progress=lambda what, done, total: steps.append((time.monotonic(), done)))
+        classlens.run_audit(
+            request, progress=lambda what, done, total: steps.append((time.monotonic(), done, time.process_time()))
+        )
         ended = time.monotonic()
     first, last = steps[max(workers, 1) - 1], steps[-1]
-    return first[0] - begun, (last[1] - first[1]) / (last[0] - first[0]), ended - last[0]
+    count, cpu = last[1] - first[1], last[2] - first[2] if workers == 0 else float("nan")
+    return first[0] - begun, count / (last[0] - first[0]), ended - last[0], 1000 * cpu / count
 
 
 RUNS = {
-    "plain loop, all cores": lambda *given: (*plain_loop(*given), 0.0),
+    "plain loop, all cores": plain_loop,
+    "plain loop, 1 thread": lambda *given: plain_loop(*given, threads=1),
+    "audit, in this process": lambda *given: audited(*given, workers=0),
+    "the same, GradCAM": lambda *given: audited(*given, workers=0, methods=["GradCAM"]),
+    "the same, 6 methods": lambda *given: audited(*given, workers=0, methods=SIX),
     "audit, 1 process": lambda *given: audited(*given, workers=1),
     "audit, 2 processes": lambda *given: audited(*given, workers=2),
     "audit, 2 processes, GradCAM": lambda *given: audited(*given, workers=2, methods=["GradCAM"]),
-    "audit, 2 processes, 6 methods": lambda *given: audited(*given, workers=2, methods=SIX),
     "Ray, 1 worker": lambda *given: audited(*given, workers=1, ray="auto"),
     "Ray, 2 workers": lambda *given: audited(*given, workers=2, ray="auto"),
 }
@@ -132,14 +142,15 @@ def compare(arguments):
             words = [sys.executable, __file__, "--run", name, "--folder", scratch, "--target", arguments.target]
             words += ["--batch-size", str(arguments.batch_size)]
             answer = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
-            start, rate, end = map(float, answer.split())
-            if name not in best or rate > best[name][1]:
-                best[name] = start, rate, end
+            figures = tuple(map(float, answer.split()))
+            print(f"{name:<32}", *(f"{one:.2f}" for one in figures), file=sys.stderr, flush=True)
+            if name not in best or figures[1] > best[name][1]:
+                best[name] = figures
         plain = best["plain loop, all cores"][1]
         print(f"{arguments.target}, {arguments.number:,} photos of 500 x 375, batches of {arguments.batch_size}")
-        print(f"{'':<32}{'pictures/s':>11}{'of plain':>10}{'first s':>9}{'sum up s':>10}")
-        for name, (start, rate, end) in best.items():
-            print(f"{name:<32}{rate:>11.1f}{rate / plain:>10.0%}{start:>9.1f}{end:>10.1f}")
+        print(f"{'':<32}{'pictures/s':>11}{'of plain':>10}{'first s':>9}{'sum up s':>10}{'CPU ms':>8}")
+        for name, (start, rate, end, cpu) in best.items():
+            print(f"{name:<32}{rate:>11.1f}{rate / plain:>10.0%}{start:>9.1f}{end:>10.1f}{cpu:>8.1f}")
 
 
 def measure_memory(counts):

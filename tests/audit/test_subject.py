@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+import classlens
 from classlens.audit.subject import match_labels
 from classlens.cam.forward import Output
 from classlens.dataset.dataset import Dataset
@@ -34,3 +35,16 @@ def test_as_many_classes_in_another_order_go_by_name():
     labels, notes = match_labels(dataset("goldfish", "tench", "tabby", "tiger cat"), NETWORK)
 
     assert (labels, notes) == ({0: 1, 1: 0, 2: 3, 3: 2}, ())
+
+
+def test_the_usual_size_is_that_of_the_pictures_as_fed(tmp_path):
+    """A network of any size on small pictures: they go through it in batches, not one by one."""
+    from classlens.audit.subject import open_subject
+    from tests.audit.tiny_setup import write_network, write_pictures
+
+    network = classlens.open_source(write_network(tmp_path)).classifier()
+    pictures = classlens.open_source(write_pictures(tmp_path / "photos", 6, bad=(0,), other_size=(1, 2, 3, 4, 5)))
+
+    subject = open_subject(pictures.dataset("val"), network)
+
+    assert (network.size, subject.classifier.size) == ((16, 16), (20, 20))

@@ -203,6 +203,30 @@ def test_on_a_telephone_everything_can_be_reached(open_page, studio):
     assert page.recorder.slips == []
 
 
+def test_a_view_that_breaks_says_so_and_the_others_go_on(open_page, studio):
+    page = open_page()
+    page.route("**/classes.json*", lambda route: route.fulfill(json={"state": "ready", "names": None, "counts": []}))
+    page.goto(f"{studio.address}/data")
+    expect(page.get_by_role("alert")).to_contain_text("This did not work")
+
+    page.unroute("**/classes.json*")
+    page.get_by_role("button", name="Try again").click()
+
+    expect(cell(page, 0).locator("img")).to_be_visible()
+    expect(page.locator(".class-row")).to_have_count(7)
+
+
+def test_what_the_server_refuses_is_shown_with_its_hint(open_page, studio):
+    page = open_page()
+    page.route(
+        "**/data.json*", lambda route: route.fulfill(status=500, json={"error": "disk gone", "hint": "mount it"})
+    )
+    page.goto(f"{studio.address}/data")
+
+    expect(page.get_by_role("alert")).to_contain_text("disk gone")
+    expect(page.get_by_role("alert")).to_contain_text("mount it")
+
+
 def let_in(open_page, server, **settings):
     """A page of another server than the one that the tests share."""
     page = open_page(**settings)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from os import PathLike, fspath
@@ -17,7 +16,7 @@ from classlens.audit.fed import Fed
 from classlens.audit.place import Place
 from classlens.audit.wishes import AuditOptions, Recipe
 from classlens.cam.saliency import Saliency
-from classlens.errors import DataError, NotOffered
+from classlens.errors import NotOffered
 from classlens.image import Image
 from classlens.printed import json_text
 from classlens.results import Drawable
@@ -175,12 +174,3 @@ def show(fed: Fed, row: Mapping[str, Any]) -> ShownPicture | None:
         values = np.array(row["map_0"], np.float32).reshape(row["map_0_height"], row["map_0_width"])
     facts = {key: row[key] for key in ("path", "label", "predicted", "probability", "label_probability")}
     return ShownPicture(fed.index, replace(fed.image, encoded=None), values, facts)
-
-
-def read_summary(place: Place) -> dict[str, Any]:
-    """What `summary.json` says."""
-    content = place.read(SUMMARY)
-    if content is None:
-        raise DataError(f"no summary in {place.address}", hint="`classlens audit` writes it when all rows are there")
-    data: dict[str, Any] = json.loads(content)
-    return data

@@ -49,6 +49,7 @@ def prepare_audit(
         DataError: there are no pictures.
     """
     subject = open_subject(dataset, classifier, device=options.device, read=read, seed=options.seed)
+    classifier = subject.classifier
     kind = placement_of(classifier.module)[0].type
     batch_size = options.batch_size
     if batch_size is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from itertools import chain
@@ -19,6 +19,7 @@ from classlens.dataset.dataset import Dataset
 from classlens.errors import DataError
 from classlens.image import Image
 
+TRIED = 8  # pictures until one can be read
 LOOKED_AT = 16  # pictures that are no files, to know the list again
 
 
@@ -55,15 +56,18 @@ def open_subject(
 ) -> Subject:
     """A subject from its parts; the network goes to the device, and is asked once what its scores are.
 
-    That question is always the same noise: how logits are read must not depend on which picture comes first.
+    That question is always the same noise: how logits are read must not depend on which picture comes first. The usual
+    size of pictures is that of the first one that can be read.
     """
     if not dataset.length:
         raise DataError(f"the dataset {dataset.name} has no samples")
     place(classifier.module, device)
+    read = read or partial(read_here, dataset, classifier.prepare, seed)
+    first = next((one.image for one in read(range(min(TRIED, dataset.length))) if one.image), None)
+    classifier = replace(classifier, size=first.size) if first else classifier
     with preserved(classifier.module), torch.no_grad():
         logits_of(classifier, noise(classifier))
     labels, notes = match_labels(dataset, OUTPUTS[classifier])
-    read = read or partial(read_here, dataset, classifier.prepare, seed)
     return Subject(dataset, classifier, read, labels, (*classifier.notes, *notes), seed)
 
 

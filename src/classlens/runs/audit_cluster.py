@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from classlens.errors import ClasslensError, DataError, MissingDependency, first_line
 from classlens.runs.audit_run import AuditSpec, OpenAudit
+from classlens.runs.processes import MOST_WORKERS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,18 +24,25 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_
 """What Ray would say, do or send unless it is asked not to."""
 
 
-class ShardMaker:
-    """What Ray runs in a process of its own, once for each of its shards: a class because Ray keeps it between them."""
+SHARDS_OF_GPU = 8  # that an actor makes from one stream of pictures, so that its decoders start seldom
 
-    def __init__(self, spec: AuditSpec) -> None:
+
+class ShardMaker:
+    """What Ray runs in a process of its own, once for each of its shards: a class because Ray keeps it between them.
+
+    On a GPU other processes decode for it.
+    """
+
+    def __init__(self, spec: AuditSpec, decoders: int) -> None:
+        self.spec, self.decoders = spec, decoders
         self.opened: OpenAudit | None = None
-        self.refusal: ClasslensError | None = None
-        self.spec = spec
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         """Make the shards of a batch; gives the number of rows, or what went wrong, which Ray would hide."""
         try:
-            self.opened = self.opened or self.spec.open()
+            if self.opened is None:
+                opened = self.spec.open()
+                self.opened = opened.with_decoders(self.decoders) if self.decoders else opened
             return {"rows": [sum(self.opened.make(batch["shard"].tolist()))], "error": [""], "hint": [""]}
         except ClasslensError as error:
             return {"rows": [0], "error": [str(error)], "hint": [error.hint]}
@@ -56,13 +64,14 @@ def make_in_cluster(spec: AuditSpec, shards: Sequence[int]) -> Iterator[int]:
         ray.data.DataContext.get_current().enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        capacity = int(resources.get("GPU" if on_gpu else "CPU", 1))
+        actors = int(resources.get("GPU", 1)) if on_gpu else request.workers or int(resources.get("CPU", 1))
+        decoders = (request.workers or MOST_WORKERS) if on_gpu else 0
         made = ray.data.from_items([{"shard": one} for one in shards], override_num_blocks=len(shards)).map_batches(
             ShardMaker,
-            batch_size=1,
-            fn_constructor_args=(spec,),
-            compute=ray.data.ActorPoolStrategy(size=max(1, min(request.workers or capacity, len(shards)))),
-            num_cpus=None if on_gpu else 1,
+            batch_size=SHARDS_OF_GPU if on_gpu else 1,
+            fn_constructor_args=(spec, decoders),
+            compute=ray.data.ActorPoolStrategy(size=max(1, min(actors, len(shards)))),
+            num_cpus=decoders or 1,
             num_gpus=1 if on_gpu else None,
         )
         for row in made.iter_rows():

@@ -284,9 +284,7 @@ def make_in_processes(spec: AuditSpec, shards: Sequence[int], workers: int) -> I
         with new_pool(packed, workers) as pool, suppress(BrokenExecutor):
             while left:
                 for shard in islice(waiting, workers + 1 - len(flying)):
-                    with holding(
-                        (signal.SIGINT,)
-                    ):  # a process may be started here, and Ctrl-C is its parent's business
+                    with holding((signal.SIGINT,)):  # a process that is started here never gets it
                         flying[pool.submit(make_in_worker, shard, deaths[shard] > 0)] = shard
                 for future in wait(flying, return_when=FIRST_COMPLETED).done:
                     answer = future.result()
