@@ -60,6 +60,6 @@ from .schedule.schedule import Clock as Clock
 from .schedule.schedule import Schedule as Schedule
 from .source import Source as Source
 from .studio import studio as studio
-from .studio.open_studio import RunningStudio as RunningStudio
+from .studio.serve import RunningStudio as RunningStudio
 
 __version__: str

@@ -7,6 +7,7 @@ from PIL import Image
 
 import classlens
 from classlens.figures.page import webp_of
+from tests.studio.running import running_studio
 
 
 def pixels(webp):
@@ -77,3 +78,53 @@ def test_a_batch_says_what_each_picture_is_mixed_of(studio):
     assert all(abs(sum(one["weights"]) - 1) < 1e-6 for one in batch["rows"])
     assert studio.ask(batch["rows"][0]["picture"])[0] == 200
     assert batch["command"] == "classlens browse demo --batch 6 --number 2 --seed 2"
+
+
+def test_a_bad_picture_is_a_marked_tile_and_its_name_is_text(tmp_path, studio):
+    """Whatever the file is called: a name can be no header, no markup and no line of its own."""
+    good = studio.ask("/picture/0/train/0.webp?edge=64")[2]
+    folder = tmp_path / "photos" / "a<b>"
+    folder.mkdir(parents=True)
+    (folder / "good.webp").write_bytes(good)
+    (folder / "<img src=x>\r\nSet-Cookie: a=b.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    (folder / "cut.webp").write_bytes(good[:100])
+
+    with running_studio(f"folder:{tmp_path / 'photos'}") as server:
+        rows = server.wait("/data.json")["rows"]
+        answers = [server.ask(f"/picture/0/train/{one['index']}.webp") for one in rows]
+        bad = server.get("/data.json?bad=1")
+        sample = server.get("/sample/0/train/0.json")
+
+    assert [one["name"] for one in rows] == ["<img src=x>\r\nSet-Cookie: a=b.jpg", "cut.webp", "good.webp"]
+    assert [(status, pixels(body).ndim) for status, _, body in answers] == [(200, 3)] * 3
+    assert [("x-error" in headers, "set-cookie" in headers) for _, headers, _ in answers] == [
+        (True, False),
+        (True, False),
+        (False, False),
+    ]
+    assert str(tmp_path) not in answers[0][1]["x-error"] + sample["error"]
+    assert [one["index"] for one in bad["rows"]] == [0, 1]
+    assert sample["stages"] == []
+
+
+def test_of_a_large_list_the_first_samples_are_there_before_all_are_counted(tmp_path, studio):
+    """What the beginning shows is what the whole shows there; what needs all waits for it."""
+    (tmp_path / "0.webp").write_bytes(studio.ask("/picture/0/train/0.webp")[2])
+    lines = "".join(f"{name % 7}/{name:06}.jpg {name % 7}\n" for name in range(300_000))
+    (tmp_path / "list.txt").write_text("0.webp 3\n" + lines)
+
+    with running_studio(f"csv:{tmp_path / 'list.txt'}") as server:
+        first = server.get("/data.json?count=5")
+        while first["state"] == "counting" and not first["rows"]:
+            first = server.get("/data.json?count=5")
+        status = server.ask("/picture/0/train/0.webp")[0]
+        every = server.wait("/data.json?count=5")
+        last = server.wait("/data.json?start=299998&count=60")
+        of_class = server.wait("/data.json?class=3&count=2")
+        found = server.wait("/data.json?q=000123")
+
+    assert first["rows"] == every["rows"]
+    assert status == 200
+    assert (every["length"], [one["index"] for one in last["rows"]]) == (300_001, [299_998, 299_999, 300_000])
+    assert of_class["total"] == 300_000 // 7 + 1
+    assert [one["name"] for one in found["rows"]] == ["000123.jpg"]

@@ -50,6 +50,13 @@ def test_the_first_pictures_come_with_class_number_and_name(data):
     assert data.locator(".cell").count() < 60
 
 
+def test_a_page_that_is_left_at_once_has_its_icon(studio):
+    """Browsers ask for this one then, whichever the page names."""
+    status, headers, _ = studio.ask("/favicon.ico")
+
+    assert (status, headers["content-type"]) == (200, "image/svg+xml")
+
+
 def test_four_modes_and_another_seed(data):
     original = cell(data, 3).locator("img").get_attribute("src")
     mode(data, "Side by side")
@@ -194,6 +201,30 @@ def test_on_a_telephone_everything_can_be_reached(open_page, studio):
     expect(sample(page).locator(".large img")).to_be_in_viewport()
     assert page.evaluate("() => document.documentElement.scrollWidth") == 390
     assert page.recorder.slips == []
+
+
+def test_a_view_that_breaks_says_so_and_the_others_go_on(open_page, studio):
+    page = open_page()
+    page.route("**/classes.json*", lambda route: route.fulfill(json={"state": "ready", "names": None, "counts": []}))
+    page.goto(f"{studio.address}/data")
+    expect(page.get_by_role("alert")).to_contain_text("This did not work")
+
+    page.unroute("**/classes.json*")
+    page.get_by_role("button", name="Try again").click()
+
+    expect(cell(page, 0).locator("img")).to_be_visible()
+    expect(page.locator(".class-row")).to_have_count(7)
+
+
+def test_what_the_server_refuses_is_shown_with_its_hint(open_page, studio):
+    page = open_page()
+    page.route(
+        "**/data.json*", lambda route: route.fulfill(status=500, json={"error": "disk gone", "hint": "mount it"})
+    )
+    page.goto(f"{studio.address}/data")
+
+    expect(page.get_by_role("alert")).to_contain_text("disk gone")
+    expect(page.get_by_role("alert")).to_contain_text("mount it")
 
 
 def let_in(open_page, server, **settings):

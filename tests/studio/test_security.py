@@ -172,6 +172,14 @@ def test_pages_of_other_sites_embed_nothing(studio, site, kind):
     check_refusal(*studio.ask("/picture/0/train/0.webp", headers=headers), 403)
 
 
+@pytest.mark.parametrize(("path", "status"), [("/data", 200), ("/look.json", 403), ("/report.html", 403)])
+def test_other_sites_may_lead_to_the_page_but_begin_no_work(studio, path, status):
+    """A link on another page of this machine may be followed; a report or a check is not begun by that."""
+    headers = {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+
+    assert studio.ask(path, headers=headers)[0] == status
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -242,8 +250,8 @@ def test_a_wrong_or_used_link_opens_nothing(studio, token):
         "/batch/0/train/99999.json",
         "/upload/99.webp",
         "/jobs/99999.json",
-        "/map/99999/0.bin",
-        "/finding/9/0/0.webp",
+        "/part/99999/0.bin",
+        "/part/-1/0.webp",
         "/curve/9/0.bin",
         "/http://evil.example/",
         "/file:///etc/passwd",

@@ -13,7 +13,7 @@ import classlens
 from classlens.errors import ConfigError, DataError
 from classlens.studio.guard import Keys
 from classlens.studio.serve import bind, tunnel_line
-from classlens.studio.session import Kept, StudioRequest
+from classlens.studio.session import Kept, Session, StudioRequest
 from tests.studio.running import LINK, running_studio
 
 TOKEN = "a-password-of-some-length"
@@ -108,8 +108,21 @@ def test_a_picture_that_kills_the_server_costs_no_more_than_itself(tmp_path):
     with running_studio("demo") as studio:
         listed = subprocess.run(["ps", "--ppid", str(studio.process.pid), "-o", "pid="], capture_output=True, text=True)
         os.kill(int(listed.stdout.split()[0]), signal.SIGSEGV)
+        used = studio.ask(studio.link.removeprefix(studio.address), cookie=False)[0]
 
-        assert studio.get("/data.json")["state"] in ("ready", "counting")
+        assert studio.wait("/data.json")["total"] == 224
+        assert used == 403
+
+
+def test_a_sample_that_has_killed_a_process_is_not_decoded_again():
+    session = Session(StudioRequest(("demo",)), killers={"0 train 3": "a picture killed the process (SIGSEGV)"})
+    with session.decoding(0, "train", 2):
+        watched = bytes(session.watched)
+
+    assert watched.strip(b" ") == b"0 train 2"
+    assert not any(session.watched)
+    with pytest.raises(DataError, match="sample 3: a picture killed the process"), session.decoding(0, "train", 3):
+        pass
 
 
 def test_in_a_program_it_runs_beside_what_else_is_done():

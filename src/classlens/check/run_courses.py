@@ -28,14 +28,17 @@ class Course:
     """The intended values of the group, or of the mean of groups, that a log may mean, anywhere inside the run."""
 
     curves: tuple[Curve, ...]
+    is_asked_often: bool = True
 
     def at(self, steps: Array) -> Array:
         """The values at steps, between two of them too; NaN outside the run and where a metric decides."""
-        known, values = self.table
-        if self.end > MOST_KEPT:
-            known = np.unique(np.clip([np.floor(steps), np.ceil(steps)], 0, self.end - 1).astype(np.int64))
-            values = np.mean([one.at(known) for one in self.curves], axis=0)
-        return np.interp(steps, known, values, left=np.nan, right=np.nan)
+        if self.is_asked_often and self.end <= MOST_KEPT:
+            return np.interp(steps, *self.table, left=np.nan, right=np.nan)
+        known = np.unique(np.clip([np.floor(steps), np.ceil(steps)], 0, self.end - 1).astype(np.int64))
+        return np.interp(steps, known, self.mean(known), left=np.nan, right=np.nan)
+
+    def mean(self, steps: Array) -> Array:
+        return np.asarray(np.mean([one.at(steps) for one in self.curves], axis=0))
 
     def warped(self, warp: Callable[..., Array], *numbers: float) -> Predict:
         """What is logged where the schedule is at the step `warp(step, *numbers)`."""
@@ -49,9 +52,8 @@ class Course:
 
     @cached_property
     def table(self) -> tuple[Array, Array]:
-        """All steps of a short run, and their values."""
-        steps = np.arange(self.end if self.end <= MOST_KEPT else 1)
-        return steps, np.mean([one.at(steps) for one in self.curves], axis=0)
+        """All steps and their values."""
+        return (steps := np.arange(self.end)), self.mean(steps)
 
     @cached_property
     def peak(self) -> tuple[int, float]:
@@ -67,7 +69,8 @@ class Course:
     def is_like(self, other: Course) -> bool:
         """Whether two courses are the same as far as the shorter of them goes."""
         probes = np.linspace(0, min(self.end, other.end) - 1, 64).round()
-        return bool(np.allclose(self.at(probes), other.at(probes), rtol=1e-6, atol=0, equal_nan=True))
+        one, two = (course.mean(probes.astype(np.int64)) for course in (self, other))
+        return bool(np.allclose(one, two, rtol=1e-6, atol=0, equal_nan=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +136,7 @@ class Suspect:
         """The course in a run of another length; None if the schedule does not fit it."""
         with suppress(ClasslensError, ArithmeticError, ValueError):
             curves, lines = replay(self.schedule, clock, names=["lr"]), self.curves.named("lr")
-            return Course(tuple(curves[lines.index(one)] for one in self.course.curves))
+            return Course(tuple(curves[lines.index(one)] for one in self.course.curves), is_asked_often=False)
         return None
 
     def extend(self, factor: int) -> Course:

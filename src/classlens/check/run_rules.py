@@ -24,11 +24,8 @@ def find_cause(code: str, inspection: Inspection) -> Iterator[Finding]:
     fit = inspection.once("run", lambda: compare_log(inspection))
     if fit is None or fit.cause.code != code:
         return
-    suspect, left, ((steps, logged), (before, first)) = (
-        fit.suspect,
-        fit.residual,
-        (fit.suspect.logged, fit.suspect.difference),
-    )
+    suspect, left = fit.suspect, fit.residual
+    (steps, logged), (before, first) = suspect.logged, suspect.difference
     intended = float(suspect.intended[first])
     numbers = {
         "logged_values": len(suspect.rates.values),

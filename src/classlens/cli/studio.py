@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from mmap import mmap
 from typing import TYPE_CHECKING
 
 from classlens.cli.display import has_display
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     import socket
 
     from classlens.studio.guard import Keys
-    from classlens.studio.session import StudioRequest
+    from classlens.studio.session import Session, StudioRequest
 
 ports = number_type(int, lambda value: 0 <= value <= 65_535, "a port, from 0 to 65535")
 CRASHES = 20  # after so many, something else is wrong than a picture
@@ -57,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until Ctrl-C. A picture that kills the process of the server costs the pictures that were on their way."""
     from classlens.studio.guard import Keys
     from classlens.studio.serve import address_of, bind, tunnel_line
+    from classlens.studio.session import PLACE, Session
 
     request = read_request(arguments)
     server = bind(request.host, request.port)
@@ -76,14 +78,19 @@ def run(arguments: argparse.Namespace) -> int:
         open_browser(f"{address}/?token={keys.token}")
     if tunnel := tunnel_line(server, request.host):
         print_note("note", f"from your own machine, before you open the link: {tunnel}")
+    watched, killers = mmap(-1, PLACE), dict[str, str]()  # shared with the child
     for _ in range(CRASHES):
+        session = Session(request, watched, killers)
         if not can_fork():
-            return serve(server, request, keys)
-        status = run_in_child(lambda: serve(server, request, keys))
+            return serve(server, session, keys)
+        status = run_in_child(lambda session=session: serve(server, session, keys))  # type: ignore[misc]
         crash = describe_crash_of_child(status)
         if not crash:
             break
+        if place := watched[:].strip(b" \0").decode():
+            killers[place] = crash
         print_note("note", f"{crash}; the server goes on without it")
+        keys.redeem(keys.token)  # the child may have used it up
     return status if status >= 0 else 128 - status
 
 
@@ -95,12 +102,10 @@ def open_browser(link: str) -> None:
         Popen([sys.executable, "-m", "webbrowser", link], stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
 
 
-def serve(server: socket.socket, request: StudioRequest, keys: Keys) -> int:
+def serve(server: socket.socket, session: Session, keys: Keys) -> int:
     """Answer until a signal comes, and end at once."""
     from classlens.studio.serve import make_server
-    from classlens.studio.session import Session
 
-    session = Session(request)
     try:
         make_server(server, session, keys).run([server])
     except KeyboardInterrupt as stopped:

@@ -6,7 +6,8 @@ document.querySelectorAll(".chart").forEach((stage, number) => {
   stage.classList.add("live");
   const shade = (colour) => (colour === "#333333" ? "var(--text)" : colour);  // which nobody sees on dark ground
   const log = stage.querySelector("input"), reading = stage.querySelector("output");
-  const WIDTH = 1100, HEIGHT = chart.panels.length > 1 ? 300 : 480, LEFT = 78, RIGHT = 20, TOP = 44, BOTTOM = 40;
+  const WIDTH = Math.min(1100, Math.max(320, stage.clientWidth - 16)), HEIGHT = chart.panels.length > 1 ? 300 : Math.min(480, 240 + WIDTH / 4);
+  const LEFT = 78, RIGHT = 20, TOP = chart.per_epoch ? 44 : 16, BOTTOM = 40, MARKS = Math.min(10, WIDTH / 70);
   const view = { from: 0, to: chart.x_end, log: chart.panels.some((panel) => panel.log) };
   const make = (name, attributes, parent, text) => {
     const element = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -105,13 +106,13 @@ document.querySelectorAll(".chart").forEach((stage, number) => {
       make("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: py(v), y2: py(v), class: "grid" }, svg);
       make("text", { x: LEFT - 7, y: py(v) + 4, "text-anchor": "end" }, svg, round(v));
     }
-    for (const x of ticks(view.from, view.to, 10)) {
+    for (const x of ticks(view.from, view.to, MARKS)) {
       make("line", { x1: px(x), x2: px(x), y1: TOP + down, y2: TOP + down + 5 }, svg);
       make("text", { x: px(x), y: TOP + down + 18, "text-anchor": "middle" }, svg, short(x));
     }
     make("text", { x: LEFT + across / 2, y: HEIGHT - 4, "text-anchor": "middle" }, svg, chart.axis);
     if (chart.per_epoch) {
-      for (const e of ticks(view.from / chart.per_epoch, view.to / chart.per_epoch, 10)) {
+      for (const e of ticks(view.from / chart.per_epoch, view.to / chart.per_epoch, MARKS)) {
         make("line", { x1: px(e * chart.per_epoch), x2: px(e * chart.per_epoch), y1: TOP - 5, y2: TOP }, svg);
         make("text", { x: px(e * chart.per_epoch), y: TOP - 9, "text-anchor": "middle" }, svg, short(e));
       }

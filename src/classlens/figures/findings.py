@@ -50,7 +50,7 @@ def section_of(finding: Finding, rank: int) -> Section:
         Picture(webp_of(one.image, LARGEST, quality=80, smallest=SMALLEST), (one.caption,)) for one in finding.pictures
     ]
     title = f"{finding.severity} {finding.code}: {finding.message}"
-    return Section(title, text, finding.command, tuple(pictures), rank=rank, kind=finding.severity)
+    return Section(title, text, finding.command, tuple(pictures), "pairs", rank=rank, kind=finding.severity)
 
 
 def text_of(findings: Findings, columns: int = COLUMNS) -> str:

@@ -224,10 +224,10 @@ def asset(name: str) -> str:
 
 def command_line() -> str:
     """The command of this process, if it is one of ours."""
-    name, words = Path(sys.argv[0]).name, sys.argv[1:]
-    if name != "__main__.py" and name != "classlens" and Path(sys.argv[0]).parent.name != "visualizations":
+    place = Path(sys.argv[0])
+    if place.name != "classlens" and place.parent.name not in ("classlens", "visualizations"):
         return ""
-    return shlex.join([name.replace("__main__.py", "classlens"), *words])
+    return shlex.join([place.name.replace("__main__.py", "classlens"), *sys.argv[1:]])
 
 
 @cache

@@ -197,7 +197,7 @@ def show_data(report: Report) -> Iterator[Section]:
 def balance_of(report: Report) -> str:
     """How many samples of every class each split has, the largest class first; as a table."""
     splits = report.inspection.splits
-    counts = {name: counted(report.inspection, name, dataset) for name, dataset in splits.items()}
+    counts = {name: counted(report.inspection, name) for name in splits}
     first, dataset = next(iter(splits.items()))
     known, largest = {label for one in counts.values() for label in one}, max(counts[first].values(), default=1)
     labels = sorted(known, key=lambda label: (-counts[first][label], label))

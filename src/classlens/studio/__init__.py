@@ -7,6 +7,6 @@ the functions behind the other commands. Modules of this room are imported by `f
 `classlens.studio` itself is the verb.
 """
 
-from classlens.studio.open_studio import studio
+from classlens.studio.serve import studio
 
 __all__ = ["studio"]

@@ -6,12 +6,17 @@ What is drawn comes from the same functions as `classlens browse`; here its pict
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from classlens.studio.guard import Refused
+from starlette.requests import Request
+from starlette.responses import Response
+
+from classlens.dataset.dataset import BatchPlan
+from classlens.errors import DataError
+from classlens.studio.guard import Refused, without_folders
 from classlens.studio.replies import (
-    FOLDERS,
     answer,
     number,
     picture,
@@ -23,9 +28,6 @@ from classlens.studio.replies import (
 )
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.responses import Response
-
     from classlens.dataset.dataset import Dataset
     from classlens.dataset.trace import Snapshot, Trace
     from classlens.image import Image
@@ -99,7 +101,7 @@ def describe_row(dataset: Dataset, index: int, error: str) -> dict[str, Any]:
         "name": name,
         "path": sample.path,
         "classes": list(dataset.class_names(index)),
-        "error": FOLDERS.sub("", error),
+        "error": without_folders(error),
     }
 
 
@@ -132,10 +134,16 @@ async def show_picture(request: Request) -> Response:
         raise Refused(404, f"there is no sample {index}")
 
     def draw() -> SampleResult:
-        from classlens.runs.browse_samples import BrowseRequest, render_sample
+        from classlens.runs.browse_samples import BrowseRequest, describe_failure, render_sample
 
         wanted = BrowseRequest(mode=mode, tile=edge)  # type: ignore[arg-type]
-        row = render_sample(dataset, index, seed, None, request=wanted, replaces=False)()
+        render = partial(render_sample, dataset, index, seed, request=wanted, replaces=False)
+        try:
+            with session.decoding(target, split, index):
+                finish = render(None)
+        except DataError as error:  # it is not decoded again
+            finish = render(describe_failure(dataset, index, seed, error))
+        row = finish()
         if row.error:
             session.bad_of(target, split)[index] = row.error
         return row
@@ -155,7 +163,8 @@ async def trace_sample(request: Request) -> Trace:
     def follow() -> Trace:
         from classlens.dataset.trace import trace
 
-        return trace(dataset, index, seed)
+        with session.decoding(target, split, index):
+            return trace(dataset, index, seed)
 
     key = (target, split, index, seed)
     return await while_connected(request, session.drawers, lambda: session.traces.once(key, follow))
@@ -179,7 +188,7 @@ async def show_sample(request: Request) -> Response:
             raise
         row = describe_failure(dataset, index, seed, error)
         facts |= {"path": row.path, "classes": list(row.class_names), "size": None, "remarks": [], "stages": []}
-        return answer(facts | {"error": FOLDERS.sub("", row.error)})
+        return answer(facts | {"error": without_folders(row.error)})
     stages = [describe_stage(one) for one in result.snapshots]
     for place, stage in enumerate(stages):
         stage["picture"] = f"/stage/{target}/{split}/{index}/{place}.webp?seed={seed}"
@@ -222,20 +231,27 @@ async def make_batch(request: Request) -> BatchResult:
     if (place + 1) * size > max(dataset.length, size):
         raise Refused(404, f"there is no batch {place}")
 
-    def mix() -> BatchResult:
+    def make() -> BatchResult:
+        from classlens.dataset.batch import mix
+        from classlens.dataset.decode import BAD_SAMPLE
         from classlens.dataset.selection import shuffle
-        from classlens.runs.browse_run import BatchResult, browse
-        from classlens.runs.browse_samples import BrowseRequest
+        from classlens.dataset.trace import trace
+        from classlens.runs.browse_run import BatchResult
+        from classlens.runs.browse_samples import describe_failure
 
         order = session.orders.once((target, split, seed), lambda: shuffle(dataset, dataset.length, seed))
-        members = tuple(order[place * size : (place + 1) * size])
-        wanted = BrowseRequest(indices=members, batch=len(members), seed=seed + place)
-        batch = next(iter(browse(dataset, wanted)))
-        assert isinstance(batch, BatchResult)
-        return batch
+        traced, bad = [], []
+        for index in order[place * size : (place + 1) * size]:
+            try:
+                with session.decoding(target, split, index):
+                    traced.append(trace(dataset, index, seed + place, keep="last"))
+            except BAD_SAMPLE as error:
+                bad.append(describe_failure(dataset, index, seed + place, error))
+        plan = replace(dataset.batch or BatchPlan(size), size=size)
+        return BatchResult(place + 1, mix(traced, plan, seed + place, name=dataset.name), tuple(bad))
 
     key = (target, split, place, seed, size)
-    return await while_connected(request, session.drawers, lambda: session.batches.once(key, mix))
+    return await while_connected(request, session.drawers, lambda: session.batches.once(key, make))
 
 
 async def show_batch(request: Request) -> Response:
@@ -253,7 +269,7 @@ async def show_batch(request: Request) -> Response:
         }
         for at, (index, partner, shares) in enumerate(zip(batch.indices, batch.partners, batch.shares, strict=True))
     ]
-    bad = [{"index": one.index, "error": FOLDERS.sub("", one.error)} for one in result.left_out]
+    bad = [{"index": one.index, "error": without_folders(one.error)} for one in result.left_out]
     seed, name = number(request, "seed", 0), session.name(target)
     words = ["--batch", len(rows) + len(bad), "--number", place + 1, "--seed", seed, *split_words(split)]
     facts = result.as_data() | {"text": result.text(), "command": session.command("browse", name, *words)}

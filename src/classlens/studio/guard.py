@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -52,6 +53,14 @@ HEADERS: Mapping[str, str] = {
 
 
 GO_ON = b'<!doctype html><title>Classlens</title><meta http-equiv="refresh" content="0;url=/">'
+
+
+FOLDERS = re.compile(r"(?:[A-Za-z]:)?(?:[/\\][^/\\:'\"\n]+)*[/\\](?=[^/\\\s])")
+
+
+def without_folders(text: str) -> str:
+    """A message that names files without the folders in front of them."""
+    return FOLDERS.sub("", text)
 
 
 class Refused(ClasslensError):
@@ -140,7 +149,7 @@ class Guard:
             raise Refused(431, "the headers are too large")
         if len(scope["query_string"]) > LONGEST_QUERY:
             raise Refused(414, "the address is too long")
-        check_origin(scope["method"], headers)
+        check_origin(scope["method"], scope["path"], headers)
         return self.check_keys(scope, headers.get("cookie", ""))
 
     def check_keys(self, scope: Scope, cookies: str) -> bool:
@@ -187,7 +196,7 @@ class Guard:
         await send({"type": "http.response.body", "body": GO_ON})
 
 
-def check_origin(method: str, headers: Mapping[str, str]) -> None:
+def check_origin(method: str, path: str, headers: Mapping[str, str]) -> None:
     """Refuse what a page of another origin asks for; what changes something has to come from a page of this one.
 
     A server at another port of this machine is another origin, but the same site: browsers send it the cookie.
@@ -195,7 +204,8 @@ def check_origin(method: str, headers: Mapping[str, str]) -> None:
     reads, origin = method in READING_SAFELY, headers.get("origin", "")
     if origin != f"http://{headers['host']}" and not (reads and not origin):
         raise Refused(403, "asked by a page of another origin, or by none")
-    is_page = reads and (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
+    goes_there = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
+    is_page = reads and goes_there and "." not in path  # what has an ending may begin work
     if headers.get("sec-fetch-site", "none") not in ("same-origin", "none") and not is_page:
         raise Refused(403, "asked by a page of another site")
 

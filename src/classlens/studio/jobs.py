@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from classlens.errors import ClasslensError, first_line
 from classlens.runs.own_process import GRACE, end_processes, end_with
+from classlens.studio.guard import without_folders
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -37,6 +38,14 @@ WORKING_WRONG = (
 """What frameworks, and what users have made with them, raise."""
 
 
+@dataclass(frozen=True)
+class Made:
+    """What a job has made: facts as JSON has them, and bytes (maps, pictures, a page), which have addresses in these."""
+
+    facts: dict[str, Any]
+    parts: list[bytes] = field(default_factory=list, repr=False)
+
+
 class Unwanted(BaseException):
     """A job was cancelled. No `Exception`: on its way out it passes code that handles those."""
 
@@ -51,16 +60,11 @@ class Job:
     hint: str = ""
     done: int = 0
     total: int = 0
-    result: Any = None
+    result: Made | None = None
     began: float = field(default_factory=monotonic)
     ended: float | None = None
     is_wanted: bool = True
     about: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def seconds(self) -> float:
-        """How long it has been there."""
-        return round((self.ended or monotonic()) - self.began, 2)
 
     def end(self, state: State, message: str = "", hint: str = "") -> None:
         self.state, self.message, self.hint, self.ended = state, message, hint, monotonic()
@@ -71,13 +75,15 @@ class Job:
         if self.state == "waiting":
             self.end("cancelled")
 
-    def as_data(self) -> dict[str, Any]:
-        names = ("number", "state", "message", "hint", "done", "total", "seconds")
-        return {name: getattr(self, name) for name in names}
+    def as_data(self, **states: str) -> dict[str, Any]:
+        """How far it is, and what it has come to; `states` are other words for its states."""
+        facts = {"job": self.number, "number": self.number, "state": states.get(self.state, self.state)}
+        facts |= {"message": without_folders(self.message), "hint": without_folders(self.hint), "done": self.done}
+        return facts | {"total": self.total, "seconds": round((self.ended or monotonic()) - self.began, 2)}
 
 
-Work: TypeAlias = Callable[..., Any]
-"""A function of a module, with what goes into it; it is called with a `Progress` in front."""
+Work: TypeAlias = Callable[..., Made]
+"""A function of a module; it is called with a `Progress`, the number of its job, and what the order holds."""
 
 
 @dataclass(eq=False)
@@ -116,7 +122,7 @@ class Workshop:
     def do(self, job: Job, work: Work, words: tuple[Any, ...]) -> None:
         """One job, from its order to its end."""
         connection = self.open()
-        connection.send((work, words))
+        connection.send((work, (job.number, *words)))
         asked: float | None = None
         while True:
             if connection.poll(LOOKS):

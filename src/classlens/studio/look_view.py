@@ -8,15 +8,14 @@ from functools import cache, partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from classlens.studio.guard import Refused
 from classlens.studio.jobs import ENDED
-from classlens.studio.replies import FOLDERS, answer, number, picture, ready, session_of, split_of, while_connected
+from classlens.studio.replies import answer, number, picture, ready, session_of, split_of, while_connected
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-
     from classlens.image import Image
     from classlens.studio.jobs import Job
 
@@ -33,10 +32,9 @@ async def show_network(request: Request) -> Response:
     """
     session, target, again = session_of(request), number(request, "target", 0), number(request, "again", 0, 0, 1)
     job = await while_connected(request, session.readers, partial(session.look, target, again=bool(again)))
-    states = {"waiting": "loading", "running": "loading", "done": "ready", "cancelled": "failed"}
-    facts = {**job.as_data(), "job": job.number, "state": states.get(job.state, job.state)}
-    facts |= {"message": FOLDERS.sub("", job.message), "hint": FOLDERS.sub("", job.hint)}
-    return answer(facts | (await while_connected(request, session.readers, describe_choices)) | (job.result or {}))
+    facts = job.as_data(waiting="loading", running="loading", done="ready", cancelled="failed")
+    choices = await while_connected(request, session.readers, describe_choices)
+    return answer(facts | choices | (job.result.facts if job.result else {}))
 
 
 @cache
@@ -61,8 +59,7 @@ async def take_upload(request: Request) -> Response:
     place = next(session.numbers)
     session.uploads.once(place, lambda: image)
     height, width = image.size
-    address = f"/upload/{place}.webp"
-    return answer({"upload": place, "width": width, "height": height, "picture": address})
+    return answer({"upload": place, "width": width, "height": height, "picture": f"/upload/{place}.webp"})
 
 
 def decode_upload(data: bytes) -> Image:
@@ -102,12 +99,8 @@ async def begin_map(request: Request) -> Response:
     order = LookOrder(image, **chosen, whole=bool(words.get("whole")), evaluate=bool(words.get("evaluate")))
     model = await while_connected(request, session.readers, partial(session.model, target))
     job = session.submit(session.looks, explain_picture, model, order)
-    options = {
-        "--method": chosen["methods"],
-        "--target-layers": chosen["layers"],
-        "--target-category": chosen["classes"],
-    }
-    said = [word for option, several in options.items() if several for word in (option, *several)]
+    options = {"--method": "methods", "--target-layers": "layers", "--target-category": "classes"}
+    said = [word for option, name in options.items() if chosen[name] for word in (option, *chosen[name])]
     said += ["--each-layer"] if len(chosen["layers"]) > 1 else []
     said += [f"--{name}" for name in ("whole", "evaluate") if words.get(name)]
     weights = [model.checkpoints[place] for place in chosen["checkpoints"] or (0,) if place < len(model.checkpoints)]
@@ -133,24 +126,20 @@ async def find_picture(request: Request, words: Mapping[str, Any]) -> tuple[Imag
     def load() -> Image:
         from classlens.dataset.trace import trace
 
-        return trace(dataset, index, keep="first").original.image
+        with session.decoding(target, split, index):
+            return trace(dataset, index, keep="first").original.image
 
     image = await while_connected(request, session.drawers, load)
     return image, f"/picture/{target}/{split}/{index}.webp", dataset.sample(index).path or "PICTURE"
 
 
-KINDS: dict[str, type | tuple[type, ...]] = {
+KINDS: dict[str, type] = {
     **dict.fromkeys(("target", "index", "upload"), int),
     **dict.fromkeys(("checkpoints", "methods", "layers", "classes"), list),
     **dict.fromkeys(("whole", "evaluate"), bool),
     "split": str,
 }
-INSIDE: dict[str, tuple[type, ...]] = {
-    "checkpoints": (int,),
-    "methods": (str,),
-    "layers": (str,),
-    "classes": (int, str),
-}
+INSIDE = dict[str, tuple[type, ...]](checkpoints=(int,), methods=(str,), layers=(str,), classes=(int, str))
 
 
 async def read_order(request: Request) -> dict[str, Any]:
@@ -166,9 +155,8 @@ async def read_order(request: Request) -> dict[str, Any]:
     if not isinstance(words, dict) or not words.keys() <= KINDS.keys():
         raise Refused(400, f"an order has {', '.join(KINDS)}")
     for name, value in words.items():
-        if value is not None and (
-            not isinstance(value, KINDS[name]) or (KINDS[name] is int and isinstance(value, bool))
-        ):
+        is_number = type(value) is int or KINDS[name] is not int  # a bool is an int, too
+        if value is not None and not (isinstance(value, KINDS[name]) and is_number):
             raise Refused(400, f"{name} is of another kind")
         for one in value if isinstance(value, list) else ():
             if not isinstance(one, INSIDE[name]) or isinstance(one, bool) or len(str(one)) > LONGEST_WORD:
@@ -187,22 +175,7 @@ def job_of(request: Request) -> Job:
 async def show_job(request: Request) -> Response:
     """How far a job is, and what came of it."""
     job = job_of(request)
-    facts = job.as_data() | {"message": FOLDERS.sub("", job.message), "hint": FOLDERS.sub("", job.hint)}
-    result = None
-    if job.state == "done" and isinstance(job.result, dict) and "maps" in job.result:
-        maps = [
-            {
-                **{key: value for key, value in one.items() if key != "pixels"},
-                "values": f"/map/{job.number}/{place}.bin",
-            }
-            for place, one in enumerate(job.result["maps"])
-        ]
-        pictures = [f"/fed/{job.number}/{place}.webp" for place in range(len(job.result["pictures"]))]
-        said = {"picture": pictures[0], "pictures": pictures, "maps": maps, "top": job.result["top"]}
-        height, width = job.result["pictures"][0].shape[:2]
-        said |= {"width": width, "height": height, "checkpoints": job.result["checkpoints"]}
-        result = said | job.about
-    return answer(facts | {"result": result})
+    return answer(job.as_data() | {"result": job.result.facts | job.about if job.result else None})
 
 
 async def cancel_job(request: Request) -> Response:
@@ -212,28 +185,11 @@ async def cancel_job(request: Request) -> Response:
     return answer({"state": job.state})
 
 
-def result_of(request: Request, kind: str, place: int) -> Any:  # noqa: ANN401 - a map or a picture
-    """One of the maps or pictures of a job that has ended."""
-    job = job_of(request)
-    parts = job.result.get(kind, ()) if isinstance(job.result, dict) else ()
-    if not 0 <= place < len(parts):
+async def show_part(request: Request) -> Response:
+    """Bytes that a job has made: a picture, or a map with a byte for each pixel of the picture as fed, row by row."""
+    job, place = job_of(request), int(request.path_params["place"])
+    parts = job.result.parts if job.result else []
+    if place >= len(parts):
         raise Refused(404, f"there is nothing {place} of job {job.number}")
-    return parts[place]
-
-
-async def show_map(request: Request) -> Response:
-    """A heat map: a byte for each pixel of the picture as fed, row by row."""
-    return Response(result_of(request, "maps", int(request.path_params["place"]))["pixels"], media_type=BYTES)
-
-
-async def show_fed(request: Request) -> Response:
-    """The picture as a network was fed it, of which every pixel has its place in the map."""
-    from classlens.figures.page import webp_of
-    from classlens.image import Image
-
-    image = Image(result_of(request, "pictures", int(request.path_params["place"])))
-    encode = partial(webp_of, image, max(image.size), exact=True)
-    return picture(await while_connected(request, session_of(request).drawers, encode))
-
-
-BYTES = "application/octet-stream"
+    kind = "image/webp" if request.url.path.endswith("webp") else "application/octet-stream"
+    return Response(parts[place], media_type=kind)

@@ -13,22 +13,18 @@ from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 
 from classlens.dataset.conventions import SPLITS
-from classlens.errors import ClasslensError, NotFound, NotOffered, WrongIndex, WrongValue
-from classlens.printed import json_text, print_aside
-from classlens.studio.guard import Refused
+from classlens.errors import NotFound, NotOffered, WrongIndex, WrongValue
+from classlens.printed import ONE_LINE, json_text, print_aside
+from classlens.studio.guard import Refused, without_folders
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-
     from classlens.studio.session import Session
 
 Thing = TypeVar("Thing")
-
-FOLDERS = re.compile(r"(?:[A-Za-z]:)?(?:[/\\][^/\\:'\"\n]+)*[/\\](?=[^/\\\s])")
-"""Folders in front of a file's name."""
 
 
 def answer(data: object, status: int = 200) -> Response:
@@ -40,19 +36,14 @@ def session_of(request: Request) -> Session:
     return session
 
 
-def explain_error(error: Exception) -> tuple[int, str, str]:
-    """The status, the message and the hint of an error; files are named without their folders."""
+async def on_error(request: Request, error: Exception) -> Response:
+    """The message and the hint of an error, under the status that says whose it is."""
     if isinstance(error, HTTPException):
-        return error.status_code, str(error.detail).lower(), ""
+        return answer({"error": str(error.detail).lower(), "hint": ""}, error.status_code)
     missing = isinstance(error, NotFound | NotOffered | WrongIndex | WrongValue)
     status = error.status if isinstance(error, Refused) else 404 if missing else 422
-    hint = error.hint if isinstance(error, ClasslensError) else ""
-    return status, FOLDERS.sub("", str(error)), FOLDERS.sub("", hint)
-
-
-async def on_error(request: Request, error: Exception) -> Response:
-    status, message, hint = explain_error(error)
-    return answer({"error": message, "hint": hint}, status)
+    hint = without_folders(getattr(error, "hint", ""))
+    return answer({"error": without_folders(str(error)), "hint": hint}, status)
 
 
 async def on_mistake(request: Request, error: Exception) -> Response:
@@ -120,11 +111,14 @@ async def ready(future: Future[Thing]) -> Thing:
 async def soon(future: Future[Thing], patience: float) -> Thing | None:
     """What a thread makes, or None if it is not there after so many seconds."""
     if not future.done():
-        await asyncio.wait({asyncio.wrap_future(future)}, timeout=patience)
+        wrapped = asyncio.wrap_future(future)
+        wrapped.add_done_callback(lambda one: one.cancelled() or one.exception())  # else its error is printed, too
+        await asyncio.wait({wrapped}, timeout=patience)
     return future.result() if future.done() else None
 
 
 def picture(data: bytes, kind: str = "image/webp", *, error: str = "") -> Response:
     """An encoded picture; one that marks a bad sample says so in a header, too."""
-    headers = {"X-Error": FOLDERS.sub("", error).encode("ascii", "backslashreplace").decode()[:300]} if error else {}
+    line = without_folders(error).translate(ONE_LINE).encode("ascii", "backslashreplace").decode()
+    headers = {"X-Error": line[:300]} if error else {}
     return Response(data, media_type=kind, headers=headers)

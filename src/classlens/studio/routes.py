@@ -8,13 +8,14 @@ page is always the same; what it shows is at the same address with `.json`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from sys import version_info
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -26,8 +27,6 @@ from classlens.studio.guard import Refused
 from classlens.studio.replies import answer, on_error, on_mistake, session_of, while_connected
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-
     from classlens.studio.session import Session
 
 STATIC = Path(__file__).parent / "static"
@@ -97,9 +96,11 @@ async def describe_session(request: Request) -> Response:
 def make_application(session: Session) -> Starlette:
     """The application behind the guard."""
     pages = [Route(address, shell) for address in ("/", *(f"/{view}" for view in VIEWS))]
+    icon = partial(static, address="/static/icon.svg")  # asked for when a page is left early
     sample, batch = "/{target:int}/{split}/{index:int}", "/batch/{target:int}/{split}/{number:int}"
     routes = [
         *pages,
+        Route("/favicon.ico", icon),
         Route("/static/{rest:path}", static),
         Route("/session.json", describe_session),
         Route("/data.json", data_view.show_rows),
@@ -118,11 +119,10 @@ def make_application(session: Session) -> Starlette:
         Route("/explain", look_view.begin_map, methods=["POST"]),
         Route("/jobs/{number:int}.json", look_view.show_job),
         Route("/jobs/{number:int}/cancel", look_view.cancel_job, methods=["POST"]),
-        Route("/map/{number:int}/{place:int}.bin", look_view.show_map),
-        Route("/fed/{number:int}/{place:int}.webp", look_view.show_fed),
+        Route("/part/{number:int}/{place:int}.bin", look_view.show_part),
+        Route("/part/{number:int}/{place:int}.webp", look_view.show_part),
         Route("/report.html", findings_view.send_report),
         Route("/findings.json", findings_view.show_findings),
-        Route("/finding/{target:int}/{finding:int}/{place:int}.webp", findings_view.show_exhibit),
     ]
     handlers = {ClasslensError: on_error, HTTPException: on_error, Exception: on_mistake}
     application = Starlette(routes=routes, exception_handlers=handlers)

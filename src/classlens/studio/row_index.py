@@ -93,5 +93,9 @@ def index_rows(dataset: Dataset, go_on: Callable[[], bool]) -> RowIndex:
         if not go_on():
             break
     ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
-    names = tuple(dataset.class_name(label) for label in known)
-    return RowIndex(names, np.asarray(labels, np.int32), np.asarray(owners, np.int32), text, ends.astype(np.int32))
+    order = sorted(known, key=lambda label: (isinstance(label, str), label))  # labels without names come as they come
+    place_of = np.argsort([known[label] for label in order]).astype(np.int32)
+    names = tuple(map(dataset.class_name, order))
+    return RowIndex(
+        names, place_of[np.asarray(labels, np.int32)], np.asarray(owners, np.int32), text, ends.astype(np.int32)
+    )

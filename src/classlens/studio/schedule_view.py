@@ -9,15 +9,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from classlens.errors import ClasslensError
-from classlens.studio.guard import Refused
-from classlens.studio.replies import FOLDERS, answer, number, session_of, while_connected
+from classlens.studio.guard import Refused, without_folders
+from classlens.studio.replies import answer, number, session_of, while_connected
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-
     from classlens.runs.schedule_plots import LrRequest, SchedulePlots
     from classlens.schedule.replay import Curve, Curves
     from classlens.studio.session import Session
@@ -57,7 +56,7 @@ async def show_schedules(request: Request) -> Response:
                 wanted = ask(request, place)
                 (run,) = lay_out(session, wanted).runs
             except ClasslensError as error:
-                said = {"error": FOLDERS.sub("", str(error)), "hint": FOLDERS.sub("", error.hint)}
+                said = {"error": without_folders(str(error)), "hint": without_folders(error.hint)}
                 runs.append({"id": place, "name": name, "curves": [], "landmarks": [], "lints": [], **said})
                 continue
             runs.append({"id": place, "name": name, "error": "", **describe_run(request, place, run)})

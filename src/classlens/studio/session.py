@@ -9,8 +9,9 @@ from __future__ import annotations
 import shlex
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -18,10 +19,15 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from classlens.adapters import Options, open_source
-from classlens.errors import ConfigError, WrongValue
+from classlens.errors import ConfigError, DataError, WrongValue
+from classlens.files import limit
+from classlens.runs.own_process import allow_seconds
+from classlens.sharing import ALONE
 from classlens.studio.jobs import Job, Work, Workshop
 
 if TYPE_CHECKING:
+    from mmap import mmap
+
     from classlens.dataset.dataset import Dataset
     from classlens.image import Image
     from classlens.runs.explain_files import ModelRequest
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
 Thing = TypeVar("Thing")
 
 FIRST_ROWS = 1000  # samples of a large dataset that are there at once
+PLACE = 64  # bytes that name a sample
 FIRST_PICTURES = 0.2  # seconds after which the page has asked for the pictures of these
 LONGEST_WAIT = 2.0  # seconds that work in the background waits for a page that never rests
 MOST_JOBS = 20  # whose results are kept
@@ -134,9 +141,15 @@ def threads(number: int, name: str) -> Callable[[], ThreadPoolExecutor]:
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """One run of a studio: its request, and what was opened and drawn by now."""
+    """One run of a studio: its request, and what was opened and drawn by now.
+
+    The sample that is being decoded is named in `watched`, for who sees this process die; `killers` are those that were
+    named there before, and how that process died.
+    """
 
     request: StudioRequest
+    watched: mmap | bytearray = field(default_factory=lambda: bytearray(PLACE), repr=False)
+    killers: Mapping[str, str] = field(default_factory=dict)
     opened: Kept = field(default_factory=Kept)
     traces: Kept = field(default_factory=lambda: Kept(3))
     pictures: Kept = field(default_factory=lambda: Kept(1024))
@@ -269,8 +282,8 @@ class Session:
         job = Job(next(self.numbers))
         with self.opened.lock:
             self.jobs[job.number] = job
-            for old in list(self.jobs)[:-MOST_JOBS]:
-                del self.jobs[old]
+            for old in [number for number, one in self.jobs.items() if one.about][:-MOST_JOBS]:
+                del self.jobs[old]  # a map; checks and networks stay
         return workshop.submit(job, work, *words)
 
     def uploaded(self, place: int) -> Image:
@@ -283,6 +296,25 @@ class Session:
             raise WrongValue(f"there is no upload {place} any more")
         image: Image = self.uploads.things[place].result()
         return image
+
+    @contextmanager
+    def decoding(self, target: int, split: str, index: int) -> Iterator[None]:
+        """Decode a sample, alone and for no longer than the limit.
+
+        Raises:
+            DataError: its decoder has killed a process before.
+        """
+        place = f"{target} {split} {index}"
+        if place in self.killers:
+            raise DataError(f"sample {index}: {self.killers[place]}")
+        with ALONE:
+            self.watched[:] = place.encode().ljust(PLACE)
+            allow_seconds(limit("seconds"))
+            try:
+                yield
+            finally:
+                allow_seconds(0)
+                self.watched[:] = bytes(PLACE)
 
     def bad_of(self, target: int, split: str) -> dict[int, str]:
         """The bad samples of a split that were drawn by now, and what is wrong with each."""

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from classlens.cam.saliency import facts as facts_of
 from classlens.image import Image
 from classlens.runs.explain_files import MapOptions, MapRequest, ModelRequest, plan_maps
 from classlens.runs.own_process import Progress, collecting_later
+from classlens.studio.jobs import Made
 
 if TYPE_CHECKING:
     from classlens.cam.layers import PreviewRow
-    from classlens.cam.saliency import Fused, Saliency
+    from classlens.cam.saliency import Saliency
     from classlens.runs.check_run import CheckRequest
     from classlens.runs.map_pictures import Network
     from classlens.runs.report_run import ReportRequest
@@ -45,7 +46,7 @@ NETWORKS: dict[str, dict[str, Network]] = {}
 """By what was asked for, every checkpoint's network, under a short name."""
 
 
-def load(report: Progress, model: ModelRequest) -> dict[str, Any]:
+def load(report: Progress, number: int, model: ModelRequest) -> Made:
     """Open the networks of a target, and say what can be asked of them."""
     report("importing torch", 0, 3)
     notes: list[str] = []
@@ -54,16 +55,11 @@ def load(report: Progress, model: ModelRequest) -> dict[str, Any]:
 
     report("looking at every layer", 2, 3)
     first = next(iter(networks.values()))
-    rows = preview(first.classifier).rows
-    return {
-        "layers": layer_tree(rows),
-        "default_layer": first.layers[0],
-        "classes": None if first.classifier.classes is None else list(first.classifier.classes),
-        "size": list(first.classifier.size),
-        "name": first.classifier.name,
-        "checkpoints": list(networks),
-        "notes": list(dict.fromkeys(notes)),
-    }
+    classifier = first.classifier
+    facts: dict[str, Any] = {"default_layer": first.layers[0], "checkpoints": list(networks)}
+    classes = None if classifier.classes is None else list(classifier.classes)
+    facts |= {"classes": classes, "size": list(classifier.size), "name": classifier.name}
+    return Made(facts | {"layers": layer_tree(preview(classifier).rows), "notes": list(dict.fromkeys(notes))})
 
 
 def open_once(report: Progress, model: ModelRequest, notes: list[str]) -> Mapping[str, Network]:
@@ -91,47 +87,43 @@ def layer_tree(rows: Sequence[PreviewRow]) -> list[dict[str, Any]]:
     return top
 
 
-def explain_picture(report: Progress, model: ModelRequest, order: LookOrder) -> dict[str, Any]:
+def explain_picture(report: Progress, number: int, model: ModelRequest, order: LookOrder) -> Made:
     """Explain a picture by some of the networks, and score the maps if that is wanted."""
     networks = list(open_once(report, model, []).items())
     chosen = [networks[place] for place in order.checkpoints if place < len(networks)] or networks[:1]
     report("explaining", 0, 0)
     from classlens.cam.classifier import put_weights
+    from classlens.figures.page import webp_of
     from classlens.runs.picture_inputs import explain
 
-    result: dict[str, Any] = {"top": [], "maps": [], "pictures": [], "checkpoints": [name for name, _ in chosen]}
+    described: list[dict[str, Any]] = []
+    top, pictures, parts = [], [], list[bytes]()
     for place, (_, network) in enumerate(chosen):
         if network.weights:
             put_weights(network.classifier.module, network.weights)
-        options = replace(network.options, whole=order.whole, progress=report, ranks=RANKS)
         maps = explain(
             network.classifier,
             order.image,
             methods=order.methods or ("GradCAM",),
             layers=order.layers or network.layers,
             targets=list(order.classes) or ["predicted"],
-            options=options,
+            options=replace(network.options, whole=order.whole, progress=report, ranks=RANKS),
         )
-        result["pictures"].append(maps[0].image.pixels)
-        result["top"].append([asdict(one) for one in maps[0].ranking])
-        result["maps"] += [{"checkpoint": place, **describe_map(one)} for one in maps]
+        fed = maps[0].image
+        pictures.append(f"/part/{number}/{len(parts)}.webp")
+        parts.append(webp_of(fed, max(fed.size), exact=True))
+        top.append([asdict(one) for one in maps[0].ranking])
+        for one in maps:
+            values = (255 * one.heatmap().values).astype(np.uint8)  # as the overlay of `classlens cam` colours them
+            height, width = values.shape
+            where = {"values": f"/part/{number}/{len(parts)}.bin", "width": width, "height": height}
+            described.append({"checkpoint": place, "layer": one.layer, **facts_of(one), **where})
+            parts.append(values.tobytes())
         if order.evaluate:
-            add_scores(network, list(maps), result["maps"][-len(maps) :], report)
-    return result
-
-
-def describe_map(one: Saliency | Fused) -> dict[str, Any]:
-    """A map as facts, and its pixels as the overlay of `classlens cam` colours them."""
-    from classlens.cam.saliency import facts
-
-    values = (255 * one.heatmap().values).astype(np.uint8)
-    return {
-        **facts(one),
-        "layer": one.layer,
-        "pixels": values.tobytes(),
-        "width": values.shape[1],
-        "height": len(values),
-    }
+            add_scores(network, list(maps), described[-len(maps) :], report)
+    size = {name: described[0][name] for name in ("width", "height")}
+    shown = {"picture": pictures[0], "pictures": pictures, "checkpoints": [name for name, _ in chosen]}
+    return Made({**shown, **size, "top": top, "maps": described}, parts)
 
 
 def add_scores(network: Network, maps: list[Saliency], described: list[dict[str, Any]], report: Progress) -> None:
@@ -150,24 +142,27 @@ def add_scores(network: Network, maps: list[Saliency], described: list[dict[str,
                 report("maps scored", done, len(maps))
 
 
-def make_report(progress: Progress, request: ReportRequest) -> bytes:
+def make_report(progress: Progress, number: int, request: ReportRequest) -> Made:
     """The page of `classlens report`."""
     progress("opening the target", 0, 0)
     from classlens.runs.report_run import report
 
-    return report(request, progress=progress).page
+    return Made({}, [report(request, progress=progress).page])
 
 
-def check_target(report: Progress, request: CheckRequest) -> dict[str, Any]:
+def check_target(report: Progress, number: int, request: CheckRequest) -> Made:
     """Run the rules of `classlens check`; the pictures of the findings come as WebP."""
     report("opening the target", 0, 0)
     from classlens.figures.findings import LARGEST, SMALLEST
     from classlens.figures.page import webp_of
     from classlens.runs.check_run import run_checks
 
-    notes: list[str] = []
+    notes, parts = list[str](), list[bytes]()
     findings = run_checks(request, on_note=lambda kind, text: notes.append(text), progress=report)
-    encode = partial(webp_of, longest=LARGEST, quality=80, smallest=SMALLEST)
-    pictures = [[(encode(one.image), one.caption) for one in finding.pictures] for finding in findings.findings]
-    facts = {"summary": findings.summary(), "ran": list(findings.ran), "notes": notes}
-    return findings.as_data() | facts | {"pictures": pictures}
+    facts = findings.as_data() | {"summary": findings.summary(), "ran": list(findings.ran), "notes": notes}
+    for finding, described in zip(findings.findings, facts["findings"], strict=True):
+        described["pictures"] = []
+        for one in finding.pictures:
+            described["pictures"].append({"url": f"/part/{number}/{len(parts)}.webp", "caption": one.caption})
+            parts.append(webp_of(one.image, longest=LARGEST, quality=80, smallest=SMALLEST))
+    return Made(facts, parts)

@@ -12,9 +12,9 @@
  *   /data?target&split&at       a picture in its data set           /look?target&split&index    a picture under the maps
  *   /schedule?target            the schedule of a target            /findings?target            what `check` says of it
  */
-import { html, render, useEffect, useState } from "/static/vendor/htm-preact.js";
+import { html, render, useEffect, useErrorBoundary, useState } from "/static/vendor/htm-preact.js";
 import { useJson } from "./api.js";
-import { Await, Button, Help, Icon, Messages, Progress, say } from "./components.js";
+import { Await, Button, Failure, Help, Icon, Messages, Progress, say } from "./components.js";
 import { useKeys } from "./keys.js";
 import { go, hrefOf, useRoute, VIEW_NAMES } from "./router.js";
 import { theme, useStore } from "./stores.js";
@@ -66,6 +66,12 @@ function Header({ names, onHelp }) {
     </div></header>`;
 }
 
+/** A view that breaks says so; the frame and the other views go on. @param {{children: any}} props */
+function Guarded({ children }) {
+  const [error, retry] = useErrorBoundary();
+  return error ? html`<${Failure} error=${error} onRetry=${retry} />` : children;
+}
+
 function App() {
   const { view, query } = useRoute();
   const [isHelpOpen, setHelpOpen] = useState(false);
@@ -80,7 +86,7 @@ function App() {
   return html`<a class="skip" href="#main">${t("page.skip")}</a>
     <${Header} names=${names} onHelp=${() => setHelpOpen(true)} />
     <main id="main" tabindex="-1"><h1 class="unseen">${t(`view.${view}`)}</h1><${Await} answer=${answer}>${View
-      ? html`<${View} key=${view} query=${query} session=${answer.data} />` : html`<div class="state"><${Progress} /></div>`}<//></main>
+      ? html`<${Guarded} key=${view}><${View} query=${query} session=${answer.data} /><//>` : html`<div class="state"><${Progress} /></div>`}<//></main>
     ${isHelpOpen && html`<${Help} onClose=${() => setHelpOpen(false)} />`}<${Messages} />`;
 }
 

@@ -25,7 +25,7 @@ import { formatNumber, t } from "./text.js";
  * @typedef {{result: Result, maps: HeatMap[]}} Shown
  * @typedef {{name: string, cost: string, needs?: string, paper?: string}} Method
  * @typedef {{x: number, y: number}} Point  shares of a picture, from its top left corner
- * @typedef {{split: string, index: string, upload: string, target: string, length: number, row: {name: string, classes: string[]} | null, error: ApiError | null}} Choice
+ * @typedef {{hasData: boolean, split: string, index: string, upload: string, target: string, length: number, row: {name: string, classes: string[]} | null, error: ApiError | null}} Choice
  */
 
 const USUAL = { methods: ["GradCAM"], opacity: 0.5, map: "inferno" };
@@ -49,7 +49,7 @@ async function upload(file) {
   if (file.size > LONGEST_UPLOAD) return say(t("look.too_large"), { isError: true });
   try {
     const { upload: number } = await post("/upload", file);
-    setQuery({ upload: number, index: null, split: null, class: null });
+    setQuery({ upload: number, class: null });
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     say(error.message, { hint: error.hint, isError: true });
@@ -63,7 +63,7 @@ export function View({ query, session }) {
   const hasData = session.targets.find((one) => String(one.id) === target)?.parts.includes("dataset") ?? false;
   const split = query.split ?? session.splits[0];
   const data = useJson(hasData && !query.upload ? "/data.json" : null, { target, split, start: query.index ?? "0", count: 1 }, (answer) => answer.state === "counting");
-  const choice = { target, split, index: query.index ?? "0", upload: query.upload ?? "", length: hasData ? data.data?.length ?? 0 : 0,
+  const choice = { target, split, hasData, index: query.index ?? "0", upload: query.upload ?? "", length: hasData ? data.data?.length ?? 0 : 0,
     row: data.data?.rows?.[0] ?? null, error: hasData ? data.error : null };
   const retry = () => void getJson("/look.json", { target, again: 1 }).then(look.again, look.again);
   const [isOver, setOver] = useState(false);
@@ -92,7 +92,7 @@ const questionOf = (choice, query) => ({
   methods: query.method ? listOf(query.method) : USUAL.methods,
   layers: listOf(query.layer),
   classes: query.class ? listOf(query.class).map(Number) : null,
-  whole: query.whole === "1", evaluate: query.scores === "1",
+  whole: query.whole === "1",
 });
 
 /** The maps of a result, once their bytes and the picture's are here. @param {Result | null} result */
@@ -123,14 +123,21 @@ function Looking({ look, query, session, choice, onRetry }) {
   const { job, error, start, cancel } = useJob();
   const question = JSON.stringify(questionOf(choice, query));
   const isReady = look.state === "ready", canAsk = isReady && (choice.upload !== "" || choice.length > 0);
+  const ask = (/** @type {boolean} */ evaluate) => start("/explain", { ...JSON.parse(question), evaluate });
+  const scored = useRef("");
   useEffect(() => {
     if (!canAsk) return undefined;
-    const timer = setTimeout(() => start("/explain", JSON.parse(question)), 120); // several clicks are one question
+    scored.current = "";
+    const timer = setTimeout(ask, 120, false); // several clicks are one question
     return () => clearTimeout(timer);
-  }, [question, canAsk]);
+  }, [question, canAsk, query.scores]);
   const [result, setResult] = useState(/** @type {Result | null} */ (null));
   useEffect(() => {
-    if (job?.result) setResult(job.result);
+    if (!job?.result) return;
+    setResult(job.result);
+    if (query.scores !== "1" || scored.current === question) return;
+    scored.current = question;
+    ask(true); // the maps are there to look at while they are scored
   }, [job?.result]);
   const shown = useMaps(result);
   const isBusy = job !== null && (job.state === "waiting" || job.state === "running");
@@ -153,7 +160,7 @@ function Looking({ look, query, session, choice, onRetry }) {
         ${isReady && html`<${Choices} look=${look} query=${query} />`}
       </div>
       <div class="maps scroll" tabindex="0" role="region" aria-label=${t("look.maps")} aria-busy=${String(isBusy)}>
-        <${Status} look=${look} job=${job} error=${error} isBusy=${isBusy} cancel=${cancel} again=${() => start("/explain", JSON.parse(question))} onRetry=${onRetry} />
+        <${Status} look=${look} job=${job} error=${error} isBusy=${isBusy} cancel=${cancel} again=${() => ask(false)} onRetry=${onRetry} />
         ${isReady && !canAsk && html`<${Empty} title=${t("look.no_picture")}><p class="muted">${t("look.no_picture_hint")}</p><//>`}
         ${shown && html`<${Maps} shown=${shown} style=${style} />`}
       </div>
@@ -209,7 +216,7 @@ function PictureCard({ choice, session, onStep }) {
       <input key=${choice.index} class="input index" type="number" min="0" max=${choice.length - 1} defaultValue=${choice.index} aria-label=${t("look.index", { last: choice.length - 1 })} onChange=${jump} />
       <${Button} icon="right" label=${t("look.key.next")} onClick=${() => onStep(1)} /></div>`}
     <div class="row"><${Button} icon="upload" onClick=${() => input.current?.click()}>${t("look.upload")}<//><span class="muted">${t("look.drop")}</span>
-      ${choice.upload && html`<${Button} kind="quiet" onClick=${() => setQuery({ upload: null })}>${t("look.back")}<//>`}</div>
+      ${choice.upload && choice.hasData && html`<${Button} kind="quiet" onClick=${() => setQuery({ upload: null })}>${t("look.back")}<//>`}</div>
     <input ref=${input} type="file" accept="image/*" hidden onChange=${(/** @type {any} */ event) => upload(event.target.files[0])} /></article>`;
 }
 

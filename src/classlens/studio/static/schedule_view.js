@@ -197,7 +197,7 @@ function Schedules({ every, drawn, query, at, setAt }) {
         choices=${["step", "epoch"].map((value) => ({ value, text: t(`schedule.${value}s`) }))}
         onChange=${(/** @type {string} */ value) => setQuery({ axis: value, from: null, to: null })} />`}
       <div class="chips" role="group" aria-label=${t("schedule.zoom")}>
-        <${Button} label=${t("schedule.zoom_out")} onClick=${() => ways.scale(2)}>−<//><${Button} label=${t("schedule.zoom_in")} onClick=${() => ways.scale(0.5)}>+<//>
+        <${Button} icon="minus" label=${t("schedule.zoom_out")} onClick=${() => ways.scale(2)} /><${Button} icon="plus" label=${t("schedule.zoom_in")} onClick=${() => ways.scale(0.5)} />
         <${Button} icon="left" label=${t("schedule.earlier")} onClick=${() => ways.shift(-0.5)} /><${Button} icon="right" label=${t("schedule.later")} onClick=${() => ways.shift(0.5)} />
         <${Button} onClick=${() => ways.zoom(0, axis.end)} disabled=${ways.width >= axis.end}>${t("schedule.all")}<//>
       </div>
