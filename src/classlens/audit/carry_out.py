@@ -61,6 +61,11 @@ class Audit(Drawable):
     shown: Mapping[int, ShownPicture]
     made: int = 0
 
+    @property
+    def page(self) -> str:
+        """Where the report is."""
+        return Place(self.folder) / REPORT
+
     def facts(self) -> dict[str, Any]:
         """The result as JSON can hold it; this is `summary.json`."""
         return {
@@ -109,7 +114,7 @@ def audit(
     data = pictures or source
     if data.open_dataset is None:
         raise NotOffered(f"{data.origin} has no pictures", hint="name others that have: `pictures`, or --data ADDRESS")
-    recipe = Recipe(source.origin, pictures and pictures.origin, checkpoint)
+    recipe = Recipe(source.origin, pictures.origin if pictures else None, checkpoint)
     questions, manifest = prepare_audit(recipe, data.dataset(wished.phase), source.classifier(checkpoint), wished)
     begin(place, manifest)
     portions = [portion_of(place, manifest, one) for one in find_missing(place, manifest)]
@@ -160,8 +165,9 @@ def show_pictures(
     for fed in questions.subject.read(wanted):
         if fed.image is not None:
             row = rows[fed.index]
-            shape = (row.get("map_0_height"), row.get("map_0_width"))
-            values = None if None in shape else np.asarray(row["map_0"], np.float32).reshape(shape)
+            values = None
+            if row.get("map_0_height"):
+                values = np.array(row["map_0"], np.float32).reshape(row["map_0_height"], row["map_0_width"])
             keys = ("path", "label", "predicted", "probability", "label_probability")
             facts = {key: row[key] for key in keys}
             shown[fed.index] = ShownPicture(fed.index, replace(fed.image, encoded=None), values, facts)

@@ -76,11 +76,11 @@ def k_means(vectors: Array, count: int, random: np.random.Generator) -> Array:
     """
     best: tuple[float, Array] | None = None
     for _ in range(STARTS):
-        centres = vectors[[random.integers(len(vectors))]]
+        centres = vectors[[int(random.integers(len(vectors)))]]
         while len(centres) < count:
             nearest = distances(vectors, centres).min(axis=1)
             total = nearest.sum()
-            chosen = random.choice(len(vectors), p=nearest / total) if total > 0 else random.integers(len(vectors))
+            chosen = int(random.choice(len(vectors), p=nearest / total if total > 0 else None))
             centres = np.concatenate([centres, vectors[[chosen]]])
         for _ in range(ROUNDS):
             owner = distances(vectors, centres).argmin(axis=1)

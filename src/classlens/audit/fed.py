@@ -7,7 +7,7 @@ Global random state is set for each by its number, so that a dataset that draws 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.decode import BAD_SAMPLE
@@ -28,6 +28,10 @@ class Fed:
     error: str = ""
 
 
+def as_it_is(image: Image) -> Image:
+    return image
+
+
 Read = Callable[[Iterable[int]], Iterator[Fed]]
 """Gives the pictures of those numbers, in that order."""
 
@@ -46,3 +50,11 @@ def feed(dataset: Dataset, prepare: Prepare, seed: int, index: int) -> Fed:
             return Fed(index, prepare(picture), picture.size)
     except BAD_SAMPLE as error:
         return Fed(index, None, error=first_line(error))
+
+
+def prepare_here(read: Fed, prepare: Prepare) -> Fed:
+    """A picture that another process read, as the network is fed it."""
+    try:
+        return read if read.image is None else replace(read, image=prepare(read.image))
+    except BAD_SAMPLE as error:
+        return Fed(read.index, None, error=first_line(error))

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
+from math import log
 from typing import Any
 
 import numpy as np
@@ -198,8 +199,9 @@ def run_batch(questions: Questions, batch: Tensor) -> tuple[Array, Array | None,
     with preserved(classifier.module), one_thread(device):
         with hook_layers([head], keep), nullcontext() if questions.methods else torch.no_grad():
             captured = observe(classifier, batch, questions.layers) if questions.methods else None
-            scores = logits_of(classifier, batch) if captured is None else captured.logits
-        maps = [] if captured is None else make_maps(questions, batch, captured, scores)
+            scores = captured.logits if captured else None  # None only where nothing is asked for but logits
+            scores = logits_of(classifier, batch) if scores is None else scores
+        maps = make_maps(questions, batch, captured, scores) if captured else []
         logits, features = scores.detach().float().cpu().numpy(), pool(kept[-1], len(batch))
         mirrored = None
         if questions.flips:
@@ -239,24 +241,23 @@ def answers_of(questions: Questions, logits: Array, labels: Sequence[int | None]
     shares = probabilities(scores, questions.subject.output.kind)
     best = scores.topk(min(TOP, scores.shape[1]), dim=1)
     predicted, of_label = best.indices[:, 0].tolist(), label_shares(shares, labels)
+    least = float(np.finfo(np.float32).tiny)  # of a probability, so that its logarithm is finite
     return {
         "predicted": predicted,
         "probability": shares.gather(1, best.indices[:, :1])[:, 0].tolist(),
         "label_probability": of_label,
-        "loss": [None if one is None else float(-np.log(max(one, np.finfo(np.float32).tiny))) for one in of_label],
+        "loss": [None if one is None else -log(max(one, least)) for one in of_label],
         "correct": [None if label is None else label == at for label, at in zip(labels, predicted, strict=True)],
-        "top": best.indices.numpy(),
-        "top_probability": shares.gather(1, best.indices).numpy(),
+        "top": list(best.indices.numpy()),
+        "top_probability": list(shares.gather(1, best.indices).numpy()),
     }
 
 
 def label_shares(shares: Tensor, labels: Sequence[int | None]) -> list[float | None]:
     """The probability of every picture's label; None where it has none, or none that the network has."""
     count = shares.shape[1]
-    return [
-        None if label is None or not 0 <= label < count else float(row[label])
-        for row, label in zip(shares, labels, strict=True)
-    ]
+    pairs = zip(shares, labels, strict=True)
+    return [None if label is None or not 0 <= label < count else float(row[label]) for row, label in pairs]
 
 
 def flipped(questions: Questions, logits: Array, label: int | None) -> Row:

@@ -106,10 +106,14 @@ def table_of(manifest: Manifest, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 
 def write_shard(place: Place, shard: int, table: pa.Table) -> None:
-    """Write the rows of a shard; the same rows are the same bytes."""
+    place.write(f"{FOLDER}/{shard_name(shard)}", encode_shard(table))
+
+
+def encode_shard(table: pa.Table) -> bytes:
+    """A table as a file of Parquet; the same rows are the same bytes."""
     content = BytesIO()
     pq.write_table(table.combine_chunks(), content, compression="zstd", write_statistics=PLAIN)
-    place.write(f"{FOLDER}/{shard_name(shard)}", content.getvalue())
+    return content.getvalue()
 
 
 def column_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
@@ -182,7 +186,7 @@ def rows_by_index(place: Place, manifest: Manifest, indices: Iterable[int]) -> d
     for index in indices:
         position = -(-index * manifest.pictures // manifest.length)
         by_shard.setdefault(position // manifest.rows_per_shard, []).append(index)
-    rows = {}
+    rows: dict[int, dict[str, Any]] = {}
     for shard, some in by_shard.items():
         table = read_shard(place, shard)
         rows |= {row["index"]: row for row in table.filter(pc.is_in(table["index"], pa.array(some))).to_pylist()}

@@ -16,7 +16,7 @@ import pyarrow as pa
 from classlens.audit.manifest import NAME, Manifest, read_manifest, write_manifest
 from classlens.audit.measure import Questions, Row, measure
 from classlens.audit.place import Place
-from classlens.audit.rows import FOLDER, is_whole, read_shard, shard_name, table_of
+from classlens.audit.rows import FOLDER, encode_shard, is_whole, read_shard, shard_name, table_of
 from classlens.errors import DataError
 
 NAMED = 3  # differences that an error names
@@ -89,3 +89,12 @@ def make_shards(
             answers += measure(questions, fed)
         table = table_of(manifest, answers)
         yield one.shard, table if one.kept is None else pa.concat_tables([one.kept, table]).sort_by("index")
+
+
+def make_sample(questions: Questions, manifest: Manifest) -> tuple[int, int]:
+    """Ask about a few batches from all over the dataset: how many pictures those are, and the bytes of their rows."""
+    shards = sorted({0, manifest.shards // 2, manifest.shards - 1})
+    parts = [manifest.rows_of(one)[: manifest.batch_size] for one in shards]
+    measure(questions, [None, *questions.subject.read(parts[0][:1])])  # the first pass makes plans for all
+    rows = [row for part in parts for row in measure(questions, list(questions.subject.read(part)))]
+    return len(rows), len(encode_shard(table_of(manifest, rows)))

@@ -87,7 +87,7 @@ def digest_weights(classifier: Classifier) -> str:
     parts = chain(classifier.module.named_parameters(), classifier.module.named_buffers())
     for name, tensor in sorted(parts, key=lambda pair: pair[0]):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "lr": ("draw the learning rate and other scheduled values, before training", "demo --save-path lr.png"),
     "cam": ("draw where a trained classifier looks (class activation maps)", "cat.png demo --save-path cam.png"),
     "check": ("look for silent mismatches in data, classes, network and schedule", "demo"),
+    "audit": ("ask a network about every picture of a dataset, and sum it up", "demo"),
     "config": ("print a config as it is understood, or what differs between two", "model.py --diff other.py"),
     "sources": ("list what can be opened, and what is not installed", ""),
     "demo": ("run all three tools on shipped photos, and show them on one page", ""),

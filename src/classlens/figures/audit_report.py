@@ -132,9 +132,10 @@ def mistakes_section(audit: Audit, pictures: dict[int, Picture]) -> Section | No
 
 def maps_section(audit: Audit) -> Section | None:
     """The mean maps of all groups of pictures."""
-    groups = {name: group for name, group in audit.summary.groups.items() if group.map is not None}
     shown = tuple(
-        Picture(mean_map(group.map), f"{name}: {group.count:,}; {places_of(group)}") for name, group in groups.items()
+        Picture(mean_map(group.map), f"{name}: {group.count:,}; {places_of(group)}")
+        for name, group in audit.summary.groups.items()
+        if group.map is not None
     )
     even = ", ".join(f"{name} {value:.2f}" for name, value in EVEN.items())
     text = f"The mean of all maps, each as shares of its evidence. A map that is the same everywhere has {even}."
@@ -171,8 +172,8 @@ def cluster_section(audit: Audit, at: int, pictures: dict[int, Picture]) -> Sect
     cluster, name = audit.clusters[at], audit.manifest.class_name
     classes = ", ".join(f"{name(number).split(',')[0]} {count:,}" for number, count in cluster.classes)
     right = "" if cluster.accuracy is None else f"; {percent(cluster.accuracy)} of the labelled ones right"
-    shown = (Picture(mean_map(cluster.map), f"mean of {cluster.count:,}"),)
-    shown += tuple(pictures[index] for index in cluster.examples if index in pictures)
+    nearest = (pictures[index] for index in cluster.examples if index in pictures)
+    shown = (Picture(mean_map(cluster.map), f"mean of {cluster.count:,}"), *nearest)
     return Section(f"Maps that look alike, group {at + 1}", f"Predicted: {classes}{right}.", again(audit), shown)
 
 

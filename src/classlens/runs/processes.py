@@ -108,6 +108,11 @@ def stamp_of(path: str) -> Stamp:
     return (state.st_mtime_ns, state.st_size) if stat.S_ISREG(state.st_mode) else None
 
 
+def count_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def run_job(
     job: Job[Result],
     dataset: Dataset,
@@ -123,7 +128,7 @@ def run_job(
     the work left is worth it.
     """
     waiting = iter(samples)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = count_cores()
     if spec is None or workers == 0 or (workers is None and cores == 1):
         yield from in_this_process(dataset, waiting, job)
         return
