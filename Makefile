@@ -5,7 +5,7 @@ VENV ?= .venv
 OUT ?= out/demo
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-kills test-peers test-oldest lint check bench fuzz clean
+.PHONY: demo docs test test-kills test-peers test-oldest lint format check bench fuzz clean
 
 demo: $(VENV)/demo.done
 	$(VENV)/bin/classlens demo --output-dir $(OUT)
@@ -20,6 +20,11 @@ test-kills: $(VENV)/test.done
 test-peers: .venv-peers/done
 	.venv-peers/bin/python -m pytest tests_peers -n 2 --dist loadfile
 
+# The site, in out/docs; warnings are errors. The pictures are made anew by `scripts/make_gallery.py`.
+docs: $(VENV)/test.done
+	$(VENV)/bin/python -m pip install --quiet --editable '.[docs]'
+	$(VENV)/bin/python -m sphinx -q -W --keep-going -b html docs out/docs
+
 # What pyproject.toml declares as the lower bounds, installed as exactly those versions.
 test-oldest: .venv-oldest/done
 	.venv-oldest/bin/python -m pytest -n 2 --dist loadfile -W default
@@ -29,6 +34,10 @@ lint: $(VENV)/test.done
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python scripts/measure_house.py
+
+format: $(VENV)/test.done
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
 
 check: lint test
 

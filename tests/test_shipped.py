@@ -1,6 +1,10 @@
 import re
 from pathlib import Path
 
+import numpy as np
+import pytest
+from PIL import Image
+
 from classlens.files import CONFIGS, PHOTOS
 
 ROOT = Path(__file__).parents[1]
@@ -14,12 +18,24 @@ def text_files():
     yield from (path for path in ROOT.iterdir() if path.suffix in TEXT and path.is_file() and path.name != ".git")
 
 
-def test_every_shipped_photo_has_an_author_and_a_licence():
-    photos = PHOTOS
-    attribution = (photos / "ATTRIBUTION.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("folder", [PHOTOS, PHOTOS.parent], ids=lambda folder: folder.name)
+def test_every_shipped_photo_has_an_author_and_a_licence(folder):
+    attribution = (folder / "ATTRIBUTION.md").read_text(encoding="utf-8")
 
-    missing = [path.name for path in photos.iterdir() if path.name != "ATTRIBUTION.md" and path.name not in attribution]
-    assert missing == []
+    photos = [path.name for path in folder.iterdir() if path.is_file() and path.name != "ATTRIBUTION.md"]
+    assert [name for name in photos if f"| {name}" not in attribution and f", {name} (" not in attribution] == []
+
+
+def test_the_wheel_carries_small_copies_of_the_photos():
+    names = {path.stem for path in PHOTOS.iterdir()}
+    small = {path.stem: path for path in (PHOTOS.parent / "small").iterdir()}
+
+    assert small.keys() == names
+    assert sum(path.stat().st_size for path in small.values()) < 300_000
+    for path in PHOTOS.glob("*.*g"):
+        photo, copy = (np.asarray(Image.open(one).convert("RGB"), float) for one in (path, small[path.stem]))
+        assert photo.shape == copy.shape
+        assert np.sqrt(np.square(photo - copy).mean()) < 16  # grass is noise, which WebP does not keep
 
 
 def test_the_documented_configs_are_shipped():

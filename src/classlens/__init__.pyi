@@ -1,4 +1,8 @@
 from .adapters import open_source as open_source
+from .audit import audit as audit
+from .audit.carry_out import Audit as Audit
+from .audit.rows import read_rows as read_rows
+from .audit.wishes import AuditOptions as AuditOptions
 from .cam.classifier import Classifier as Classifier
 from .cam.classifier import Layer as Layer
 from .cam.explain import ExplainOptions as ExplainOptions

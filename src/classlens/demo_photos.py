@@ -18,15 +18,15 @@ from classlens.errors import DataError
 from classlens.files import PHOTOS, write_whole, writing
 
 CLASSES: Mapping[str, str] = {
-    "brick": "brick.png",
-    "cat": "chelsea.png",
-    "espresso": "coffee.png",
-    "grass": "grass.png",
-    "gravel": "gravel.png",
-    "rocket": "rocket.jpg",
-    "tripod": "camera.png",
+    "brick": "brick",
+    "cat": "chelsea",
+    "espresso": "coffee",
+    "grass": "grass",
+    "gravel": "gravel",
+    "rocket": "rocket",
+    "tripod": "camera",
 }
-"""Class name -> the photo that its samples are cut from."""
+"""Class name -> the photo that its samples are cut from, without the ending of the file."""
 
 CROPS: Mapping[str, int] = {"train": 32, "val": 6}  # samples per class and split
 Boxes = np.ndarray[Any, np.dtype[np.int64]]  # a row of left, top, right, bottom for each
@@ -36,6 +36,11 @@ COMPLETE = ".complete-3"
 
 OURS = re.compile(rf"(?:{'|'.join(CROPS)})/(?:{'|'.join(CLASSES)})/photo_\d\d\.jpg|\.complete-.*")
 """What the demo writes into its folder."""
+
+
+def find_photo(class_name: str) -> Path:
+    """The photo of a class: an installed package has smaller copies, as WebP."""
+    return next(PHOTOS.glob(f"{CLASSES[class_name]}.*"))
 
 
 def make_photos(folder: Path) -> Path:
@@ -51,8 +56,8 @@ def make_photos(folder: Path) -> Path:
         # It is filled beside its place and moved there in one go, so that nobody sees half of it.
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
             photos = Path(scratch) / "photos"
-            for number, (name, photo) in enumerate(CLASSES.items()):
-                with Pillow.open(PHOTOS / photo) as picture:
+            for number, name in enumerate(CLASSES):
+                with Pillow.open(find_photo(name)) as picture:
                     cut(picture.convert("RGB"), name, photos, np.random.default_rng(number))
             (photos / COMPLETE).touch()
             shutil.rmtree(folder, ignore_errors=True)
@@ -68,7 +73,7 @@ def make_pair(path: Path, *, side: int = 448) -> Path:
     """A cat on the left and a cup of espresso on the right, in one picture twice as wide as high."""
     pair = Pillow.new("RGB", (2 * side, side))
     for place, name in enumerate(("cat", "espresso")):
-        with Pillow.open(PHOTOS / CLASSES[name]) as picture:
+        with Pillow.open(find_photo(name)) as picture:
             square = ImageOps.fit(picture.convert("RGB"), (side, side), Pillow.Resampling.LANCZOS)
         pair.paste(square, (place * side, 0))
     write_whole(path, lambda file: pair.save(file, "PNG"))

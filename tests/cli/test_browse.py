@@ -352,3 +352,17 @@ def test_a_batch_of_bad_pictures_only_is_a_sheet_of_marked_tiles(config, data, t
 
 
 MIXUP = ["model.type=ImageClassifier", "model.train_cfg.augments.type=Mixup", "model.train_cfg.augments.alpha=0.4"]
+
+
+def test_a_command_that_python_calls_leaves_the_caller_its_temporary_folder(tmp_path):
+    """A forked child would leave by the caller's `with`, and remove what the caller still needs."""
+    script = """
+import os, tempfile
+from classlens.cli.main import main
+with tempfile.TemporaryDirectory() as folder:
+    status = main(["browse", "demo", "-n", "1", "--output-dir", f"{folder}/pictures"])
+    print(status, sum(name.endswith(".jpg") for _, _, names in os.walk(folder) for name in names))
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert result.stdout.splitlines()[-1] == "0 1"

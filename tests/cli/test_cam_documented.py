@@ -1,4 +1,4 @@
-"""Every `vis_cam` command of the documentation runs as written, from a folder that has the documented pictures.
+"""Every `vis_cam` command of the documentation runs as written, on the pictures that are shipped under the documented names.
 
 The checkpoints bear the documented names and hold seeded random weights: the maps mean nothing, the way to them does.
 """
@@ -20,9 +20,7 @@ from classlens.config import read_config
 from classlens.config.overrides import parse_overrides
 from classlens.files import CONFIGS
 
-PHOTOS = Path(__file__).parents[2] / "demo" / "photos"
-PICTURES = {"bird.JPEG": "rocket.jpg", "cat-dog.png": "chelsea.png", "dog.jpg": "coffee.png"}
-"""Stand-ins for upstream's pictures, which are not ours to ship."""
+DEMO = Path(__file__).parents[2] / "demo"
 
 RESNET = "configs/resnet/resnet50_8xb32_in1k.py resnet50_batch256_imagenet_20200708-cfb998bf.pth"
 MOBILENET = "configs/mobilenet_v3/mobilenet-v3-large_8xb32_in1k.py mobilenet_v3_large-3ea3c186.pth"
@@ -67,8 +65,8 @@ def folder(tmp_path_factory) -> Path:
     """Where the commands run: `demo/` and nothing else; configs are found among the shipped ones."""
     folder = tmp_path_factory.mktemp("documented")
     (folder / "demo").mkdir()
-    for name, photo in PICTURES.items():
-        shutil.copyfile(PHOTOS / photo, folder / "demo" / name)
+    for name in ("bird.JPEG", "cat-dog.png", "dog.jpg"):
+        shutil.copyfile(DEMO / name, folder / "demo" / name)
     return folder
 
 

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from classlens.cli.main import main
@@ -13,12 +15,32 @@ def test_an_override_that_misses_its_key_is_pointed_out(tmp_path, capsys):
     )
 
 
-def test_absent_data_ask_for_their_size(monkeypatch, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("config", "name", "size", "batch"),
+    [
+        ("resnet/resnet50_8xb32_in1k.py", "ImageNet", 1_281_167, 32),
+        ("resnet/resnet50_b16x8_cifar100.py", "CIFAR100", 50_000, 16),
+    ],
+)
+def test_published_data_that_are_absent_count_as_published(config, name, size, batch, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
 
-    assert main(["lr", "configs/resnet/resnet50_8xb32_in1k.py"]) == 2
-    error, hint = capsys.readouterr().err.splitlines()
-    assert error == "error: train dataset: no such folder: data/imagenet/train"
+    assert main(["lr", f"configs/{config}", "--json"]) == 0
+    result, note = capsys.readouterr()
+    assert json.loads(result)["runs"][0]["steps_per_epoch"] == -(-size // batch)
+    words = f"{name} is not on this disk: {size:,} samples, as published (--dataset-size N says otherwise)"
+    assert note == f"note:  {words}\n"
+
+
+@pytest.mark.parametrize("change", ["data_root=data/flowers", "classes=[rose,tulip]"])
+def test_own_data_that_are_absent_ask_for_their_size(change, monkeypatch, tmp_path, capsys):
+    """Many call their own pictures an ImageNet."""
+    monkeypatch.chdir(tmp_path)
+    words = ["configs/resnet/resnet50_8xb32_in1k.py", "--cfg-options", f"train_dataloader.dataset.{change}"]
+
+    assert main(["lr", *words]) == 2
+    error, hint = capsys.readouterr().err.splitlines()[-2:]
+    assert "no such folder" in error
     assert hint == "hint:  say how many training samples there are: --dataset-size 1281167 is the size of ImageNet"
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from classlens.check.class_order import NOBODY, SORTINGS, Verdict, judge_order
 from classlens.check.finding import Exhibit, Finding
-from classlens.check.inspection import Inspection, Predictions, label_of
+from classlens.check.inspection import Inspection, Predictions
 from classlens.check.rule import Rule
 from classlens.dataset.conventions import join_first, letters_of
 from classlens.dataset.dataset import Dataset
@@ -169,7 +169,7 @@ def counted(inspection: Inspection, split: str, dataset: Dataset) -> Counter[int
     """How many pictures of a split have each label."""
 
     def count() -> Counter[int]:
-        labels = (label_of(dataset, index) for index in range(min(dataset.length, COUNTED)))
+        labels = (dataset.label(index) for index in range(min(dataset.length, COUNTED)))
         return Counter(label for label in labels if label is not None)
 
     return inspection.once(f"labels of {split}", count)

@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from classlens.check.finding import Exhibit, Finding
-from classlens.check.inspection import UNREADABLE, Inspection, label_of
+from classlens.check.inspection import UNREADABLE, Inspection
 from classlens.check.rule import Need, Rule
 from classlens.dataset.conventions import join_first
 from classlens.dataset.dataset import Dataset
@@ -73,7 +73,7 @@ def looks(inspection: Inspection) -> Sequence[Look]:
 
 def look(split: str, dataset: Dataset, index: int) -> Look:
     """One picture, decoded as small as is enough."""
-    path, label = dataset.sample(index).path, label_of(dataset, index)
+    path, label = dataset.sample(index).path, dataset.label(index)
     try:
         state = dataset.thumbnail(index, lambda longest: 2 * SIDE) if dataset.thumbnail else dataset.load(index)
         image = dataset.to_image(state)

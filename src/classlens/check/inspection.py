@@ -146,7 +146,7 @@ class Inspection:
 
         def choose() -> list[tuple[int, int]]:
             _, dataset = self.held_out
-            chosen = [(index, label_of(dataset, index)) for index in spread(dataset, self.samples, seed=0)]
+            chosen = [(index, dataset.label(index)) for index in spread(dataset, self.samples, seed=0)]
             return [(index, label) for index, label in chosen if label is not None]
 
         return self.once("labelled", choose)
@@ -204,13 +204,3 @@ class Inspection:
             raise DataError(f"none of {len(self.labelled)} pictures of {dataset.name} can be read")
         run(waiting)
         return Predictions(split, np.array(indices), np.array(labels), np.stack(rows))
-
-
-def label_of(dataset: Dataset, index: int) -> int | None:
-    """The number of the one class of a sample; a label by name is looked up among the dataset's classes."""
-    labels = dataset.sample(index).labels
-    if len(labels) != 1:
-        return None
-    if isinstance(labels[0], int):
-        return labels[0]
-    return dataset.classes.index(labels[0]) if dataset.classes and labels[0] in dataset.classes else None

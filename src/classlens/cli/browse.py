@@ -94,8 +94,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(namespace: argparse.Namespace) -> int:
-    """Browse, and say where the pictures are; go on past a decoder that kills its process."""
-    if namespace.workers or not can_fork():
+    """Browse, and say where the pictures are; go on past a decoder that kills its process.
+
+    A child would end by way of what a caller in the same process has open, such as a temporary folder.
+    """
+    if namespace.workers or not (namespace.is_last and can_fork()):
         return read_request(namespace)()
     for workers in (namespace.workers, 1):
         namespace.workers = workers

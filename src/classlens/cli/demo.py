@@ -66,10 +66,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Make the photos, run the commands as if they had been typed, write the page, and say where it is."""
     from classlens.adapters import ADAPTERS
     from classlens.cli.main import run_command
-    from classlens.demo_photos import make_pair, make_photos
+    from classlens.demo_photos import find_photo, make_pair, make_photos
     from classlens.errors import count_of, install_command
     from classlens.figures.page import Picture, Section, write_page
-    from classlens.files import PHOTOS
 
     folder: Path = arguments.output_dir
     if lacks := [name for name in ADAPTERS["demo"].needs if find_spec(name) is None]:
@@ -78,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     make_photos(folder / "photos")
     sections = []
-    photo = PHOTOS / "coffee.png"
+    photo = find_photo("espresso")
     if photo.is_relative_to(Path.cwd()):
         photo = photo.relative_to(Path.cwd())
     names = {"PHOTO": str(photo), "PAIR": str(make_pair(folder / "cat-espresso.png"))}

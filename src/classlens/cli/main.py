@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "lr": ("draw the learning rate and other scheduled values, before training", "demo --save-path lr.png"),
     "cam": ("draw where a trained classifier looks (class activation maps)", "cat.png demo --save-path cam.png"),
     "check": ("look for silent mismatches in data, classes, network and schedule", "demo"),
+    "audit": ("ask a network about every picture of a dataset, and sum it up", "demo"),
     "config": ("print a config as it is understood, or what differs between two", "model.py --diff other.py"),
     "sources": ("list what can be opened, and what is not installed", ""),
     "demo": ("run all three tools on shipped photos, and show them on one page", ""),
@@ -87,6 +88,7 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
             # The documented options are spelled with _ in one generation and with - in the other: --aug_smooth=x_y.
             dashed = [re.sub("^--[^=]*", lambda option: option[0].replace("_", "-"), word) for word in words]
             arguments = parser.parse_args(dashed)
+            arguments.is_last = is_last
             # Threads that spin while they wait make a forward pass 5 to 10 times slower on a machine that others use.
             os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
             # On the way out Python looks for garbage among all objects of torch, which the system takes back anyway.

@@ -45,6 +45,14 @@ def letters_of(name: str) -> str:
     return re.sub(r"[\W_]", "", name).casefold()
 
 
+def numbers_by_name(classes: Sequence[str]) -> dict[str, int]:
+    """The number of every class by the letters of its name, and of each of its synonyms."""
+    numbers = {letters_of(part): number for number, name in enumerate(classes) for part in name.split(",")}
+    numbers |= {letters_of(name): number for number, name in enumerate(classes)}
+    numbers.pop("", None)
+    return numbers
+
+
 def join_first(names: Sequence[str], number: int = 5, between: str = ", ") -> str:
     more = f" and {len(names) - number} more" if len(names) > number else ""
     return between.join(names[:number]) + more

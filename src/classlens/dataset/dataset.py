@@ -132,6 +132,15 @@ class Dataset:
         stages = " > ".join([self.loader, *(stage.name for stage in self.stages)])
         return f"<Dataset {self.name}: {count_of(self.length, 'sample')}{classes}: {stages}>"
 
+    def label(self, index: int) -> int | None:
+        """The number of the one class of a sample; a label by name is looked up among the dataset's classes."""
+        labels = self.sample(index).labels
+        if len(labels) != 1:
+            return None
+        if isinstance(labels[0], int):
+            return labels[0]
+        return self.classes.index(labels[0]) if self.classes and labels[0] in self.classes else None
+
     def class_names(self, index: int) -> tuple[str, ...]:
         """The names of the labels of a sample."""
         return tuple(map(self.class_name, self.sample(index).labels))

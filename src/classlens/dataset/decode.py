@@ -23,7 +23,7 @@ from PIL import ExifTags, ImageFile, ImageOps, UnidentifiedImageError
 from PIL import Image as Pillow
 
 from classlens.dataset.storage import read_bytes
-from classlens.errors import DataError
+from classlens.errors import ClasslensError, DataError
 from classlens.files import limit
 from classlens.image import Image
 from classlens.sharing import ALONE, unwarned
@@ -43,6 +43,9 @@ PILLOW_TROUBLE = (
     *(AttributeError, struct.error, zlib.error, Pillow.DecompressionBombError),
 )
 """What Pillow's readers raise on broken files."""
+
+BAD_SAMPLE = (ClasslensError, cv2.error, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
+"""What decoders and transforms raise over one sample, which must not end a run."""
 
 CV2_FLAGS = {
     "color": cv2.IMREAD_COLOR,

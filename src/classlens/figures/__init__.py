@@ -11,6 +11,7 @@ from classlens.errors import WrongType
 from classlens.figures.drawing import Drawing
 
 DRAWERS: dict[str, str] = {
+    "classlens.audit.carry_out.Audit": "classlens.figures.audit_report:draw_audit",
     "classlens.cam.layers.Preview": "classlens.figures.drawing:draw_text",
     "classlens.cam.saliency.Explanation": "classlens.figures.overlay:draw_maps",
     "classlens.cam.saliency.Fused": "classlens.figures.overlay:draw_maps",

@@ -15,11 +15,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from classlens.adapters import open_source, split_address
+from classlens.adapters import open_source
 from classlens.dataset.batch import Batch, mix
 from classlens.dataset.class_folders import Listed, listed_before
 from classlens.dataset.conventions import SPLITS, WHOLE, is_picture_name
 from classlens.dataset.dataset import BatchPlan, Dataset
+from classlens.dataset.decode import BAD_SAMPLE
 from classlens.dataset.selection import check_indices, of_classes, shuffle, spread
 from classlens.dataset.statistics import Measurement, Survey, add_up, measure, pairs_with_same_pixels
 from classlens.dataset.trace import Trace, trace
@@ -30,10 +31,8 @@ from classlens.files import check_place, write_whole
 from classlens.printed import ONE_LINE
 from classlens.results import Drawable
 from classlens.runs.browse_samples import (
-    BAD_SAMPLE,
     BrowseRequest,
     SampleResult,
-    annotation_lists,
     as_plain,
     claim_folder,
     decode_jpeg,
@@ -44,7 +43,7 @@ from classlens.runs.browse_samples import (
     rescue_picture,
 )
 from classlens.runs.own_process import Progress
-from classlens.runs.processes import DatasetSpec, Job, SeededIndex, run_job, stamp_of
+from classlens.runs.processes import DatasetSpec, Job, SeededIndex, open_remembered, run_job
 from classlens.source import Source
 
 NAMED_BAD = 20  # so many bad samples are kept by a run; the rest are counted
@@ -189,11 +188,7 @@ def browse(
         if on_note:
             for text in source.notes:
                 on_note("note", text)
-        listed: Listed = {}
-        with listed_before(listed):
-            dataset = source.dataset(request.phase)
-        files = [*map(str, annotation_lists(dataset.settings)), split_address(address)[1]]
-        spec = DatasetSpec(address, request.phase, options, listed, {one: stamp_of(one) for one in files})
+        dataset, spec = open_remembered(address, source, request.phase, options)
         run = BrowseRun(dataset, request, progress, source, spec)
     dataset = run.dataset
     if dataset.length == 0:

@@ -26,7 +26,7 @@ from classlens.adapters import DEFAULT, Options, split_address
 from classlens.config.values import Budget
 from classlens.config.writing import ABSENT, Difference, as_data, differences
 from classlens.dataset.dataset import Dataset
-from classlens.dataset.decode import damage_in, salvage
+from classlens.dataset.decode import BAD_SAMPLE, damage_in, salvage
 from classlens.dataset.storage import read_bytes
 from classlens.dataset.trace import Extent, Snapshot, trace
 from classlens.errors import ClasslensError, DataError, WrongValue
@@ -48,8 +48,6 @@ from classlens.files import read_regular, write_whole, writing
 from classlens.image import Image
 
 KEPT_SNAPSHOTS: Mapping[str, Extent] = {"original": "first", "transformed": "last", "concat": "ends", "pipeline": "all"}
-BAD_SAMPLE = (ClasslensError, cv2.error, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
-"""What decoders and transforms raise over one sample, which must not end a run."""
 
 ENDS = ("original", "transformed")
 TILE = 160  # longest side of a single picture on a page; strips keep their size

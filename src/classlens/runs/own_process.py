@@ -243,8 +243,10 @@ def describe_duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def progress_line() -> Progress | None:
+def progress_line(*, with_rate: bool = False) -> Progress | None:
     """A function that keeps one line of the terminal up to date, with the time left, and wipes it out at the end.
+
+    `with_rate` says also how many are done in a second.
 
     None if standard error is no terminal, or one that cannot go back to the start of a line.
     """
@@ -262,7 +264,8 @@ def progress_line() -> Progress | None:
         if total == 1 or (now - written < PAUSE and done < total):
             return
         written = now
-        left = f", {describe_duration((now - began) / done * (total - done))} left" if now > began else ""
+        rate = f", {done / (now - began):,.1f} a second" if with_rate and now > began else ""
+        left = f"{rate}, {describe_duration((now - began) / done * (total - done))} left" if now > began else ""
         line = f"{what}: {done:,} of {total:,}{left}" if done < total else ""
         print(f"\r{line[:width]:<{width}}", end="" if line else "\r", file=sys.stderr, flush=True)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
 
-from classlens.dataset.conventions import SPLIT_OF, is_picture_name, letters_of
+from classlens.dataset.conventions import SPLIT_OF, is_picture_name, letters_of, numbers_by_name
 from classlens.errors import DataError
 from classlens.files import suggest_path
 
@@ -114,9 +114,7 @@ def true_classes(
 
     `classes` are the names that the network knows, none or as many as its `count` of scores.
     """
-    numbers = {letters_of(part): number for number, name in enumerate(classes) for part in name.split(",")}
-    numbers |= {letters_of(name): number for number, name in enumerate(classes)}
-    numbers.pop("", None)
+    numbers = numbers_by_name(classes)
     # The first folder below what was named, or below the folder of a split.
     below = {path: [one for one in origin.folders[:-1] if one not in SPLIT_OF] for path, origin in origins.items()}
     tops = {path: folders[-1] for path, folders in below.items() if folders}

@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import cv2
 
-from classlens.adapters import Options, open_source
+from classlens.adapters import Options, open_source, split_address
 from classlens.dataset.class_folders import Listed, listed_before
 from classlens.dataset.dataset import Dataset
 from classlens.errors import DataError
 from classlens.files import limit
-from classlens.runs.browse_samples import SampleResult
+from classlens.runs.browse_samples import SampleResult, annotation_lists
 from classlens.runs.own_process import (
     GRACE,
     SPARE,
@@ -42,6 +42,7 @@ from classlens.runs.own_process import (
     keep_freed_memory,
     on_ending_signals,
 )
+from classlens.source import Source
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ProcessPoolExecutor
@@ -89,6 +90,15 @@ class DatasetSpec:
         return dataset
 
 
+def open_remembered(address: str, source: Source, phase: str, options: Options) -> tuple[Dataset, DatasetSpec]:
+    """A split of an opened address, and how other processes open it as it is now."""
+    listed: Listed = {}
+    with listed_before(listed):
+        dataset = source.dataset(phase)
+    files = [*map(str, annotation_lists(dataset.settings)), split_address(address)[1]]
+    return dataset, DatasetSpec(address, phase, options, listed, {one: stamp_of(one) for one in files})
+
+
 def stamp_of(path: str) -> Stamp:
     """When a file was changed, and how large it is; nothing of what is no file."""
     try:
@@ -96,6 +106,11 @@ def stamp_of(path: str) -> Stamp:
     except OSError:
         return None
     return (state.st_mtime_ns, state.st_size) if stat.S_ISREG(state.st_mode) else None
+
+
+def count_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_job(
@@ -113,7 +128,7 @@ def run_job(
     the work left is worth it.
     """
     waiting = iter(samples)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = count_cores()
     if spec is None or workers == 0 or (workers is None and cores == 1):
         yield from in_this_process(dataset, waiting, job)
         return

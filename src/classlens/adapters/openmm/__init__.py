@@ -19,6 +19,7 @@ from classlens.config.open_file import hint_for_own_python
 from classlens.dataset.conventions import SPLITS
 from classlens.errors import ConfigError, DataError, NotFound, first_line, suggestion
 from classlens.files import CONFIGS
+from classlens.printed import print_aside
 from classlens.source import Plan, Source
 
 if TYPE_CHECKING:
@@ -116,10 +117,20 @@ def open_loading(setup: Setup, options: Options, make_data: Callable[[], object]
 
 
 def count(setup: Setup, make_data: Callable[[], object] | None) -> int | None:
-    """How many samples training sees in an epoch, without decoding one; None if the run does not depend on it."""
-    from classlens.adapters.openmm.datasets import open_split
-    from classlens.adapters.openmm.schedules import ask_size
+    """How many samples training sees in an epoch, without decoding one; None if the run does not depend on it.
 
+    A published dataset that is not on this disk has as many as were published, and that is said.
+    """
+    from classlens.adapters.openmm.datasets import open_split
+    from classlens.adapters.openmm.parameter_groups import kind_of
+    from classlens.adapters.openmm.schedules import ask_size, published_size
+
+    if size := setup.optimization.steps is None and published_size(setup):
+        name = kind_of(setup.training.dataset)
+        print_aside(
+            f"note:  {name} is not on this disk: {size:,} samples, as published (--dataset-size N says otherwise)"
+        )
+        return size
     try:
         if make_data:
             make_data()

@@ -328,6 +328,7 @@ def cifar(settings: Settings, classes: Classes, where: str) -> Listing:
         batches = [f"data_batch_{number}" for number in range(1, 6)] if split == "train" else ["test_batch"]
     else:
         folder, batches = join_path(folder, "cifar-100-python"), [split]
+    fetch_missing(settings, Path(folder).parent, join_path(folder, batches[0]))
     files = [read_bytes(join_path(folder, batch), "list") for batch in batches]
     try:
         for file in files:
@@ -355,9 +356,20 @@ def mnist(settings: Settings, classes: Classes, where: str) -> Listing:
     folder = picture_folder(settings, where, "root")
     training = split_of(settings, where, "train", "test") == "train" and not settings.get("test_mode", False)
     prefix = "train" if training else "t10k"
+    fetch_missing(
+        settings, Path(folder), *(join_path(folder, f"{prefix}-images-idx3-ubyte{end}") for end in ("", ".gz"))
+    )
     pictures = idx_array(join_path(folder, f"{prefix}-images-idx3-ubyte"), dimensions=3)
     labels = idx_array(join_path(folder, f"{prefix}-labels-idx1-ubyte"), dimensions=1)
     return in_memory(pictures, labels.tolist(), classes, BGR)
+
+
+def fetch_missing(settings: Settings, folder: Path, *files: str) -> None:
+    """Fetch a published dataset if none of the files is there and the config says so."""
+    if settings.get("download") is True and not any(map(exists, files)):
+        from classlens.adapters.openmm.fetch_published import fetch_published
+
+        fetch_published(settings["type"], folder)
 
 
 def idx_array(path: str, *, dimensions: int) -> Pixels:

@@ -17,6 +17,7 @@ import numpy as np
 from classlens.adapters.openmm.parameter_groups import Layers, Parameter, groups_of, has_layers, kind_of, layers_of
 from classlens.adapters.openmm.setup import Setup
 from classlens.config.settings import Settings
+from classlens.dataset.storage import exists
 from classlens.errors import ClasslensError, ConfigError, MissingDependency, count_of, short_repr
 from classlens.schedule.schedule import (
     Accumulation,
@@ -201,9 +202,21 @@ def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
 
 KNOWN_SIZES: Mapping[str, int] = {
     "ImageNet": 1_281_167, "CIFAR10": 50_000, "CIFAR100": 50_000, "MNIST": 60_000, "FashionMNIST": 60_000, "CUB": 5_994,
-    "StanfordCars": 8_144, "VOC": 5_011, "ImageNet21k": 14_197_122,
+    "StanfordCars": 8_144, "VOC": 5_011,
 }  # fmt: skip
-"""Training samples of public datasets; a suggestion to the user, never used unasked."""
+"""Training samples of public datasets."""
+
+
+def published_size(setup: Setup) -> int | None:
+    """The training samples of a published dataset, if the config takes it whole, from a folder of its name that is missing.
+
+    Many call their own pictures an ImageNet: the name of the folder tells.
+    """
+    dataset = setup.training.dataset
+    kind, folder = kind_of(dataset), str(dataset.get("data_root") or dataset.get("data_prefix"))
+    is_whole = not any(dataset.get(key) for key in ("classes", "indices", "metainfo", "extensions"))
+    is_missing = kind.lower() in folder.lower() and not exists(folder)
+    return KNOWN_SIZES.get(kind) if is_whole and is_missing else None
 
 
 def ask_size(setup: Setup) -> str:

@@ -1,0 +1,183 @@
+"""`audit`: every picture of a split becomes a row, and the rows one result; in this process, from one to the next.
+
+`runs/audit_run.py` does the same over many processes, or a cluster: shards are the same, whoever makes them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from classlens.audit.place import Place
+from classlens.audit.wishes import AuditOptions, Recipe
+from classlens.cam.saliency import Saliency
+from classlens.errors import DataError, NotOffered
+from classlens.image import Image
+from classlens.printed import json_text
+from classlens.results import Drawable
+from classlens.source import Source
+
+if TYPE_CHECKING:
+    from classlens.audit.clusters import Cluster
+    from classlens.audit.manifest import Manifest
+    from classlens.audit.measure import Questions
+    from classlens.audit.shards import Portion
+    from classlens.audit.summary import Group, Summary
+
+SUMMARY, REPORT = "summary.json", "report.html"
+Progress = Callable[[str, int, int], object]
+
+
+@dataclass(frozen=True, eq=False)
+class ShownPicture:
+    """A picture of the report: as it was fed, with its first map at layer size if there is one, and its facts."""
+
+    index: int
+    image: Image
+    map: np.ndarray | None
+    facts: Mapping[str, Any]
+
+    def saliency(self, method: str, layer: str) -> Saliency | None:
+        """Its map as the engine returns one."""
+        return None if self.map is None else Saliency(self.image, self.map[None], method, layer, None)
+
+
+@dataclass(frozen=True, eq=False)
+class Audit(Drawable):
+    """An audit that is whole: the folder with its rows, what it was made of, and what the rows say together.
+
+    `shown` are the pictures of the report by their numbers. `made` rows are new; the others were there.
+    """
+
+    folder: str
+    manifest: Manifest
+    summary: Summary
+    clusters: tuple[Cluster, ...]
+    shown: Mapping[int, ShownPicture]
+    made: int = 0
+
+    @property
+    def page(self) -> str:
+        """Where the report is."""
+        return Place(self.folder) / REPORT
+
+    def facts(self) -> dict[str, Any]:
+        """The result as JSON can hold it; this is `summary.json`."""
+        return {
+            "folder": self.folder,
+            "pictures": self.summary.pictures,
+            **{key: value for key, value in vars(self.summary).items() if key not in ("groups", "bins", "mistakes")},
+            "bins": [asdict(one) for one in self.summary.bins],
+            "mistakes": [asdict(one) for one in self.summary.mistakes],
+            "groups": {name: group_facts(one) for name, one in self.summary.groups.items()},
+            "clusters": [{**vars(one), "map": rounded(one.map)} for one in self.clusters],
+        }
+
+
+def group_facts(group: Group) -> dict[str, Any]:
+    return {"count": group.count, **group.places, "mean_map": rounded(group.map)}
+
+
+def rounded(values: np.ndarray | None) -> list[Any] | None:
+    return None if values is None else values.round(6).tolist()
+
+
+def audit(
+    source: Source,
+    output: str | PathLike[str],
+    *,
+    checkpoint: str | None = None,
+    pictures: Source | None = None,
+    options: AuditOptions | None = None,
+    progress: Progress | None = None,
+) -> Audit:
+    """Ask a network about every picture of a split, and write a row for each, a summary and a report into a folder.
+
+    What is there of the same audit is not made again: a run that was ended goes on. `pictures` is another source whose
+    pictures are asked about instead of the source's own.
+
+    Raises:
+        NotOffered: the source has no classifier, or none of both has pictures.
+        NotFound: there is no such method or layer.
+        DataError: the folder cannot be written, or holds an audit of another setup.
+        MissingDependency: pyarrow is not installed.
+    """
+    from classlens.audit.preparation import prepare_audit
+    from classlens.audit.shards import begin, find_missing, portion_of
+
+    wished, place = options or AuditOptions(), Place(fspath(output))
+    data = pictures or source
+    if data.open_dataset is None:
+        raise NotOffered(f"{data.origin} has no pictures", hint="name others that have: `pictures`, or --data ADDRESS")
+    recipe = Recipe(source.origin, pictures.origin if pictures else None, checkpoint)
+    questions, manifest = prepare_audit(recipe, data.dataset(wished.phase), source.classifier(checkpoint), wished)
+    begin(place, manifest)
+    portions = [portion_of(place, manifest, one) for one in find_missing(place, manifest)]
+    made = 0
+    for count in make_here(questions, manifest, place, portions):
+        made += count
+        if progress:
+            progress("pictures", made, sum(len(one.asked) for one in portions))
+    return conclude(questions, manifest, place, made)
+
+
+def make_here(questions: Questions, manifest: Manifest, place: Place, portions: Iterable[Portion]) -> Iterator[int]:
+    """Make shards in this process and write them; gives how many rows were made after each."""
+    from classlens.audit.rows import write_shard
+    from classlens.audit.shards import make_shards
+
+    several = list(portions)
+    asked = {one.shard: len(one.asked) for one in several}
+    for shard, table in make_shards(questions, manifest, several):
+        write_shard(place, shard, table)
+        yield asked[shard]
+
+
+def conclude(questions: Questions, manifest: Manifest, place: Place, made: int = 0) -> Audit:
+    """Sum up the rows that are there, and write the summary and the report."""
+    import classlens
+    from classlens.audit.clusters import find_clusters
+    from classlens.audit.summary import summarise
+
+    summary, clusters = summarise(place), find_clusters(place)
+    wanted = dict.fromkeys(one.index for one in summary.mistakes)
+    wanted |= dict.fromkeys(index for cluster in clusters for index in cluster.examples)
+    result = Audit(place.address, manifest, summary, clusters, show_pictures(questions, manifest, place, wanted), made)
+    place.write(SUMMARY, json_text(result.facts(), indent=1).encode())
+    place.write(REPORT, classlens.draw(result).encode(".html"))
+    return result
+
+
+def show_pictures(
+    questions: Questions, manifest: Manifest, place: Place, indices: Iterable[int]
+) -> dict[int, ShownPicture]:
+    """Pictures with what their rows say; those that cannot be read any more are left out."""
+    from classlens.audit.rows import rows_by_index
+
+    wanted = sorted(indices)
+    rows = rows_by_index(place, manifest, wanted)
+    shown = {}
+    for fed in questions.subject.read(wanted):
+        if fed.image is not None:
+            row = rows[fed.index]
+            values = None
+            if row.get("map_0_height"):
+                values = np.array(row["map_0"], np.float32).reshape(row["map_0_height"], row["map_0_width"])
+            keys = ("path", "label", "predicted", "probability", "label_probability")
+            facts = {key: row[key] for key in keys}
+            shown[fed.index] = ShownPicture(fed.index, replace(fed.image, encoded=None), values, facts)
+    return shown
+
+
+def read_summary(place: Place) -> dict[str, Any]:
+    """What `summary.json` says."""
+    content = place.read(SUMMARY)
+    if content is None:
+        raise DataError(f"no summary in {place.address}", hint="`classlens audit` writes it when all rows are there")
+    data: dict[str, Any] = json.loads(content)
+    return data

@@ -1,0 +1,100 @@
+"""Rows by the shard: which are missing, and how one is made.
+
+A shard is a file of consecutive rows. It is made from its number alone, by whoever is asked, and takes its name when it is
+whole. So a run that was killed goes on with the shards that are missing, and nothing else has to be remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import pyarrow as pa
+
+from classlens.audit.manifest import NAME, Manifest, read_manifest, write_manifest
+from classlens.audit.measure import Questions, Row, measure
+from classlens.audit.place import Place
+from classlens.audit.rows import FOLDER, encode_shard, is_whole, read_shard, shard_name, table_of
+from classlens.errors import DataError
+
+NAMED = 3  # differences that an error names
+
+
+@dataclass(frozen=True)
+class Portion:
+    """A shard to make: the pictures that are asked about, and the rows that stay as they are."""
+
+    shard: int
+    asked: frozenset[int]
+    kept: pa.Table | None = None
+
+
+def begin(place: Place, manifest: Manifest) -> None:
+    """Write the manifest, or see that the one that is there is the same.
+
+    Raises:
+        DataError: the folder holds an audit of something else; says what differs.
+    """
+    place.check()
+    if place.read(NAME) is None:
+        if place.names(FOLDER):
+            raise DataError(f"{place.address} holds rows, but no {NAME}", hint="choose another folder")
+        write_manifest(place, manifest)
+        return
+    if lines := manifest.differences(read_manifest(place)):
+        more = f"; and {len(lines) - NAMED} more" if len(lines) > NAMED else ""
+        what = f"{place.address} holds an audit of another setup: {'; '.join(lines[:NAMED])}{more}"
+        raise DataError(what, hint="choose another --output, or remove that folder")
+
+
+def find_missing(place: Place, manifest: Manifest) -> list[int]:
+    """The shards that are not there, or not whole."""
+    there = place.names(FOLDER)
+    shards = range(manifest.shards)
+    return [one for one in shards if shard_name(one) not in there or not is_whole(place, manifest, one)]
+
+
+def find_failed(place: Place, manifest: Manifest) -> list[int]:
+    """The shards with a row that has an error."""
+    there = place.names(FOLDER)
+    shards = (one for one in range(manifest.shards) if shard_name(one) in there and is_whole(place, manifest, one))
+    return [one for one in shards if read_shard(place, one, ["error"])["error"].null_count < len(manifest.rows_of(one))]
+
+
+def portion_of(place: Place, manifest: Manifest, shard: int) -> Portion:
+    """All of a missing shard; of one that is there the rows that failed."""
+    if not is_whole(place, manifest, shard):
+        return Portion(shard, frozenset(manifest.rows_of(shard)))
+    table = read_shard(place, shard)
+    is_good = table["error"].is_null()
+    failed = np.asarray(table["index"])[~np.asarray(is_good)]
+    return Portion(shard, frozenset(failed.tolist()), table.filter(is_good))
+
+
+def make_shards(
+    questions: Questions, manifest: Manifest, portions: Sequence[Portion]
+) -> Iterator[tuple[int, pa.Table]]:
+    """Shards one after the other, from one stream of pictures, so that decoders run on from each to the next."""
+    indices = [(one, manifest.rows_of(one.shard)) for one in portions]
+    stream = questions.subject.read(
+        chain.from_iterable([at for at in rows if at in one.asked] for one, rows in indices)
+    )
+    for one, rows in indices:
+        answers: list[Row] = []
+        for start in range(0, len(rows), manifest.batch_size):
+            batch = rows[start : start + manifest.batch_size]
+            fed = [next(stream) if index in one.asked else None for index in batch]
+            answers += measure(questions, fed)
+        table = table_of(manifest, answers)
+        yield one.shard, table if one.kept is None else pa.concat_tables([one.kept, table]).sort_by("index")
+
+
+def make_sample(questions: Questions, manifest: Manifest) -> tuple[int, int]:
+    """Ask about a few batches from all over the dataset: how many pictures those are, and the bytes of their rows."""
+    shards = sorted({0, manifest.shards // 2, manifest.shards - 1})
+    parts = [manifest.rows_of(one)[: manifest.batch_size] for one in shards]
+    measure(questions, [None, *questions.subject.read(parts[0][:1])])  # the first pass makes plans for all
+    rows = [row for part in parts for row in measure(questions, list(questions.subject.read(part)))]
+    return len(rows), len(encode_shard(table_of(manifest, rows)))

@@ -1,0 +1,91 @@
+"""Ask a network about every picture of a dataset: a row for each, what they say together, and a page about it.
+
+For example:
+
+  classlens audit demo
+  classlens audit configs/resnet/resnet50_8xb32_in1k.py resnet50.pth --output out/audit
+  classlens audit timm:resnet50 --data folder:photos --methods GradCAM LayerCAM --number 1000
+  classlens audit py:train.py:setup best.pth --ray auto --workers 2
+
+Rows lie in DIR/rows as Parquet, which pandas, polars and DuckDB read; docs/audit.md says what is in them. A run that was
+ended goes on with the same command. `classlens verify DIR` makes rows again, and says whether they are the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from classlens.cli.parsing import add_overrides, any_int, positive_int, print_note, whole_number
+from classlens.printed import json_text, print_text
+
+if TYPE_CHECKING:
+    from classlens.runs.audit_run import AuditRequest
+
+METHODS = (
+    "methods of maps, see docs/methods.md (default: GradCAM); none: rows without maps, in the time of a plain pass"
+)
+WORKERS = "processes, each with the network on one thread; on a GPU, those that decode (default: one for each core)"
+RAY = "spread over a Ray cluster: its address, or auto, which starts one on this machine"
+BATCH = "pictures that go through the network at once (default: by memory, at most 32 on a CPU); rows depend on it"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is audited, what is asked, and by whom."""
+    add = parser.add_argument
+    add("target", metavar="TARGET", help="config, or another address")
+    add("checkpoint", nargs="?", metavar="CHECKPOINT", help="weights: a path, a URL (default: the target's own)")
+    add("--data", metavar="ADDRESS", help="pictures of another address, e.g. folder:photos (default: the target's own)")
+    add("--phase", default="val", choices=("train", "val", "test"), help="the split (default: val)")
+    add("--output", "-o", default="out/audit", metavar="DIR", help="folder, or s3://... (default: out/audit)")
+    add("--methods", nargs="+", action="extend", metavar="METHOD", help=METHODS)
+    add("--layers", nargs="+", action="extend", metavar="LAYER", help="a map at each (default: one layer, as in cam)")
+    add("--number", "-n", type=positive_int, metavar="N", help="so many pictures, evenly spread (default: all)")
+    add("--flips", action="store_true", help="ask about the mirrored pictures, too, in twice the time")
+    add("--batch-size", type=positive_int, metavar="N", help=BATCH)
+    add("--device", default="cpu", help="where to compute, e.g. cuda (default: cpu)")
+    add("--workers", type=whole_number, metavar="N", help=WORKERS)
+    add("--ray", metavar="ADDRESS", help=RAY)
+    add("--retry-failed", action="store_true", help="ask again about pictures whose rows have an error, and no others")
+    add("--dry-run", action="store_true", help="say how long it will take, from a few batches; nothing is written")
+    add("--seed", type=any_int, default=0, metavar="N", help="for datasets that draw (default: 0)")
+    add("--trust-checkpoint", action="store_true", help="unpickle the checkpoint even if it could run code")
+    add_overrides(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Audit, and print what it came to."""
+    from classlens.figures import draw
+    from classlens.runs.audit_run import estimate_audit, run_audit
+    from classlens.runs.own_process import progress_line
+
+    request = read_request(arguments)
+    if arguments.dry_run:
+        estimate = estimate_audit(request, on_note=print_note)
+        print_text(json_text(vars(estimate)) if arguments.json else str(estimate))
+        return 0
+    result = run_audit(request, on_note=print_note, progress=progress_line(with_rate=True))
+    print_text(json_text(result.facts(), indent=1) if arguments.json else f"{draw(result)}\nwrote {result.page}")
+    return 0
+
+
+def read_request(arguments: argparse.Namespace) -> AuditRequest:
+    """The arguments as a request."""
+    from classlens.adapters import Options
+    from classlens.audit.wishes import AuditOptions
+    from classlens.config.overrides import parse_overrides
+    from classlens.runs.audit_run import AuditRequest
+
+    methods = arguments.methods or list(AuditOptions.methods)
+    wishes = AuditOptions(
+        methods=[] if [one.casefold() for one in methods] == ["none"] else methods,
+        **{name: getattr(arguments, name) for name in ASKED},
+    )
+    options = Options(parse_overrides(arguments.cfg_options), arguments.trust_config, arguments.trust_checkpoint)
+    named = {name: getattr(arguments, name) for name in REQUESTED}
+    return AuditRequest(options=options, wishes=wishes, **named)
+
+
+ASKED = ("phase", "layers", "number", "flips", "batch_size", "device", "seed")
+REQUESTED = ("target", "output", "checkpoint", "data", "workers", "ray", "retry_failed")
+"""Options of the command that are called so in `AuditOptions` and in the request."""
