@@ -5,7 +5,7 @@ VENV ?= .venv
 OUT ?= out/demo
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo docs test test-kills test-peers test-oldest lint format check bench fuzz clean
+.PHONY: demo docs test test-kills test-peers test-oldest lint format check check-page bench fuzz clean
 
 demo: $(VENV)/demo.done
 	$(VENV)/bin/classlens demo --output-dir $(OUT)
@@ -13,9 +13,9 @@ demo: $(VENV)/demo.done
 test: $(VENV)/test.done
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
-# The whole counts of runs that are killed at random moments, of which the suite takes a share: a quarter of an hour.
+# The whole counts of runs that are killed at random moments, of which the suite takes a share: half an hour.
 test-kills: $(VENV)/test.done
-	CLASSLENS_ALL_KILLS=1 $(VENV)/bin/python -m pytest tests/strangers/test_kills.py -n 0
+	CLASSLENS_ALL_KILLS=1 $(VENV)/bin/python -m pytest tests/strangers/test_kills.py tests/strangers/test_audit_kills.py -n 0
 
 test-peers: .venv-peers/done
 	.venv-peers/bin/python -m pytest tests_peers -n 2 --dist loadfile
@@ -39,7 +39,16 @@ format: $(VENV)/test.done
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-check: lint test
+check: lint check-page test
+
+# The types of the studio's page, which its comments declare. Users never need node; whoever changes the page does.
+PAGE = scripts/page
+check-page:
+	@command -v npm >/dev/null || { echo "no npm here: the types of the studio's page are not checked"; exit 0; }; \
+	[ $(PAGE)/node_modules/done -nt $(PAGE)/package.json ] \
+	  || { npm install --prefix $(PAGE) --no-package-lock --no-audit --no-fund --silent && touch $(PAGE)/node_modules/done; } \
+	  || { echo "npm reaches no registry: the types of the studio's page are not checked"; exit 0; }; \
+	$(PAGE)/node_modules/.bin/tsc -p $(PAGE)/jsconfig.json
 
 bench: .venv-peers/done
 	.venv-peers/bin/python benchmarks/run.py
@@ -90,4 +99,4 @@ $(VENV)/test.done: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 clean:
-	rm -rf .venv .venv-fuzz .venv-oldest .venv-peers out
+	rm -rf .venv .venv-fuzz .venv-oldest .venv-peers scripts/page/node_modules out

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("config", "schedule", "browse", "zoo", "cam", "masking")
+BENCHMARKS = ("config", "schedule", "browse", "zoo", "cam", "masking", "audit")
 
 
 def main() -> int:

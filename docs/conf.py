@@ -24,7 +24,7 @@ html_title = "Classlens"
 html_theme_options = {"source_directory": "docs/"}
 autodoc_default_options = {"members": True, "undoc-members": False}
 autodoc_typehints = "description"
-autodoc_mock_imports: list[str] = []
+default_role = "code"
 
 
 def write_references() -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib import import_module
 from pathlib import Path
 
-from classlens.check.rule import FAMILIES, TITLES, Rule
+from classlens.check.rule import FAMILIES, Rule, all_rules
 
 PLACE = Path(__file__).parents[1] / "docs" / "rules.md"
 HEAD = """\
@@ -32,19 +31,18 @@ def main() -> int:
 def write_pages() -> str:
     """The page of all rules that come with Classlens."""
     parts = [HEAD]
-    for letter, module in FAMILIES.items():
-        rules: tuple[Rule, ...] = import_module(module).RULES
-        parts.append(f"## {letter}: {TITLES[letter]}\n")
-        parts += map(write_page, rules)
+    for letter, name in FAMILIES.items():
+        parts.append(f"## {letter}: {name}\n")
+        parts += map(write_page, all_rules(letter))
     return "\n".join(parts)
 
 
 def write_page(rule: Rule) -> str:
     """What one rule does, why it matters, an example, and the cure."""
-    page, needs = rule.page, ", ".join(rule.needs) or "nothing"
-    lines = [f"### {rule.code} {rule.name}", "", f"*{rule.severity}; needs {needs}.* {' '.join(page.what.split())}", ""]
-    for title, words in {"Why it matters": page.why, "Example": page.example, "Cure": page.cure}.items():
-        lines += [f"**{title}:** {' '.join(words.split())}", ""]
+    lines = [f"### {rule.code} {rule.name}", ""]
+    for title, words in rule.page.items():
+        head = f"**{title}:**" if title else f"*{rule.severity}; needs {', '.join(rule.needs) or 'nothing'}.*"
+        lines += [f"{head} {' '.join(words.split())}", ""]
     return "\n".join(lines)
 
 

@@ -19,6 +19,10 @@ PAGES = {
     "lr": "lr.md",
     "cam": "cam.md",
     "check": "check.md",
+    "studio": "studio.md",
+    "audit": "audit.md",
+    "verify": "audit.md",
+    "report": "report.md",
     "config": "configs.md",
     "sources": "sources.md",
 }

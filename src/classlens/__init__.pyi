@@ -31,6 +31,8 @@ from .figures.drawing import Drawing as Drawing
 from .figures.overlay import OverlayStyle as OverlayStyle
 from .image import Encoding as Encoding
 from .image import Image as Image
+from .runs.audit_run import AuditRequest as AuditRequest
+from .runs.audit_run import run_audit as run_audit
 from .runs.browse_run import BrowseRun as BrowseRun
 from .runs.browse_run import browse as browse
 from .runs.browse_samples import BrowseRequest as BrowseRequest
@@ -44,14 +46,20 @@ from .runs.explain_files import ModelRequest as ModelRequest
 from .runs.explain_files import explain_files as explain_files
 from .runs.explain_files import preview_model as preview_model
 from .runs.picture_inputs import explain as explain
+from .runs.report_run import ReportRequest as ReportRequest
+from .runs.report_run import ReportRun as ReportRun
+from .runs.report_run import report as report
 from .runs.schedule_plots import LrRequest as LrRequest
 from .runs.schedule_plots import SchedulePlots as SchedulePlots
 from .runs.schedule_plots import plot_schedules as plot_schedules
+from .runs.verify_run import verify_audit as verify_audit
 from .schedule.replay import Curve as Curve
 from .schedule.replay import Curves as Curves
 from .schedule.replay import replay as replay
 from .schedule.schedule import Clock as Clock
 from .schedule.schedule import Schedule as Schedule
 from .source import Source as Source
+from .studio import studio as studio
+from .studio.open_studio import RunningStudio as RunningStudio
 
 __version__: str

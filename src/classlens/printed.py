@@ -41,6 +41,26 @@ def print_text(text: str) -> None:
         raise
 
 
+def columns_of(stream: TextIO, most: int) -> int:
+    """How many letters fit into a line: `most`, or as many as a narrower terminal has."""
+    if not stream.isatty():
+        return most
+    from shutil import get_terminal_size
+
+    return min(most, get_terminal_size().columns)
+
+
+def fit_lines(text: str, stream: TextIO, behind: str = "    ") -> list[str]:
+    """The lines of a text, on a terminal broken between words; what goes on begins with `behind`."""
+    if not stream.isatty():
+        return text.split("\n")
+    from textwrap import TextWrapper
+
+    width = columns_of(stream, sys.maxsize)
+    wrap = TextWrapper(width, subsequent_indent=behind, break_long_words=False, break_on_hyphens=False).wrap
+    return [part for line in text.split("\n") for part in wrap(line) or [""]]
+
+
 def print_aside(*lines: str) -> None:
     """Print lines on standard error; where nobody can read them, nothing is lost by that."""
     try:

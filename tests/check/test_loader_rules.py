@@ -1,7 +1,9 @@
 """Faults planted in loaders that really run, with their workers, and healthy loaders, in which nothing may be found."""
 
+import json
 import random
 from itertools import islice
+from pathlib import Path
 
 import albumentations as A
 import numpy as np
@@ -21,6 +23,7 @@ from classlens.cli.main import main
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
 SIZE = 18
+CONFIGS = Path(__file__).parents[2] / "configs" / "resnet"
 PICTURE = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
 
 
@@ -250,7 +253,7 @@ def test_a_planted_fault_is_found_and_its_cause_named(name):
 
 
 HEALTHY = {
-    "torchvision": lambda: loader_of(tensors(), num_workers=3),
+    "torchvision": lambda: loader_of(tensors()),
     "no workers": lambda: loader_of(albumented(), num_workers=0),
     "a composition seeded in every worker": lambda: loader_of(albumented(), worker_init_fn=reseed_the_composition),
     "a generator seeded in every worker": lambda: loader_of(
@@ -355,6 +358,16 @@ NATIVE = "dict(type='RandomResizedCrop', scale=24), dict(type='RandomFlip', prob
 ALBU = "dict(type='Albu', transforms=[dict(type='RandomCrop', height=24, width=24)])"
 
 
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Eight pictures of two classes."""
+    root = tmp_path_factory.mktemp("photos")
+    for index in range(8):
+        (root / "ab"[index % 2]).mkdir(exist_ok=True)
+        Image.fromarray(np.roll(PICTURE, index, axis=0)).save(root / "ab"[index % 2] / f"{index}.png")
+    return root
+
+
 @pytest.mark.parametrize(
     ("changes", "options", "codes"),
     [
@@ -369,12 +382,8 @@ ALBU = "dict(type='Albu', transforms=[dict(type='RandomCrop', height=24, width=2
         ({}, ["--ngpus", "2"], []),
     ],
 )
-def test_the_loader_of_a_config_is_run_as_openmmlab_builds_it(tmp_path, capsys, changes, options, codes):
-    for index in range(8):
-        folder = tmp_path / "photos" / "ab"[index % 2]
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.roll(PICTURE, index, axis=0)).save(folder / f"{index}.png")
-    usual = {"stages": NATIVE, "workers": 2, "settings": "", "shuffle": True, "root": tmp_path / "photos", "end": ""}
+def test_the_loader_of_a_config_is_run_as_openmmlab_builds_it(photos, tmp_path, capsys, changes, options, codes):
+    usual = {"stages": NATIVE, "workers": 2, "settings": "", "shuffle": True, "root": photos, "end": ""}
     config = tmp_path / "config.py"
     config.write_text(CONFIG.format(**usual | changes) + (usual | changes)["end"])
 
@@ -396,6 +405,38 @@ def test_browse_says_what_a_config_repeats_in_training(tmp_path):
         "Albumentations draws the same in every worker of training",
         "every epoch of training draws the same",
     ]
+
+
+@pytest.mark.parametrize(("settings", "codes"), [("", []), (".persistent_workers=False", ["L002"])])
+def test_a_real_config_is_run_over_pictures_on_disk(photos, capsys, settings, codes):
+    changes = [f"train_dataloader.dataset.data_root={photos}", "train_dataloader.dataset.type=CustomDataset"]
+    changes += ["train_dataloader.dataset.split=", "train_dataloader.batch_size=4"]
+    changes += [f"train_dataloader{settings}"] if settings else []
+
+    main(
+        [
+            "check",
+            str(CONFIGS / "resnet50_8xb32_in1k.py"),
+            "--select",
+            "L",
+            "--cfg-options",
+            *changes,
+            "--output-format",
+            "json",
+        ]
+    )
+
+    data = json.loads(capsys.readouterr().out)
+    assert [one["code"] for one in data["findings"]] == codes
+    assert data["skipped"] == []
+
+
+@pytest.mark.parametrize(("transform", "codes"), [(v2.RandomCrop(24), []), (A.RandomCrop(24, 24), ["L004"])])
+def test_a_transform_beside_pictures_is_run_in_torchs_usual_loader(photos, transform, codes):
+    findings = check((f"folder:{photos}", transform)).findings
+
+    assert [one.code for one in findings] == codes
+    assert all("dataset.transform" in one.message for one in findings)
 
 
 def test_a_data_module_of_lightning_is_run_with_the_loader_that_it_makes():

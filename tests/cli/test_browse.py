@@ -141,10 +141,10 @@ def test_a_page_holds_every_picture_and_needs_nothing_else(config, tmp_path):
     main(["browse", config, "--html", str(page)])
 
     text = page.read_text(encoding="utf-8")
-    rows = json.loads(text.partition('type="application/json">')[2].partition("</script>")[0])
-    assert len(rows) == 6
-    assert all(row["image"].startswith("UklGR") for row in rows)
-    assert "http" not in text.replace("data:image", "")
+    data = json.loads(text.partition('type="application/json" class="data">')[2].partition("</script>")[0])
+    assert len(data["samples"]) == 6
+    assert text.count('src="data:image/webp;base64,UklGR') == 6
+    assert "://" not in text
 
 
 def test_numbers_about_the_samples(config, capsys):

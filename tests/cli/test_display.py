@@ -6,6 +6,8 @@ from types import ModuleType
 import pytest
 
 from classlens.cli.main import main
+from classlens.printed import fit_lines
+from classlens.runs import own_process
 
 
 class Screen:
@@ -81,3 +83,32 @@ def test_closing_the_window_ends_a_run(screen, capsys):
 
     assert len(screen.pictures) == 1
     assert "stopped, 1 of 2 shown" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(30, 2), (200, 1)])
+def test_long_lines_break_between_words_on_a_terminal_only(columns, lines, monkeypatch):
+    text = "photos/cat.png: 282 tiger cat, GradCAM at backbone"
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert fit_lines(text, sys.stdout) == [text]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+
+    fitted = fit_lines(f"{text}\n\nend", sys.stdout)
+
+    assert len(fitted) == lines + 2
+    assert max(map(len, fitted)) <= columns
+    assert " ".join(" ".join(fitted[:lines]).split()) == text
+    assert fitted[lines:] == ["", "end"]
+
+
+@pytest.mark.parametrize("terminal", ["", "dumb"])
+def test_progress_is_a_plain_line_now_and_then_where_a_line_cannot_be_written_again(terminal, monkeypatch, capsys):
+    clock = iter([0.0, 1.0, 31.0, 32.0, 62.0])
+    monkeypatch.setattr(own_process, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: bool(terminal))
+    monkeypatch.setenv("TERM", terminal)
+    count = own_process.progress_line()
+
+    for done in (1, 31, 32, 62):
+        count("pictures", done, 62)
+
+    assert capsys.readouterr().err.splitlines() == ["pictures: 31 of 62, 30 s left", "pictures: 62 of 62, 0 s left"]

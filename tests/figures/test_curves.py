@@ -230,11 +230,12 @@ def test_the_page_holds_exact_values_and_loads_nothing():
     curves = run(title="</script>")
     page = draw(curves).encode(".html").decode()
 
-    data = json.loads(re.search(r"const chart = (.*);\nconst WIDTH", page).group(1))
+    data = json.loads(re.search(r'class="curves">(.*)</script>', page).group(1))
 
-    assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert "://" not in page.replace("http://www.w3.org/2000/svg", "")
     assert data["panels"][0]["lines"][0]["y"] == curves[0].points[1].tolist()
-    assert page.count("</script>") == 1
+    assert page.count("</script>") == 2
+    assert f"{curves[0].final!r}</td>" in page
 
 
 def test_the_terminal_shows_the_curve_from_left_to_right():

@@ -92,7 +92,7 @@ def test_a_page_of_pictures_without_labels_names_their_files(tmp_path):
     folder.mkdir()
     shutil.copy(CAT, folder / "cat.png")
     assert main(["browse", f"folder:{folder}", "--html", str(tmp_path / "page.html")]) == 0
-    assert "fileName(row)" in (tmp_path / "page.html").read_text()
+    assert "<figcaption><b>cat.png</b>" in (tmp_path / "page.html").read_text()
     assert name_of((), str(folder / "cat.png")) == "cat.png"
     assert name_of(("cat",), "cat.png") == "cat"
     assert name_of((), None) == "no label"

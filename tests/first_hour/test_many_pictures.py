@@ -153,7 +153,7 @@ class Figures(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
-        if tag == "img":
+        if tag == "img" and not dict(attrs)["src"].startswith("data:"):  # which the scale of colours is
             assert dict(attrs)["loading"] == "lazy"
             self.sources.append(unquote(dict(attrs)["src"], errors="surrogateescape"))
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image as Pillow
 
 from classlens.cli.main import main
-from classlens.figures.page import Picture, Section, write_gallery, write_page
+from classlens.figures.page import HtmlPage, Picture, Section
 from classlens.printed import ONE_LINE, cell_text, join_lines, json_text
 from tests.test_architecture import ROOT
 
@@ -114,10 +114,10 @@ def test_a_page_shows_them_and_stays_one_page(folder, tmp_path, capsys):
     assert main(["browse", f"folder:{folder}", "--html", str(tmp_path / "u.html")]) == 0
 
     page = (tmp_path / "u.html").read_text(encoding="utf-8")
-    data = re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.DOTALL)[1]
+    data = re.search(r'<script type="application/json" class="data">(.*?)</script>', page, re.DOTALL)[1]
     assert page.count("<script") == 2
     assert "<" not in data
-    assert {r"c\xff", ORDERS[2]} <= {name for row in json.loads(data) for name in row["classes"]}
+    assert {r"c\xff", ORDERS[2]} <= {name for row in json.loads(data)["samples"] for name in row["classes"]}
     assert not OBEYED.search(page)
 
 
@@ -125,18 +125,13 @@ def test_a_page_shows_them_and_stays_one_page(folder, tmp_path, capsys):
     "name", ["</script><img src=x onerror=alert(1)>", "<!--<script>", "\u2028", "a\udcff", "\x1b[1m"]
 )
 def test_every_page_escapes_every_name(name, tmp_path):
-    webp = tmp_path / "a.webp"
-    Pillow.new("RGB", (2, 2)).save(webp)
-    write_gallery(tmp_path / "g.html", name, [({"path": name, "classes": [name]}, webp.read_bytes())])
-    picture = Picture(tmp_path / (name.replace("/", "") + ".png"), name)
-    write_page(tmp_path / "p.html", name, name, [Section(name, name, name, (picture,))])
+    picture = Picture(tmp_path / (name.replace("/", "") + ".png"), (name, name))
+    page = HtmlPage(name, name, [Section(name, name, name, (picture,))], data=[name]).encode(tmp_path).decode()
 
-    for place, scripts in (("g.html", 2), ("p.html", 0)):
-        page = (tmp_path / place).read_text(encoding="utf-8")
-        assert page.count("<script") == scripts
-        assert "<img src=x" not in page
-        assert "<!--" not in page
-        assert not OBEYED.search(page)
+    assert page.count("<script") == 2
+    assert "<img src=x" not in page
+    assert "<!--" not in page
+    assert not OBEYED.search(page)
 
 
 @pytest.mark.parametrize("label", ["=HYPERLINK(1)", "</script><b>", "a\x1b[31m\nb", "\udcff", "<!--"], ids=ascii)
@@ -150,7 +145,7 @@ def test_a_label_of_a_schedule_is_text_everywhere(label, tmp_path, capsys):
     told = capsys.readouterr()
     svg, page, table = (file.read_text(encoding="utf-8") for file in files)
     assert not OBEYED.search(told.out + told.err + svg + page)
-    assert page.count("</script>") == 1
+    assert page.count("</script>") == 2
     assert "<b>" not in svg + page
     first = next(csv.DictReader(table.splitlines(keepends=True)))["run"]
     assert not first.startswith("=")

@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
-from classlens.check.training_logs import read_training_log
 from classlens.errors import DataError
+from classlens.logs.training_logs import read_training_log
 
 GOOD = json.dumps({"lr": 0.1, "step": 1, "epoch": 1})
 HISTORY = '{"log_history": [{"learning_rate": 0.1, "step": 1}]}'

@@ -7,7 +7,7 @@ import classlens
 from classlens.check.examine import examine
 from classlens.check.inspection import Inspection
 from classlens.check.rule import choose_rules
-from classlens.check.training_logs import read_training_log
+from classlens.logs.training_logs import read_training_log
 from classlens.runs.schedule_plots import LrRequest
 from tests_peers.check.mmengine_runs import CONFIG, LOGS, RUNS, run_mmengine
 

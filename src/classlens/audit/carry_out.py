@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from classlens.audit.fed import Fed
 from classlens.audit.place import Place
 from classlens.audit.wishes import AuditOptions, Recipe
 from classlens.cam.saliency import Saliency
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from classlens.audit.manifest import Manifest
     from classlens.audit.measure import Questions
     from classlens.audit.shards import Portion
-    from classlens.audit.summary import Group, Summary
+    from classlens.audit.summary import MapGroup, Summary
 
 SUMMARY, REPORT = "summary.json", "report.html"
 Progress = Callable[[str, int, int], object]
@@ -51,12 +52,13 @@ class ShownPicture:
 class Audit(Drawable):
     """An audit that is whole: the folder with its rows, what it was made of, and what the rows say together.
 
-    `shown` are the pictures of the report by their numbers. `made` rows are new; the others were there.
+    `classes` are the rows of `classes.parquet`. `shown` are the pictures of the report by their numbers. `made` rows are new; the others were there.
     """
 
     folder: str
     manifest: Manifest
     summary: Summary
+    classes: tuple[Mapping[str, Any], ...]
     clusters: tuple[Cluster, ...]
     shown: Mapping[int, ShownPicture]
     made: int = 0
@@ -79,7 +81,7 @@ class Audit(Drawable):
         }
 
 
-def group_facts(group: Group) -> dict[str, Any]:
+def group_facts(group: MapGroup) -> dict[str, Any]:
     return {"count": group.count, **group.places, "mean_map": rounded(group.map)}
 
 
@@ -122,32 +124,31 @@ def audit(
     for count in make_here(questions, manifest, place, portions):
         made += count
         if progress:
-            progress("pictures", made, sum(len(one.asked) for one in portions))
+            progress("pictures", made, sum(len(manifest.rows_of(one.shard)) for one in portions))
     return conclude(questions, manifest, place, made)
 
 
-def make_here(questions: Questions, manifest: Manifest, place: Place, portions: Iterable[Portion]) -> Iterator[int]:
+def make_here(questions: Questions, manifest: Manifest, place: Place, portions: Sequence[Portion]) -> Iterator[int]:
     """Make shards in this process and write them; gives how many rows were made after each."""
     from classlens.audit.rows import write_shard
     from classlens.audit.shards import make_shards
 
-    several = list(portions)
-    asked = {one.shard: len(one.asked) for one in several}
-    for shard, table in make_shards(questions, manifest, several):
-        write_shard(place, shard, table)
-        yield asked[shard]
+    for one, (count, table) in zip(portions, make_shards(questions, manifest, place, portions), strict=True):
+        write_shard(place, one.shard, table)
+        yield count
 
 
 def conclude(questions: Questions, manifest: Manifest, place: Place, made: int = 0) -> Audit:
     """Sum up the rows that are there, and write the summary and the report."""
     import classlens
     from classlens.audit.clusters import find_clusters
-    from classlens.audit.summary import summarise
+    from classlens.audit.summary import read_classes, summarise
 
     summary, clusters = summarise(place), find_clusters(place)
     wanted = dict.fromkeys(one.index for one in summary.mistakes)
     wanted |= dict.fromkeys(index for cluster in clusters for index in cluster.examples)
-    result = Audit(place.address, manifest, summary, clusters, show_pictures(questions, manifest, place, wanted), made)
+    classes, shown = read_classes(place), show_pictures(questions, manifest, place, wanted)
+    result = Audit(place.address, manifest, summary, classes, clusters, shown, made)
     place.write(SUMMARY, json_text(result.facts(), indent=1).encode())
     place.write(REPORT, classlens.draw(result).encode(".html"))
     return result
@@ -161,17 +162,19 @@ def show_pictures(
 
     wanted = sorted(indices)
     rows = rows_by_index(place, manifest, wanted)
-    shown = {}
-    for fed in questions.subject.read(wanted):
-        if fed.image is not None:
-            row = rows[fed.index]
-            values = None
-            if row.get("map_0_height"):
-                values = np.array(row["map_0"], np.float32).reshape(row["map_0_height"], row["map_0_width"])
-            keys = ("path", "label", "predicted", "probability", "label_probability")
-            facts = {key: row[key] for key in keys}
-            shown[fed.index] = ShownPicture(fed.index, replace(fed.image, encoded=None), values, facts)
-    return shown
+    several = (show(fed, rows[fed.index]) for fed in questions.subject.read(wanted))
+    return {one.index: one for one in several if one is not None}
+
+
+def show(fed: Fed, row: Mapping[str, Any]) -> ShownPicture | None:
+    """A picture with what its row says; None without a picture, or an answer."""
+    if fed.image is None or row.get("predicted") is None:
+        return None
+    values = None
+    if row.get("map_0_height"):
+        values = np.array(row["map_0"], np.float32).reshape(row["map_0_height"], row["map_0_width"])
+    facts = {key: row[key] for key in ("path", "label", "predicted", "probability", "label_probability")}
+    return ShownPicture(fed.index, replace(fed.image, encoded=None), values, facts)
 
 
 def read_summary(place: Place) -> dict[str, Any]:

@@ -20,10 +20,15 @@ Prepare = Callable[[Image], Image]
 
 @dataclass(frozen=True, eq=False)
 class Fed:
-    """A picture as the network is fed it, and its (height, width) as read; no `image` where there is an `error`."""
+    """A picture as the network is fed it, its file, its label as the dataset numbers it, and its (height, width) as read.
+
+    There is no `image` where there is an `error`.
+    """
 
     index: int
     image: Image | None
+    path: str | None = None
+    label: int | None = None
     size: tuple[int, int] | None = None
     error: str = ""
 
@@ -44,12 +49,15 @@ def read_here(dataset: Dataset, prepare: Prepare, seed: int, indices: Iterable[i
 
 def feed(dataset: Dataset, prepare: Prepare, seed: int, index: int) -> Fed:
     """One picture as the network is fed it; whatever is wrong with it is said instead."""
+    path = None
     try:
         with seeded_globals(seed_of(seed, index)):
+            sample = dataset.sample(index)
+            path = sample.path
             picture = dataset.to_image(dataset.load(index))
-            return Fed(index, prepare(picture), picture.size)
+            return Fed(index, prepare(picture), path, dataset.number_of(sample), picture.size)
     except BAD_SAMPLE as error:
-        return Fed(index, None, error=first_line(error))
+        return Fed(index, None, path, error=first_line(error))
 
 
 def prepare_here(read: Fed, prepare: Prepare) -> Fed:
@@ -57,4 +65,4 @@ def prepare_here(read: Fed, prepare: Prepare) -> Fed:
     try:
         return read if read.image is None else replace(read, image=prepare(read.image))
     except BAD_SAMPLE as error:
-        return Fed(read.index, None, error=first_line(error))
+        return Fed(read.index, None, read.path, error=first_line(error))

@@ -7,7 +7,7 @@ version of a decoder would stand unnoticed among the rest.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -69,6 +69,13 @@ class Manifest:
     @property
     def shards(self) -> int:
         return -(-self.pictures // self.rows_per_shard)
+
+    @property
+    def indices(self) -> Sequence[int]:
+        """The numbers of all pictures."""
+        if self.length == self.pictures:
+            return range(self.length)
+        return [place * self.length // self.pictures for place in range(self.pictures)]
 
     def rows_of(self, shard: int) -> list[int]:
         """The numbers of the pictures whose rows lie in a shard."""

@@ -142,11 +142,10 @@ def measure(questions: Questions, fed: Sequence[Fed | None]) -> list[Row]:
 
 def facts_of(subject: Subject, fed: Fed) -> Row:
     """What is known of a picture before the network is asked."""
-    path = subject.dataset.sample(fed.index).path
-    path = path and path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    path = fed.path and fed.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     height, width = fed.size or (None, None)
     row: Row = {"index": fed.index, "path": path, "error": fed.error or None, "height": height, "width": width}
-    return row | ({} if fed.error else {"label": subject.label(fed.index)})
+    return row | ({} if fed.error else {"label": subject.as_ours(fed.label)})
 
 
 def ask_alone(questions: Questions, slots: Sequence[Fed | None], rows: Mapping[int, Row]) -> None:

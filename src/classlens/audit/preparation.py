@@ -81,7 +81,7 @@ def prepare_audit(
     )
     digests = {
         "weights": digest_weights(classifier),
-        "list": digest_list(subject, (index for shard in range(manifest.shards) for index in manifest.rows_of(shard))),
+        "list": digest_list(subject, manifest.indices),
         "config": digest_file(recipe.target),
         "feed": digest_feed(classifier),
     }

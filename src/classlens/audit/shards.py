@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-import numpy as np
 import pyarrow as pa
 
 from classlens.audit.manifest import NAME, Manifest, read_manifest, write_manifest
@@ -24,11 +23,15 @@ NAMED = 3  # differences that an error names
 
 @dataclass(frozen=True)
 class Portion:
-    """A shard to make: the pictures that are asked about, and the rows that stay as they are."""
+    """A shard to make: all of it, or of one that is there the rows of the pictures that are `asked` about again."""
 
     shard: int
-    asked: frozenset[int]
-    kept: pa.Table | None = None
+    asked: frozenset[int] | None = None
+
+    def indices(self, manifest: Manifest) -> list[int]:
+        """The pictures to ask about."""
+        rows = manifest.rows_of(self.shard)
+        return rows if self.asked is None else [one for one in rows if one in self.asked]
 
 
 def begin(place: Place, manifest: Manifest) -> None:
@@ -66,29 +69,31 @@ def find_failed(place: Place, manifest: Manifest) -> list[int]:
 def portion_of(place: Place, manifest: Manifest, shard: int) -> Portion:
     """All of a missing shard; of one that is there the rows that failed."""
     if not is_whole(place, manifest, shard):
-        return Portion(shard, frozenset(manifest.rows_of(shard)))
-    table = read_shard(place, shard)
-    is_good = table["error"].is_null()
-    failed = np.asarray(table["index"])[~np.asarray(is_good)]
-    return Portion(shard, frozenset(failed.tolist()), table.filter(is_good))
+        return Portion(shard)
+    table = read_shard(place, shard, ["index", "error"])
+    return Portion(shard, frozenset(table.filter(table["error"].is_valid())["index"].to_pylist()))
 
 
 def make_shards(
-    questions: Questions, manifest: Manifest, portions: Sequence[Portion]
+    questions: Questions, manifest: Manifest, place: Place, portions: Sequence[Portion]
 ) -> Iterator[tuple[int, pa.Table]]:
-    """Shards one after the other, from one stream of pictures, so that decoders run on from each to the next."""
-    indices = [(one, manifest.rows_of(one.shard)) for one in portions]
-    stream = questions.subject.read(
-        chain.from_iterable([at for at in rows if at in one.asked] for one, rows in indices)
-    )
-    for one, rows in indices:
-        answers: list[Row] = []
+    """Shards one after the other: how many rows of each are new, and all of them.
+
+    All are made from one stream of pictures, so that decoders run on from each to the next.
+    """
+    stream = questions.subject.read(chain.from_iterable(one.indices(manifest) for one in portions))
+    for one in portions:
+        rows, answers = manifest.rows_of(one.shard), list[Row]()
         for start in range(0, len(rows), manifest.batch_size):
             batch = rows[start : start + manifest.batch_size]
-            fed = [next(stream) if index in one.asked else None for index in batch]
-            answers += measure(questions, fed)
+            is_asked = [one.asked is None or index in one.asked for index in batch]
+            answers += measure(questions, [next(stream) if asked else None for asked in is_asked])
         table = table_of(manifest, answers)
-        yield one.shard, table if one.kept is None else pa.concat_tables([one.kept, table]).sort_by("index")
+        if one.asked is not None:
+            there = read_shard(place, one.shard)
+            kept = there.filter(there["error"].is_null()).cast(table.schema)
+            table = pa.concat_tables([kept, table]).sort_by("index")
+        yield len(answers), table
 
 
 def make_sample(questions: Questions, manifest: Manifest) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -18,6 +18,8 @@ from classlens.dataset.conventions import numbers_by_name
 from classlens.dataset.dataset import Dataset
 from classlens.errors import DataError
 from classlens.image import Image
+
+LOOKED_AT = 16  # pictures that are no files, to know the list again
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +43,10 @@ class Subject:
 
     def label(self, index: int) -> int | None:
         """The class of a picture by the network's numbers; None if it has none, several, or one that the network lacks."""
-        label = self.dataset.label(index)
+        return self.as_ours(self.dataset.label(index))
+
+    def as_ours(self, label: int | None) -> int | None:
+        """The network's number for one of the dataset's."""
         return label if self.labels is None or label is None else self.labels.get(label)
 
 
@@ -91,10 +96,14 @@ def digest_weights(classifier: Classifier) -> str:
     return digest.hexdigest()
 
 
-def digest_list(subject: Subject, indices: Iterable[int]) -> str:
-    """SHA-256 of the paths and labels of pictures."""
-    digest = sha256()
-    for index in indices:
+def digest_list(subject: Subject, indices: Sequence[int]) -> str:
+    """SHA-256 of the paths and labels of pictures; of some of them where they are no files.
+
+    Those may have to be loaded before their labels are known.
+    """
+    digest = sha256(f"{len(indices)}\n".encode())
+    is_listed = subject.dataset.sample(indices[0]).path is not None
+    for index in indices if is_listed else indices[:: max(1, len(indices) // LOOKED_AT)]:
         path = subject.dataset.sample(index).path
         digest.update(f"{path!r} {subject.label(index)}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

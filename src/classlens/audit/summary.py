@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -26,7 +26,7 @@ BINS = 15  # of probabilities, as in Guo et al.
 MISTAKES = 24  # that are shown
 CONFUSIONS = 20  # pairs of classes that are listed
 REASONS = 10  # why pictures are bad
-CLASSES = "classes.parquet"
+CLASSES, CONFUSION = "classes.parquet", "confusion.parquet"
 PLACES = ("border", "centre", "entropy", "area")
 
 
@@ -42,7 +42,7 @@ class Bin:
 
 
 @dataclass(frozen=True)
-class Mistake:
+class ConfidentMistake:
     """A picture that the network takes for another class than its label says."""
 
     index: int
@@ -54,7 +54,7 @@ class Mistake:
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
+class MapGroup:
     """Pictures of one kind: how many, and where the evidence of their first map lies, on average; None without maps."""
 
     count: int
@@ -82,8 +82,8 @@ class Summary:
     calibration_error: float | None
     bins: tuple[Bin, ...]
     confusions: tuple[tuple[int, int, int], ...]
-    mistakes: tuple[Mistake, ...]
-    groups: Mapping[str, Group]
+    mistakes: tuple[ConfidentMistake, ...]
+    groups: Mapping[str, MapGroup]
     bad: Mapping[str, int]
 
 
@@ -105,11 +105,11 @@ class Means:
             np.add.at(self.places, keys[there], values[there])
             np.add.at(self.maps, keys[there], shares_of(rows["map_0"][there]))
 
-    def group(self, key: int) -> Group:
+    def group(self, key: int) -> MapGroup:
         """The means of one key."""
         count = int(self.with_map[key])
         means = (self.places[key] / count).tolist() if count else [None] * len(PLACES)
-        return Group(
+        return MapGroup(
             int(self.count[key]), dict(zip(PLACES, means, strict=True)), self.maps[key] / count if count else None
         )
 
@@ -132,14 +132,14 @@ class Tally:
     bins: Array = field(default_factory=lambda: np.zeros((BINS, 3)))
     sums: Array = field(default_factory=lambda: np.zeros(2))
     confusions: Counter[tuple[int, int]] = field(default_factory=Counter)
-    mistakes: list[tuple[float, int, Mistake]] = field(default_factory=list)
+    mistakes: list[tuple[float, int, ConfidentMistake]] = field(default_factory=list)
 
 
 GROUPS = ("all", "right", "wrong", "unlabelled")
 
 
 def summarise(place: Place) -> Summary:
-    """Read all rows once, and write `classes.parquet`.
+    """Read all rows once, and write `classes.parquet` and `confusion.parquet`.
 
     Raises:
         DataError: there is no audit, or a shard is missing.
@@ -176,7 +176,7 @@ def add_rows(tally: Tally, rows: Mapping[str, Array]) -> None:
     tally.sums += [top.sum(), rows["loss"].astype(np.float64)[known].sum()]
     for at in np.flatnonzero(known & ~correct).tolist():
         tally.confusions[int(labels[at]), int(predicted[at])] += 1
-        mistake = Mistake(
+        mistake = ConfidentMistake(
             int(rows["index"][at]), str(rows["path"][at]), int(labels[at]), int(predicted[at]),
             float(rows["probability"][at]), float(rows["label_probability"][at]),
         )  # fmt: skip
@@ -212,7 +212,7 @@ def conclude(manifest: Manifest, tally: Tally, bad: Counter[str]) -> Summary:
 
 
 def write_classes(place: Place, manifest: Manifest, tally: Tally) -> None:
-    """A table with a row for every class: its pictures, how many are right, and where the network looks to predict it."""
+    """Two tables: what is known of every class, and how often every pair of label and prediction comes."""
     groups = [tally.predicted.group(number) for number in range(manifest.class_count)]
     columns: dict[str, Any] = {
         "class": pa.array(range(manifest.class_count), pa.int32()),
@@ -225,12 +225,20 @@ def write_classes(place: Place, manifest: Manifest, tally: Tally) -> None:
         columns |= {name: pa.array([one.places[name] for one in groups], pa.float32()) for name in PLACES}
         maps = [None if one.map is None else one.map.ravel().astype(np.float32) for one in groups]
         columns["mean_map"] = pa.array(maps, pa.list_(pa.float32()))
-    content = BytesIO()
-    pq.write_table(pa.table(columns), content, compression="zstd")
-    place.write(CLASSES, content.getvalue())
+    pairs = dict(tally.confusions) | {(at, at): int(count) for at, count in enumerate(tally.right) if count}
+    labels, predicted = zip(*sorted(pairs), strict=True) if pairs else ((), ())
+    confusion = {
+        "label": pa.array(labels, pa.int32()),
+        "predicted": pa.array(predicted, pa.int32()),
+        "count": pa.array([pairs[pair] for pair in sorted(pairs)], pa.int64()),
+    }
+    for name, table in ((CLASSES, columns), (CONFUSION, confusion)):
+        content = BytesIO()
+        pq.write_table(pa.table(table), content, compression="zstd")
+        place.write(name, content.getvalue())
 
 
-def read_classes(place: Place) -> Iterator[dict[str, Any]]:
+def read_classes(place: Place) -> tuple[dict[str, Any], ...]:
     """The rows of `classes.parquet`."""
     with place.open(CLASSES) as file:
-        yield from pq.read_table(file).to_pylist()
+        return tuple(pq.read_table(file).to_pylist())

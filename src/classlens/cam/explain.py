@@ -36,6 +36,7 @@ class ExplainOptions:
     `precision` "bf16" runs the model under autocast; maps are float32 nevertheless. `samples` is how often methods run
     the model that take samples or steps (`Method.asks` by default). `progress` is called with what is counted, how many
     are done, and of how many: "pictures" after every batch, and a method's name after its passes if it has many.
+    So many `ranks` of the likeliest classes are named in `Saliency.ranking`, where the network runs to its end.
     """
 
     whole: bool = False
@@ -45,6 +46,7 @@ class ExplainOptions:
     precision: str = "float32"
     progress: Callable[[str, int, int], None] | None = None
     samples: int | None = None
+    ranks: int = 0
 
     def __post_init__(self) -> None:
         if self.samples is not None and self.samples < 1:
@@ -144,6 +146,7 @@ def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) ->
     no_class = not job.targets and all(method.needs == "activations" for method in job.methods)
     captured = observe(classifier, batch, job.layers, stop=no_class)
     wanted: Sequence[Objective | None] = [None]
+    ranked: Sequence[Sequence[ExplainedClass]] = ()
     predicted: Sequence[ExplainedClass | None] = [None] * len(indices)
     if captured.logits is not None:
         logits = captured.logits.detach()[AS_IT_IS * len(indices) if smooth else 0 :][: len(indices)]
@@ -153,6 +156,8 @@ def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) ->
         ]
         best, *wanted = read_targets([PREDICTED, *targets], logits, OUTPUTS[classifier].names)
         predicted = describe_classes(job, best, logits)
+        top = read_targets([f"top{job.options.ranks}"] if job.options.ranks else [], logits, OUTPUTS[classifier].names)
+        ranked = [describe_classes(job, one, logits) for one in top]
     kinds = sorted({method.score for method in job.methods})
     for objective in wanted:  # the gradients of one class are dropped before the next one's are made
         subjects: Sequence[ExplainedClass | None] = [None] * len(indices)
@@ -172,7 +177,8 @@ def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) ->
                 place = (method.name, "input" if at_input else layer.name)
                 for number, index in enumerate(indices):
                     facts = (*place, subjects[number], index, signed, method.cap)
-                    yield Saliency(pictures[index], values[:, number], *facts, predicted[number])
+                    ranking = tuple(classes[number] for classes in ranked)
+                    yield Saliency(pictures[index], values[:, number], *facts, predicted[number], ranking)
 
 
 def describe_classes(job: ExplainJob, objective: Objective, logits: Tensor) -> list[ExplainedClass]:

@@ -82,7 +82,8 @@ class Saliency(Drawable, Array):
     orientation. `image` is the picture as fed, `index` its place in the call. A method that knows no class, run alone,
     has no subject. `signed` says that the layer put out many negative numbers, which not every method can read
     (`Method.assumes_non_negative`). `cap` is the share of positions below the hottest colour of the heat map.
-    `predicted` is the class with the highest score, whichever is explained. To numpy a map is its raw `values`.
+    `predicted` is the class with the highest score, whichever is explained, and `ranking` are the likeliest, if they were
+    asked for. To numpy a map is its raw `values`.
     """
 
     image: Image
@@ -94,6 +95,7 @@ class Saliency(Drawable, Array):
     signed: bool = False
     cap: float = 1.0
     predicted: ExplainedClass | None = None
+    ranking: tuple[ExplainedClass, ...] = ()
     numbers: ClassVar[str] = "values"
 
     def __repr__(self) -> str:

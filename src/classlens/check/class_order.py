@@ -23,6 +23,7 @@ HALF = 0.5  # the recall that classes must come to, moved or not, where an order
 MOST = 0.7  # the share of these classes that must gain
 PLAIN = 0.9  # a named cause is taken if it explains this share of what the likeliest assignment does
 NAMELESS = "the classes are in another order that has no name, as os.listdir or a set gives them"
+NEVER = "the data have a class that the network never saw:"
 NOBODY = -1  # stands for an answer that the network cannot give
 
 
@@ -37,62 +38,61 @@ class Order:
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """An order that fits far better than the labels as they are: shares of right answers, and the chance of that.
+    """An order that fits far better than the labels as they are, and the numbers that say so.
 
-    `better` pictures are right only under the order, `worse` only as they are labelled. `chance` is that of the exact
-    one-sided McNemar test, times the number of orders tried.
+    "p" among them is the chance by the exact one-sided McNemar test, times the number of orders tried.
     """
 
     order: Order
-    pictures: int
-    as_labelled: float
-    as_ordered: float
-    better: int
-    worse: int
-    chance: float
+    numbers: Mapping[str, float]
+
+    @property
+    def share(self) -> float:
+        """Of right answers under the order."""
+        return self.numbers["right in that order"]
 
 
 def judge_order(labels: Array, answers: Array, heads: int, names: Sequence[str] | None) -> Verdict | None:
     """The best order of classes, if it beats the one of the labels by far more than chance; None if that is right."""
     classes = max(int(labels.max()) + 1, len(names or ()))
-    confusion = np.bincount(labels * heads + answers, minlength=classes * heads).reshape(classes, heads)
-    orders = list(named_orders(confusion, names))
+
+    def confusion(among: Array | slice) -> Array:
+        pairs = labels[among] * heads + answers[among]
+        return np.bincount(pairs, minlength=classes * heads).reshape(classes, heads)
+
+    orders = list(named_orders(confusion(slice(None)), names))
     tried = sum(order.tried for order in orders) + 1
     verdicts = [verdict for order in orders if (verdict := weigh(order, labels, answers, tried))]
     turns = np.empty(len(labels), np.int64)  # the first, second, third picture of each class go to different halves
     by_class = np.argsort(labels, kind="stable")
     turns[by_class] = np.arange(len(labels)) - np.searchsorted(labels[by_class], labels[by_class])
-    fitted, judging = turns % 2 == 0, turns % 2 == 1
-    half = np.bincount(labels[fitted] * heads + answers[fitted], minlength=classes * heads).reshape(classes, heads)
-    free = weigh(Order(NAMELESS, likeliest_assignment(half)), labels[judging], answers[judging], tried)
-    best = max(verdicts, key=lambda verdict: verdict.as_ordered, default=None)
-    named_well = best is not None and (free is None or best.as_ordered >= PLAIN * free.as_ordered)
-    return best if named_well else free
+    half = turns % 2 == 0
+    free = weigh(Order(NAMELESS, likeliest_assignment(confusion(half))), labels[~half], answers[~half], tried)
+    best = max(verdicts, key=lambda verdict: verdict.share, default=None)
+    return best if best is not None and (free is None or best.share >= PLAIN * free.share) else free
 
 
 def weigh(order: Order, labels: Array, answers: Array, tried: int) -> Verdict | None:
     """What an order does for the pictures; None unless it is clearly better than the labels as they are."""
-    moved = np.flatnonzero(order.answers != np.arange(len(order.answers)))
     right, before = answers == order.answers[labels], answers == labels
     better, worse = int((right & ~before).sum()), int((before & ~right).sum())
     chance = min(1.0, tried * tail(better, better + worse))
-    among = [labels == label for label in np.intersect1d(moved, labels)]
+    here = np.unique(labels)
+    among = [labels == label for label in here if order.answers[label] != label]
     if chance > RARE or not among:
         return None
     # A network that gives one answer to everything is right about one class under any order: each counts alike.
-    recalls, old = ([float(hits[one].mean()) for one in among] for hits in (right, before))
-    stay = [float(right[labels == label].mean()) for label in np.setdiff1d(labels, moved)]
-    if len(stay) > len(among) and min(np.mean(recalls), np.mean(stay)) < HALF:  # only who knows most can mix up a few
+    recalls, old = (np.array([hits[one].mean() for one in among]) for hits in (right, before))
+    stay = [right[labels == label].mean() for label in here if order.answers[label] == label]
+    if len(stay) > len(among) and min(recalls.mean(), np.mean(stay)) < HALF:  # only who knows most can mix up a few
         return None
-    pairs = [
-        pair
-        for pair, one in zip(zip(recalls, old, strict=True), among, strict=True)
-        if pair[0] != pair[1] or one.sum() > 4
-    ]
-    gaining = sum(recall > before for recall, before in pairs)
-    if np.mean(recalls) < np.mean(old) + CLEAR or gaining < max(2, MOST * len(pairs)):
+    telling = (recalls != old) | (np.array([one.sum() for one in among]) > 4)
+    gaining = int((recalls > old)[telling].sum())
+    if recalls.mean() < old.mean() + CLEAR or gaining < max(2, MOST * telling.sum()):
         return None
-    return Verdict(order, len(labels), float(before.mean()), float(right.mean()), better, worse, chance)
+    shares = {"right as labelled": float(before.mean()), "right in that order": float(right.mean())}
+    counts = {"right only in that order": better, "right only as labelled": worse, "p": chance}
+    return Verdict(order, {"pictures": len(labels), **shares, **counts})
 
 
 def tail(successes: int, trials: int) -> float:
@@ -132,72 +132,56 @@ def named_orders(confusion: Array, names: Sequence[str] | None) -> Iterator[Orde
             ranks[sorted(range(classes), key=lambda place: key(names[place]), reverse=reverse)] = places  # type: ignore[index]
             if ranks.tobytes() not in known:
                 known.add(ranks.tobytes())
-                yield Order(
-                    f"the network was trained with the classes sorted {words}, the data list them otherwise", ranks
-                )
-    for offset, cause in OFFSETS.items():
+                cause = f"the network was trained with the classes sorted {words}, the data list them otherwise"
+                yield Order(cause, ranks)
+    for offset, (cause, turned) in OFFSETS.items():
         moved = places + offset
         yield Order(cause, np.where((moved >= 0) & (moved < heads), moved, NOBODY))
+        if classes == heads:
+            yield Order(f"the classes are counted from 1, and the {turned}", moved % heads)
     if classes == heads:
-        yield Order(
-            "the classes are counted from 1, and the last of the data is the network's first", (places + 1) % heads
-        )
-        yield Order(
-            "the classes are counted from 1, and the first of the data is the network's last", (places - 1) % heads
-        )
         yield Order("the classes are in the opposite order", places[::-1].copy())
     yield from missing_class(confusion, names)
-    yield from exchanged_pair(confusion, names)
+    yield exchanged_pair(confusion, names)
 
 
-OFFSETS: Mapping[int, str] = {
-    1: "the network has a class in front that the data lack, most often `background`: its answers are one higher",
-    -1: "the labels count from 1, or have a class in front that the network lacks: its answers are one lower",
-}
+OFFSETS = {
+    1: ("the network has a class in front that the data lack, most often `background`: its answers are one higher", "last of the data is the network's first"),
+    -1: ("the labels count from 1, or have a class in front that the network lacks: its answers are one lower", "first of the data is the network's last"),
+}  # fmt: skip
 
 
 def missing_class(confusion: Array, names: Sequence[str] | None) -> Iterator[Order]:
     """Labels that are shifted from one class on: a folder is missing among the data, or was when the network learnt."""
     classes, heads = confusion.shape
     places = np.arange(classes)
-    same = np.append(0, np.cumsum(diagonal(confusion, 0)))  # right answers to the labels below each
-    for shift, cause in (
-        (1, "the data lack a class that the network knows"),
-        (-1, "the data have a class that the network never saw"),
-    ):
-        later = diagonal(confusion, shift)
+    wide = np.pad(confusion, ((0, 0), (1, classes + 1)))  # nobody gives an answer beside those of the head
+    same = np.append(0, np.cumsum(wide[places, places + 1]))  # right answers to the labels below each
+    for shift, cause in ((1, "the data lack a class that the network knows: in front of"), (-1, NEVER)):
+        later = wide[places, places + 1 + shift]
         right = same[:-1] + np.cumsum(later[::-1])[::-1] - (later if shift < 0 else 0)
         first = int(np.argmax(right[1:])) + 1 if classes > 1 else 0  # shifted from the first on is an offset
-        name = f", {names[first]!r}" if names else ""
-        where = f"in front of class {first}{name}" if shift > 0 else f"class {first}{name}"
         moved = places + shift * (places >= first)
-        moved = np.where(moved < heads, moved, NOBODY)
+        moved[moved >= heads] = NOBODY
         if shift < 0:
             moved[first] = NOBODY
-        yield Order(f"{cause}: {where}; all labels from there on are shifted by one", moved, tried=classes)
+        name = f", {names[first]!r}" if names else ""
+        yield Order(f"{cause} class {first}{name}; all labels from there on are shifted by one", moved, tried=classes)
 
 
-def diagonal(confusion: Array, offset: int) -> Array:
-    """How often each label got the answer that is `offset` higher."""
-    places = np.arange(len(confusion))
-    answers = places + offset
-    inside = (answers >= 0) & (answers < confusion.shape[1])
-    return np.where(inside, confusion[places, np.clip(answers, 0, confusion.shape[1] - 1)], 0)
-
-
-def exchanged_pair(confusion: Array, names: Sequence[str] | None) -> Iterator[Order]:
+def exchanged_pair(confusion: Array, names: Sequence[str] | None) -> Order:
     """The two classes that gain most from being exchanged."""
     size = min(confusion.shape)
     square = confusion[:size, :size].astype(np.int64)
     own = np.diag(square)
     gain = square + square.T - own[:, None] - own[None, :]
     gain[np.tril_indices(size)] = np.iinfo(np.int64).min
-    one, other = (int(place) for place in np.unravel_index(int(gain.argmax()), gain.shape))
+    one, other = divmod(int(gain.argmax()), size)
     answers = np.arange(len(confusion))
     answers[[one, other]] = other, one
     pair = f"{names[one]!r} and {names[other]!r}" if names else f"{one} and {other}"
     cause = f"the classes {pair} are exchanged, as by two lines or folders that were mixed up"
-    yield Order(cause, answers, tried=max(1, size * (size - 1) // 2))
+    return Order(cause, answers, tried=max(1, size * (size - 1) // 2))
 
 
 def likeliest_assignment(confusion: Array) -> Array:
@@ -208,10 +192,7 @@ def likeliest_assignment(confusion: Array) -> Array:
     """
     answers = np.full(len(confusion), NOBODY)
     labels, given = np.nonzero(confusion)
-    taken: set[int] = set()
     for place in np.argsort(-confusion[labels, given], kind="stable").tolist():
-        label, answer = int(labels[place]), int(given[place])
-        if answers[label] == NOBODY and answer not in taken:
-            answers[label] = answer
-            taken.add(answer)
+        if answers[labels[place]] == NOBODY and given[place] not in answers:
+            answers[labels[place]] = given[place]
     return answers

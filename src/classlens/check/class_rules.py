@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from classlens.check.class_order import NOBODY, SORTINGS, Verdict, judge_order
 from classlens.check.finding import Exhibit, Finding
-from classlens.check.inspection import Inspection, Predictions
+from classlens.check.inspection import Inspection, Predictions, run
 from classlens.check.rule import Rule
 from classlens.dataset.conventions import join_first, letters_of
-from classlens.dataset.dataset import Dataset
 from classlens.errors import NotOffered
 
 SHOWN = 6  # pictures beside a finding, and names in a line
@@ -23,41 +20,24 @@ FEW = 5  # pictures that are too few to learn a class from
 SHARE = 10  # a tiny class is this many times smaller than the middle one
 
 
-@dataclass(frozen=True, eq=False)
-class Head:
-    """How many classes the network tells apart, and their names if anybody says; those of the data beside them."""
+def outputs_of(inspection: Inspection) -> int:
+    """How many classes the network tells apart; NotOffered if weights that training starts from know those of other data."""
 
-    count: int
-    names: tuple[str, ...] | None
-    of_data: tuple[str, ...] | None
-    split: str
+    def look() -> int:
+        from classlens.cam.forward import noise
 
-
-def head_of(inspection: Inspection) -> Head:
-    """The classes on both sides; NotOffered where weights that training starts from know classes of other data."""
-
-    def look() -> Head:
-        import torch
-
-        from classlens.cam.classifier import preserved
-        from classlens.cam.forward import logits_of, noise
-
-        classifier, (split, dataset) = inspection.classifier, inspection.held_out
-        with preserved(classifier.module), torch.no_grad():
-            count = logits_of(classifier, noise(classifier)).shape[1]
-        names = classifier.classes
-        ours = dataset.classes
+        names, ours = inspection.classifier.classes, inspection.held_out[1].classes
         if inspection.checkpoint is None and names and ours and 2 * shared_names(ours, names) < len(ours):
             what = f"the network's own weights are for {len(names)} other classes ({join_first(names, 2)})"
             raise NotOffered(f"{what} than the data's: give the trained checkpoint")
-        return Head(count, names, dataset.classes, split)
+        return len(run(inspection.classifier, list(noise(inspection.classifier).cpu().numpy()))[0])
 
-    return inspection.once("head", look)
+    return inspection.once("outputs", look)
 
 
 def compared(inspection: Inspection) -> Predictions:
     """Predictions for the data's own classes."""
-    head_of(inspection)
+    outputs_of(inspection)
     return inspection.predictions
 
 
@@ -69,13 +49,10 @@ def other_number(inspection: Inspection) -> Iterator[Finding]:
     Example: `num_classes=1000`, left as it was in the config that one started from, on data of 7 classes.
     Cure: set the number of classes of the head (`model.head.num_classes`) to that of the data.
     """
-    head = head_of(inspection)
-    if head.of_data and head.count != len(head.of_data):
-        yield Finding(
-            f"the network tells {head.count} classes apart, the data have {len(head.of_data)}",
-            where=f"{inspection.source.origin}, {head.split}",
-            evidence={"outputs": head.count, "classes": len(head.of_data)},
-        )
+    outputs, ours = outputs_of(inspection), inspection.held_out[1].classes
+    if ours and outputs != len(ours):
+        words = f"the network tells {outputs} classes apart, the data have {len(ours)}"
+        yield Finding(words, inspection.place(), {"outputs": outputs, "classes": len(ours)})
 
 
 def other_names(inspection: Inspection) -> Iterator[Finding]:
@@ -88,22 +65,20 @@ def other_names(inspection: Inspection) -> Iterator[Finding]:
     made (class2 before class10).
     Cure: give both sides the same list of classes, in the same order: the one that the network was trained with.
     """
-    head = head_of(inspection)
-    if not head.names or not head.of_data or len(head.names) != len(head.of_data):
+    outputs_of(inspection)
+    theirs, ours = inspection.classifier.classes or (), inspection.held_out[1].classes or ()
+    alike = [bool(aliases(own) & aliases(name)) for own, name in zip(ours, theirs, strict=False)]
+    if all(alike) or len(ours) != len(theirs):
         return
-    alike = [(letters_of(own) or own) in aliases(name) for own, name in zip(head.of_data, head.names, strict=True)]
-    if all(alike):
-        return
-    if 2 * shared_names(head.of_data, head.names) < len(alike):
-        raise NotOffered(f"the network names its classes by other words ({join_first(head.names, 2)})")
+    if 2 * shared_names(ours, theirs) < len(alike):
+        raise NotOffered(f"the network names its classes by other words ({join_first(theirs, 2)})")
     first = alike.index(False)
     message = f"{alike.count(False)} of {len(alike)} classes are called otherwise by the network: class {first} is "
-    message += f"{head.names[first]!r} there, and {head.of_data[first]!r} in the data"
-    if sorted(map(letters_of, head.names)) == sorted(map(letters_of, head.of_data)):
-        sorted_by = [how for how, key in SORTINGS.items() if list(head.names) == sorted(head.names, key=key)]
+    message += f"{theirs[first]!r} there, and {ours[first]!r} in the data"
+    if sorted(map(letters_of, theirs)) == sorted(map(letters_of, ours)):
+        sorted_by = [how for how, key in SORTINGS.items() if list(theirs) == sorted(theirs, key=key)]
         message += ": it has them in another order" + (f", sorted {sorted_by[0]}" if sorted_by else "")
-    evidence = {"classes": len(alike), "differ": alike.count(False)}
-    yield Finding(message, where=f"{inspection.source.origin}, {head.split}", evidence=evidence)
+    yield Finding(message, inspection.place(), {"classes": len(alike), "differ": alike.count(False)})
 
 
 def aliases(name: str) -> set[str]:
@@ -130,45 +105,37 @@ def other_order(inspection: Inspection) -> Iterator[Finding]:
     Cure: give both sides the same list of classes, in the same order: the one that the network was trained with.
     """
     predictions = compared(inspection)
-    _, dataset = inspection.held_out
-    heads = predictions.logits.shape[1]
     if predictions.labels.min() < 0:
         raise NotOffered("labels below 0 are no classes")
-    verdict = judge_order(predictions.labels, predictions.answers, heads, dataset.classes)
-    if verdict is None:
-        return
-    yield Finding(
-        f"{verdict.as_labelled:.0%} of the answers are right as labelled, {verdict.as_ordered:.0%} in another order: "
-        f"{verdict.order.cause}",
-        where=f"{inspection.source.origin}, {predictions.split}",
-        evidence={
-            "pictures": verdict.pictures,
-            "right as labelled": verdict.as_labelled,
-            "right in that order": verdict.as_ordered,
-            "right only in that order": verdict.better,
-            "right only as labelled": verdict.worse,
-            "p": verdict.chance,
-        },
-        pictures=tuple(show_answers(inspection, predictions, verdict)),
-    )
+    names, outputs = inspection.held_out[1].classes, predictions.logits.shape[1]
+    if verdict := judge_order(predictions.labels, predictions.answers, outputs, names):
+        message = (
+            "{right as labelled:.0%} of the answers are right as labelled, {right in that order:.0%} in another order: "
+        )
+        shown = tuple(show_answers(inspection, predictions, verdict))
+        message = message.format_map(verdict.numbers) + verdict.order.cause
+        yield Finding(message, inspection.place(), verdict.numbers, shown)
 
 
 def show_answers(inspection: Inspection, predictions: Predictions, verdict: Verdict) -> Iterator[Exhibit]:
     """Pictures that are answered as the order says, and not as they are labelled, each of another class."""
-    _, dataset = inspection.held_out
+    split, dataset = inspection.held_out
     wanted = verdict.order.answers[predictions.labels]
     telling = (predictions.answers == wanted) & (wanted != predictions.labels) & (wanted != NOBODY)
     _, first = np.unique(predictions.labels[telling], return_index=True)
     for place in np.flatnonzero(telling)[first][:SHOWN].tolist():
         index, label = int(predictions.indices[place]), int(predictions.labels[place])
-        caption = f"{predictions.split} #{index}: labelled {label} ({dataset.class_name(label)}), answer {predictions.answers[place]}"
+        caption = (
+            f"{split} #{index}: labelled {label} ({dataset.class_name(label)}), answer {predictions.answers[place]}"
+        )
         yield Exhibit(dataset.to_image(dataset.load(index)), caption)
 
 
-def counted(inspection: Inspection, split: str, dataset: Dataset) -> Counter[int]:
+def counted(inspection: Inspection, split: str) -> Counter[int]:
     """How many pictures of a split have each label."""
 
     def count() -> Counter[int]:
+        dataset = inspection.splits[split]
         labels = (dataset.label(index) for index in range(min(dataset.length, COUNTED)))
         return Counter(label for label in labels if label is not None)
 
@@ -184,17 +151,15 @@ def outside(inspection: Inspection) -> Iterator[Finding]:
     """
     for split, dataset in inspection.splits.items():
         classes = len(dataset.classes) if dataset.classes else None
-        labels = counted(inspection, split, dataset)
-        wrong = {
-            label: count for label, count in labels.items() if label < 0 or (classes is not None and label >= classes)
-        }
+        labels = counted(inspection, split)
+        wrong = sorted(label for label in labels if label < 0 or (classes is not None and label >= classes))
         if wrong:
-            names = join_first([str(label) for label in sorted(wrong)], SHOWN)
+            pictures, last = sum(labels[one] for one in wrong), "any number" if classes is None else classes - 1
             yield Finding(
-                f"{sum(wrong.values())} pictures of {split} are labelled {names}, and classes go from 0 to "
-                f"{'any number' if classes is None else classes - 1}",
-                where=f"{inspection.source.origin}, {split}",
-                evidence={"pictures": sum(wrong.values()), "labels": sorted(wrong)[:SHOWN], "classes": classes},
+                f"{pictures} pictures of {split} are labelled {join_first(list(map(str, wrong)), SHOWN)}, and classes go "
+                f"from 0 to {last}",
+                inspection.place(split),
+                {"pictures": pictures, "labels": wrong[:SHOWN], "classes": classes},
             )
 
 
@@ -207,24 +172,20 @@ def unlike_splits(inspection: Inspection) -> Iterator[Finding]:
     Cure: give all splits one list of classes, or make the missing folder, empty.
     """
     named = {split: dataset.classes for split, dataset in inspection.splits.items() if dataset.classes}
-    first = next(iter(named), "")
-    for split, classes in list(named.items())[1:]:
-        if classes == named[first]:
+    first, ours = next(iter(named.items()), ("", ()))
+    for split, theirs in named.items():
+        if theirs == ours:
             continue
-        missing, other = (
-            [name for name in one if name not in set(two)]
-            for one, two in ((named[first], classes), (classes, named[first]))
-        )
-        moved = sum(name in named[first] and classes.index(name) != named[first].index(name) for name in classes)
-        parts = [f"{split} lacks {spelled(missing)}"] * bool(missing) + [f"{first} lacks {spelled(other)}"] * bool(
-            other
-        )
+        moved = sum(name in ours and theirs.index(name) != ours.index(name) for name in theirs)
+        pairs = ((split, set(ours) - set(theirs), ours), (first, set(theirs) - set(ours), theirs))
+        parts = [
+            f"{one} lacks {spelled([name for name in names if name in missing])}"
+            for one, missing, names in pairs
+            if missing
+        ]
         parts += [f"{moved} classes have other numbers" if moved else "the others have the same numbers"]
-        yield Finding(
-            f"{first} and {split} list other classes: {'; '.join(parts)}",
-            where=f"{inspection.source.origin}, {split}",
-            evidence={f"classes of {first}": len(named[first]), f"classes of {split}": len(classes), "moved": moved},
-        )
+        numbers = {f"classes of {first}": len(ours), f"classes of {split}": len(theirs), "moved": moved}
+        yield Finding(f"{first} and {split} list other classes: {'; '.join(parts)}", inspection.place(split), numbers)
 
 
 def spelled(names: Sequence[str]) -> str:
@@ -239,15 +200,14 @@ def empty_classes(inspection: Inspection) -> Iterator[Finding]:
     Cure: add pictures, or take the class out of the list.
     """
     train = inspection.splits.get("train")
-    if train is None or not train.classes or train.length > COUNTED:
+    labels = counted(inspection, "train") if train and train.length <= COUNTED else None
+    if train is None or not labels or not train.classes:
         return
-    labels = counted(inspection, "train", train)
-    absent = [name for number, name in enumerate(train.classes) if not labels[number]]
-    if labels and absent:
+    if absent := [name for number, name in enumerate(train.classes) if not labels[number]]:
         yield Finding(
             f"{len(absent)} of {len(train.classes)} classes have no picture in train: {spelled(absent)}",
-            where=f"{inspection.source.origin}, train",
-            evidence={"empty": len(absent), "classes": len(train.classes)},
+            inspection.place("train"),
+            {"empty": len(absent), "classes": len(train.classes)},
         )
 
 
@@ -261,16 +221,15 @@ def tiny_classes(inspection: Inspection) -> Iterator[Finding]:
     train = inspection.splits.get("train")
     if train is None or train.length > COUNTED:
         return
-    labels = counted(inspection, "train", train)
+    labels = counted(inspection, "train")
     middle = float(np.median(list(labels.values()) or [0]))
-    tiny: dict[str, Any] = {
-        train.class_name(label): count for label, count in labels.items() if count < FEW and count * SHARE <= middle
-    }
-    if tiny:
+    counts = {train.class_name(one): count for one, count in labels.items() if count < FEW and count * SHARE <= middle}
+    if counts:
         yield Finding(
-            f"{len(tiny)} classes have fewer than {FEW} pictures in train, half of the others at least {middle:.0f}: {spelled(list(tiny))}",
-            where=f"{inspection.source.origin}, train",
-            evidence=dict(list(tiny.items())[:SHOWN]) | {"median": middle},
+            f"{len(counts)} classes have fewer than {FEW} pictures in train, half of the others at least {middle:.0f}: "
+            f"{spelled(list(counts))}",
+            inspection.place("train"),
+            dict(list(counts.items())[:SHOWN]) | {"median": middle},
         )
 
 

@@ -5,10 +5,10 @@ Every picture of every split is looked at once, shrunk, 20,000 of a split at mos
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,18 +16,15 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from classlens.check.finding import Exhibit, Finding
-from classlens.check.inspection import UNREADABLE, Inspection
+from classlens.check.inspection import UNREADABLE, Array, Inspection, spaced
 from classlens.check.rule import Need, Rule
 from classlens.dataset.conventions import join_first
-from classlens.dataset.dataset import Dataset
 from classlens.dataset.decode import PILLOW_TROUBLE, damage_in, decode, open_with_pillow
-from classlens.dataset.near_duplicates import SIDE, TINY, Pair, find_pairs, small_copy
+from classlens.dataset.near_duplicates import SIDE, TINY, find_pairs, small_copy
 from classlens.dataset.storage import read_bytes
 from classlens.errors import ClasslensError, DataError
 from classlens.image import Image, side_by_side
 from classlens.sharing import unwarned
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 MOST = 20_000  # pictures of a split that are looked at
 NAMED, SHOWN = 3, 4  # pictures that a message names, and pairs beside a finding
@@ -56,13 +53,11 @@ def looks(inspection: Inspection) -> Sequence[Look]:
 
     def look_at_all() -> list[Look]:
         chosen = [
-            (split, dataset, index)
-            for split, dataset in inspection.splits.items()
-            for index in np.linspace(0, dataset.length - 1, min(MOST, dataset.length)).round().astype(int).tolist()
+            (split, index) for split, dataset in inspection.splits.items() for index in spaced(dataset.length, MOST)
         ]
         rows: dict[object, Look] = {}
-        for done, (split, dataset, index) in enumerate(chosen, start=1):
-            one = look(split, dataset, index)
+        for done, (split, index) in enumerate(chosen, start=1):
+            one = look(inspection, split, index)
             rows.setdefault((split, one.path or index, one.label, one.size, one.error, hash(one.copy.tobytes())), one)
             if inspection.progress:
                 inspection.progress("pictures", done, len(chosen))
@@ -71,8 +66,9 @@ def looks(inspection: Inspection) -> Sequence[Look]:
     return inspection.once("looks", look_at_all)
 
 
-def look(split: str, dataset: Dataset, index: int) -> Look:
+def look(inspection: Inspection, split: str, index: int) -> Look:
     """One picture, decoded as small as is enough."""
+    dataset = inspection.splits[split]
     path, label = dataset.sample(index).path, dataset.label(index)
     try:
         state = dataset.thumbnail(index, lambda longest: 2 * SIDE) if dataset.thumbnail else dataset.load(index)
@@ -83,41 +79,24 @@ def look(split: str, dataset: Dataset, index: int) -> Look:
         return Look(split, index, path, label, error=str(error) or type(error).__name__)
 
 
-def where_of(found: Sequence[Look]) -> str:
-    return join_first(list(map(str, found)), NAMED)
+def good(inspection: Inspection) -> list[Look]:
+    """The pictures that can be read."""
+    return [one for one in looks(inspection) if not one.error]
 
 
-def unreadable(inspection: Inspection) -> Iterator[Finding]:
-    """Pictures that cannot be decoded.
-
-    Why it matters: training stops at them, often after hours; loaders that go on put another picture in their place.
-    Example: an HTML page saved as .jpg, a download of 0 bytes, a HEIC picture renamed.
-    Cure: get the files again, or take them out of the list.
-    """
-    if bad := [one for one in looks(inspection) if one.error]:
-        yield describe(inspection, bad, f"{share_of(inspection, bad)} cannot be read: {bad[0].error}")
-
-
-def damaged(inspection: Inspection) -> Iterator[Finding]:
-    """Pictures that are damaged, and are decoded all the same.
-
-    Why it matters: decoders fill what is missing with grey or noise, and say nothing; the network learns it.
-    Example: the lower half of a JPEG whose copy was broken off.
-    Cure: get the files again, or take them out of the list.
-    """
-    if bad := [one for one in looks(inspection) if not one.error and damage_in(one.remarks)]:
-        yield describe(inspection, bad, f"{share_of(inspection, bad)} are damaged: {damage_in(bad[0].remarks)}")
+def describe(
+    inspection: Inspection, found: Sequence[Look], words: str, *, count: int | None = None, **evidence: object
+) -> Iterator[Finding]:
+    """A finding about some pictures, with the first of them; none if there are none. `count` is theirs and their like."""
+    if found:
+        numbers = {"pictures": len(found), "looked at": len(looks(inspection)), **evidence}
+        shown = [Exhibit(picture_of(inspection, one), str(one)) for one in found[:SHOWN] if not one.error]
+        where = join_first(list(map(str, found)), NAMED)
+        yield Finding(f"{share_of(inspection, count or len(found))} {words}", where, numbers, tuple(shown))
 
 
-def describe(inspection: Inspection, found: Sequence[Look], message: str, **evidence: object) -> Finding:
-    """A finding about some pictures, with the first of them."""
-    numbers = {"pictures": len(found), "looked at": len(looks(inspection)), **evidence}
-    shown = tuple(Exhibit(picture_of(inspection, one), str(one)) for one in found[:SHOWN] if not one.error)
-    return Finding(message, where=where_of(found), evidence=numbers, pictures=shown)
-
-
-def share_of(inspection: Inspection, found: Sized) -> str:
-    return f"{len(found)} of {len(looks(inspection))} pictures"
+def share_of(inspection: Inspection, found: int) -> str:
+    return f"{found} of {len(looks(inspection))} pictures"
 
 
 def picture_of(inspection: Inspection, one: Look) -> Image:
@@ -128,19 +107,26 @@ def picture_of(inspection: Inspection, one: Look) -> Image:
     return Image(np.asarray(cv2.resize(pixels, (min(width, 4 * HEIGHT), HEIGHT), interpolation=cv2.INTER_AREA)))
 
 
-Twins = tuple[Look, Look, Pair]
+def unreadable(inspection: Inspection) -> Iterator[Finding]:
+    """Pictures that cannot be decoded.
+
+    Why it matters: training stops at them, often after hours; loaders that go on put another picture in their place.
+    Example: an HTML page saved as .jpg, a download of 0 bytes, a HEIC picture renamed.
+    Cure: get the files again, or take them out of the list.
+    """
+    bad = [one for one in looks(inspection) if one.error]
+    yield from describe(inspection, bad, f"cannot be read: {bad[0].error if bad else ''}")
 
 
-def twins(inspection: Inspection) -> Sequence[Twins]:
-    """Every two pictures that are the same; a file that is listed twice in one split is no pair."""
+def damaged(inspection: Inspection) -> Iterator[Finding]:
+    """Pictures that are damaged, and are decoded all the same.
 
-    def find() -> list[Twins]:
-        good = [one for one in looks(inspection) if not one.error]
-        tiny = [min(one.size) < TINY for one in good]
-        pairs = ((good[pair.one], good[pair.other], pair) for pair in find_pairs([one.copy for one in good], tiny))
-        return [(a, b, pair) for a, b, pair in pairs if a.split != b.split or not is_same_file(a, b)]
-
-    return inspection.once("twins", find)
+    Why it matters: decoders fill what is missing with grey or noise, and say nothing; the network learns it.
+    Example: the lower half of a JPEG whose copy was broken off.
+    Cure: get the files again, or take them out of the list.
+    """
+    bad = [one for one in good(inspection) if damage_in(one.remarks)]
+    yield from describe(inspection, bad, f"are damaged: {damage_in(bad[0].remarks) if bad else ''}")
 
 
 def across_splits(inspection: Inspection) -> Iterator[Finding]:
@@ -172,9 +158,27 @@ def under_other_label(inspection: Inspection) -> Iterator[Finding]:
     """
 
     def differ(one: Look, other: Look) -> bool:
-        return one.label is not None and other.label is not None and one.label != other.label
+        return None not in (one.label, other.label) and one.label != other.label
 
     yield from describe_twins(inspection, differ, "are there under another label, too")
+
+
+def twins(inspection: Inspection) -> Sequence[tuple[Look, Look, str]]:
+    """Every two pictures that are the same, and how; a file that is listed twice in one split is no pair."""
+
+    def find() -> list[tuple[Look, Look, str]]:
+        found, rows = good(inspection), []
+        for pair in find_pairs([one.copy for one in found], [min(one.size) < TINY for one in found]):
+            one, other = found[pair.one], found[pair.other]
+            is_same_file = one.path is not None and one.path == other.path
+            if not is_same_file or one.split != other.split:
+                rows.append((one, other, SAME_FILE if is_same_file else pair.kind))
+        return rows
+
+    return inspection.once("twins", find)
+
+
+SAME_FILE = "the same file"
 
 
 def describe_twins(inspection: Inspection, chosen: Callable[[Look, Look], bool], words: str) -> Iterator[Finding]:
@@ -182,35 +186,22 @@ def describe_twins(inspection: Inspection, chosen: Callable[[Look, Look], bool],
     found = [pair for pair in twins(inspection) if chosen(*pair[:2])]
     if not found:
         return
-    kinds = defaultdict[str, int](int)
-    shown: list[Exhibit] = []
-    for one, other, pair in found:
-        kind = "the same file" if is_same_file(one, other) else pair.kind
-        kinds[kind] += 1
-        if len(shown) < SHOWN:
-            names = [f"{each} ({label_names(inspection, each)})" for each in (one, other)]
-            sheet = side_by_side(*(picture_of(inspection, each) for each in (one, other)))
-            shown.append(Exhibit(sheet, f"{kind}: {names[0]} and {names[1]}"))
+    shown = []
+    for one, other, kind in found[:SHOWN]:
+        labels = [
+            ", ".join(inspection.splits[each.split].class_names(each.index)) or "no label" for each in (one, other)
+        ]
+        sheet = side_by_side(picture_of(inspection, one), picture_of(inspection, other))
+        shown.append(Exhibit(sheet, f"{kind}: {one} ({labels[0]}) and {other} ({labels[1]})"))
     first = {(one.split, one.index) for one, _, _ in found}
     splits = sorted({f"{one.split} and {other.split}" for one, other, _ in found if one.split != other.split})
+    pairs = [f"{one} ({kind})" if kind == SAME_FILE else f"{one} = {other}" for one, other, kind in found]
     yield Finding(
-        f"{share_of(inspection, first)} {words}" + (f" ({join_first(splits)})" if splits else ""),
-        where=join_first([named_pair(one, other) for one, other, _ in found], NAMED),
-        evidence={"pairs": len(found), **kinds, "looked at": len(looks(inspection))},
-        pictures=tuple(shown),
+        f"{share_of(inspection, len(first))} {words}" + (f" ({join_first(splits)})" if splits else ""),
+        join_first(pairs, NAMED),
+        {"pairs": len(found), **Counter(kind for _, _, kind in found), "looked at": len(looks(inspection))},
+        tuple(shown),
     )
-
-
-def is_same_file(one: Look, other: Look) -> bool:
-    return one.path is not None and one.path == other.path
-
-
-def named_pair(one: Look, other: Look) -> str:
-    return f"{one} (the same file)" if is_same_file(one, other) else f"{one} = {other}"
-
-
-def label_names(inspection: Inspection, one: Look) -> str:
-    return ", ".join(inspection.splits[one.split].class_names(one.index)) or "no label"
 
 
 ODD = ("EXIF orientation", "more than 8 bits", "alpha", "a transparent colour", "CMYK", "Lab colours")
@@ -224,39 +215,33 @@ def read_otherwise(inspection: Inspection) -> Iterator[Finding]:
     Example: photos of a phone, stored sideways; PNG files with transparency; 16-bit scans, which Pillow clips.
     Cure: write the files again as upright 8-bit RGB; or use one loader everywhere, and see with `browse` what it reads.
     """
-    kinds: Mapping[str, list[Look]] = defaultdict(list)
-    for one in looks(inspection):
-        for kind in ODD:
-            if one.path and any(remark.startswith(kind) for remark in one.remarks):
-                kinds[kind].append(one)
-    for kind, found in kinds.items():
-        gaps = {one: gap for one in found[:TRIED] if (gap := disagreement(one.path or "")) and gap[0] > UNLIKE}
-        if gaps:
-            levels, words = max(gaps.values(), key=lambda gap: gap[0])
-            message = f"{share_of(inspection, found)} are read differently by the usual loaders ({kind}): {words}"
-            yield describe(inspection, list(gaps), message, tried=len(found[:TRIED]), levels=round(levels, 1))
+    for kind in ODD:
+        found = [one for one in looks(inspection) if one.path and any(words.startswith(kind) for words in one.remarks)]
+        gaps = {one: disagreement(one.path or "") for one in found[:TRIED]}
+        unlike = [one for one, (levels, _) in gaps.items() if levels > UNLIKE]
+        if unlike:
+            levels, words = max(gaps.values())
+            words = f"are read differently by the usual loaders ({kind}): {words}"
+            numbers = {"tried": len(gaps), "levels": round(levels, 1)}
+            yield from describe(inspection, unlike, words, count=len(found), **numbers)
 
 
-def disagreement(path: str) -> tuple[float, str] | None:
-    """How far the usual loaders are apart on a file, in levels of 255, and which ones; None if one cannot read it."""
+def disagreement(path: str) -> tuple[float, str]:
+    """How far the usual loaders are apart on a file, in levels of 255, and which ones; 0 if one cannot read it."""
     try:
         data = read_bytes(path)
         by_cv2 = decode(data)
         with unwarned(), open_with_pillow(data) as picture:
-            stored, upright = (
-                np.array(picture.convert("RGB")),
-                np.array(ImageOps.exif_transpose(picture).convert("RGB")),
-            )
-            behind = Pillow.new("RGBA", picture.size, "white")
-            blended = np.array(Pillow.alpha_composite(behind, picture.convert("RGBA")).convert("RGB"))
+            upright = ImageOps.exif_transpose(picture)
+            on_white = Pillow.alpha_composite(Pillow.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
+            stored, turned, blended = (np.array(one.convert("RGB")) for one in (picture, upright, on_white))
     except (ClasslensError, *PILLOW_TROUBLE):
-        return None
-    readings = {"cv2": by_cv2[..., ::-1], "Pillow upright by EXIF": upright, "Pillow on white": blended}
+        return 0.0, ""
     gaps = []
-    for name, other in readings.items():
-        turned = other.shape != stored.shape
-        gap = 255.0 if turned else float(np.abs(other.astype(int) - stored.astype(int)).mean())
-        gaps.append((gap, f"Pillow and {name} differ" + (" in shape" if turned else f" by {gap:.0f} of 255 levels")))
+    for name, other in {"cv2": by_cv2[..., ::-1], "Pillow upright by EXIF": turned, "Pillow on white": blended}.items():
+        is_alike = other.shape == stored.shape
+        gap = float(np.abs(other.astype(int) - stored).mean()) if is_alike else 255.0
+        gaps.append((gap, f"Pillow and {name} differ " + (f"by {gap:.0f} of 255 levels" if is_alike else "in shape")))
     return max(gaps)
 
 
@@ -270,27 +255,19 @@ def part_of_range(inspection: Inspection) -> Iterator[Finding]:
     Example: microscopes and medical scanners write 12 bits into 16-bit files; masks are saved as 0 and 1.
     Cure: divide by the true maximum (4095), or stretch the values when writing.
     """
-    files = [one for one in looks(inspection) if one.path and not one.error]
-    chosen = (
-        [files[place] for place in np.linspace(0, len(files) - 1, min(SEEN_DEEP, len(files))).astype(int)]
-        if files
-        else []
-    )
+    files = [one for one in good(inspection) if one.path]
+    chosen = [files[place] for place in spaced(len(files), SEEN_DEEP)]
     highest: dict[int, list[int]] = defaultdict(list)
     for one in chosen:
-        try:
+        with suppress(ClasslensError):
             pixels = decode(read_bytes(one.path or ""), color="unchanged")
-        except ClasslensError:
-            continue
-        if pixels.dtype in (np.uint8, np.uint16):
-            highest[pixels.dtype.itemsize * 8].append(int(pixels.max()))
-    for bits, values in highest.items():
-        full = 2**bits - 1
-        if len(values) >= 3 and max(values) <= full / 8 and max(values) > 0:
+            highest[np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 0].append(int(pixels.max()))
+    for full, values in highest.items():
+        if len(values) >= 3 and 0 < max(values) <= full / 8:
             yield Finding(
-                f"the pictures go from 0 to {max(values)} where {bits} bits go to {full}",
-                where=where_of(chosen),
-                evidence={"highest value": max(values), "of": full, "pictures": len(values)},
+                f"the pictures go from 0 to {max(values)} where {full.bit_length()} bits go to {full}",
+                join_first(list(map(str, chosen)), NAMED),
+                {"highest value": max(values), "of": full, "pictures": len(values)},
             )
 
 
@@ -301,21 +278,17 @@ def odd_sizes(inspection: Inspection) -> Iterator[Finding]:
     Example: thumbnails and icons among downloaded photos; panoramas; a strip of 1 pixel.
     Cure: take them out, or cut and pad them on purpose.
     """
-    good = [one for one in looks(inspection) if not one.error]
-    if not good:
+    found = good(inspection)
+    if not found:
         raise DataError("no picture can be read")
-    sides = np.array([one.size for one in good], np.float64)
-    short, aspect = sides.min(axis=1), sides.max(axis=1) / sides.min(axis=1)
-    usual = float(np.median(short))
-    found = [
-        one
-        for one, side, ratio in zip(good, short, aspect, strict=True)
-        if side * 8 < usual or ratio > max(6, 3 * np.median(aspect))
-    ]
-    if found and len(found) <= len(good) / 10:
-        least = min(found, key=lambda one: min(one.size))
-        message = f"{share_of(inspection, found)} are far smaller or longer than the others, such as one of {least.size[1]} x {least.size[0]}"
-        yield describe(inspection, found, message, usual=usual)
+    sides = np.sort([one.size for one in found], axis=1)
+    aspect, usual = sides[:, 1] / sides[:, 0], float(np.median(sides[:, 0]))
+    is_odd = (sides[:, 0] * 8 < usual) | (aspect > max(6, 3 * np.median(aspect)))
+    odd = [found[place] for place in np.flatnonzero(is_odd)]
+    if len(odd) <= len(found) / 10:
+        height, width = min((one.size for one in odd), key=min, default=(0, 0))
+        words = f"are far smaller or longer than the others, such as one of {width} x {height}"
+        yield from describe(inspection, odd, words, usual=usual)
 
 
 FILES: tuple[Need, ...] = ("dataset",)

@@ -49,44 +49,32 @@ def examine(inspection: Inspection, rules: Sequence[Rule]) -> Findings:
     """Run the rules, one after the other. One that cannot be run, or stops on the way, is skipped with the reason."""
     check_words(inspection)
     findings: list[Finding] = []
-    skipped: list[Skip] = []
-    hints: list[str] = []
+    skipped: dict[Skip, str] = {}
     for rule in rules:
         try:
             for need in rule.needs:
                 inspection.require(need)
             for one in rule.examine(inspection):
-                findings.append(complete(one, rule, inspection))
+                cure = one.cure or " ".join(rule.page.get("Cure", "").split())
+                command = one.command or inspection.command("check", "--select", rule.code)
+                findings.append(replace(one, code=rule.code, severity=rule.severity, cure=cure, command=command))
         except ClasslensError as error:
-            skipped.append(Skip(rule.code, str(error)))
-            hints.append(error.hint)
-    missed = {skip.code for skip in skipped}
+            skipped[Skip(rule.code, str(error))] = error.hint
+    missed, target = {skip.code for skip in skipped}, inspection.target or inspection.source.origin
     ran = tuple(rule.code for rule in rules if rule.code not in missed)
-    target = inspection.target or inspection.source.origin
     if not ran and not findings:
         reasons = "; ".join(dict.fromkeys(skip.why for skip in skipped)) or "none is chosen"
-        hint = max(filter(None, hints), key=lambda one: "--dataset-size" in one, default="")  # with it some can be run
+        hint = max(filter(None, skipped.values()), key=lambda one: "--dataset-size" in one, default="")  # helps most
         raise NotOffered(f"no rule can be run on {target}: {reasons}", hint=hint)
     return Findings(target, tuple(findings), tuple(skipped), ran)
 
 
 def check_words(inspection: Inspection) -> None:
     """Refuse a checkpoint or log that is not there, or that nothing could be done with."""
-    checkpoint, log = inspection.checkpoint, inspection.log
+    source, checkpoint, log = inspection.source, inspection.checkpoint, inspection.log
     if checkpoint is not None:
-        if inspection.source.open_classifier is None:
-            inspection.source.classifier(checkpoint)  # raises, with what is offered
+        if source.open_classifier is None:
+            source.classifier(checkpoint)  # raises, with what is offered
         find_checkpoint(checkpoint)
     if log is not None and not log.exists():
         raise DataError(f"no such log: {log}", hint="give the file that the training run wrote, or its folder")
-
-
-def complete(finding: Finding, rule: Rule, inspection: Inspection) -> Finding:
-    """The finding with what its rule says for all: code, severity, and, if need be, cure and command."""
-    return replace(
-        finding,
-        code=rule.code,
-        severity=rule.severity,
-        cure=finding.cure or " ".join(rule.page.cure.split()),
-        command=finding.command or inspection.command("check", "--select", rule.code),
-    )

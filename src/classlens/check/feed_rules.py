@@ -6,19 +6,20 @@ recorded say, less surely, what came in during training. Splits that are encoded
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from math import sqrt
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from math import inf, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from classlens.check.class_order import tail
 from classlens.check.class_rules import compared
-from classlens.check.feed_variants import Array, Served, Variant, variants_of
+from classlens.check.feed_variants import Variant, variants_of
 from classlens.check.finding import Exhibit, Finding
-from classlens.check.inspection import BATCH, UNREADABLE, Inspection
+from classlens.check.inspection import BATCH, UNREADABLE, Array, Inspection, Served, layers_with, run, spaced
 from classlens.check.rule import Rule
 from classlens.dataset.conventions import join_first
 from classlens.dataset.dataset import Dataset
@@ -43,28 +44,26 @@ ALIKE = 0.05  # a feed is told apart from the best if chance explains the differ
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One variant, and how the network did: whether right, and the probability of the label, picture by picture."""
+    """One variant, and how the network did: a row for each picture, whether right, and the probability of the label."""
 
-    variant: Variant | None
-    right: list[bool] = field(default_factory=list)
-    belief: list[float] = field(default_factory=list)
+    variant: Variant
+    rows: Array = field(default_factory=lambda: np.empty((0, 2)))
 
-    @property
-    def score(self) -> float:
-        """That of all pictures."""
-        return self.after(len(self.right))
-
-    def after(self, pictures: int) -> float:
+    def score(self, pictures: int = MOST) -> float:
         """The share of right answers to the first pictures; where it is equal, the probability of the label decides.
 
         That alone would not do: numbers that are too large make a network surer, and no better.
         """
-        return float(np.mean(self.right[:pictures]) + np.mean(self.belief[:pictures]) / 10) if self.right else 0.0
+        return float((self.rows[:pictures] * (1, 0.1)).sum(axis=1).mean())
+
+    @property
+    def right(self) -> Array:
+        """Whether the answer is, picture by picture."""
+        return np.asarray(self.rows[:, 0] > 0)
 
     def against(self, other: Trial) -> tuple[int, int, float]:
         """How many pictures only this one gets right, and only the other; and the chance, by McNemar's exact test."""
-        right, others = np.array(self.right, bool), np.array(other.right, bool)
-        better, worse = int((right & ~others).sum()), int((others & ~right).sum())
+        better, worse = int((self.right & ~other.right).sum()), int((other.right & ~self.right).sum())
         return better, worse, min(1.0, 2 * tail(max(better, worse), better + worse))
 
 
@@ -80,135 +79,77 @@ def fed_otherwise(inspection: Inspection) -> Iterator[Finding]:
     Example: a network trained on what OpenCV reads (BGR), tested on what Pillow reads (RGB).
     Cure: feed the network as it was trained: change the line that the finding names.
     """
-    trials = inspection.once("trials", lambda: try_feeds(inspection))
-    if len(trials) < 2:
-        return
-    given, tried = trials[0], len(trials) - 1
-    finalists = [one for one in trials[1:] if len(one.right) == len(given.right)]
-    best = most_likely(inspection, finalists) or given
-    better, worse, p = best.against(given)
-    chance = min(1.0, tried * p)
-    if best.variant is None or better - worse < CLEAR * len(given.right) or chance > RARE:
-        return
-    alike = [one.variant.name for one in finalists if one is not best and one.variant and one.against(best)[2] > ALIKE]
-    before, after = (interval(sum(one.right), len(one.right)) for one in (given, best))
-    shares = [float(np.mean(one.right)) for one in (given, best)]
-    message = (
-        f"{shares[0]:.0%} of {len(given.right)} answers are right ({before[0]:.0%} to {before[1]:.0%}), and {shares[1]:.0%} "
-        f"({after[0]:.0%} to {after[1]:.0%}) if the network is fed otherwise: {best.variant.name}"
-    )
-    message += f"; not to be told apart by these pictures: {join_first(alike, 2)}" if alike else ""
-    split, dataset = inspection.held_out
-    yield Finding(
-        message,
-        where=f"{inspection.source.origin}, {split}",
-        evidence={
-            "pictures": len(given.right),
-            "right as fed": shares[0],
-            "fed so": best.variant.name,
-            "right so": shares[1],
-            "right only so": better,
-            "right only as fed": worse,
-            "feeds tried": tried,
-            "p": chance,
-            "as good": alike,
-        },
-        pictures=tuple(show_feeds(inspection, dataset, best.variant)),
-        cure=line_to_change(inspection, best.variant),
-    )
+    _, finding = inspection.once("feeds", lambda: try_feeds(inspection))
+    yield from finding
 
 
-def most_likely(inspection: Inspection, trials: Sequence[Trial]) -> Trial | None:
-    """The best feed; of several that the pictures do not tell apart, the one that batch norms recorded, or the usual one."""
-    top = max(trials, key=lambda one: one.score, default=None)
-    if top is None:
-        return None
-    alike = [one for one in trials if one.score >= top.score - CLEAR and one.against(top)[2] > ALIKE]
-    served: list[Served] = inspection.kept["first served"]
-    gaps = [np.inf if len(alike) == 1 else gap_of(inspection.classifier, one, served) for one in alike]
-    return next(one for one, gap in zip(alike, gaps, strict=True) if gap <= 2 * min(gaps))
-
-
-def gap_of(classifier: Classifier, trial: Trial, served: Sequence[Served]) -> float:
-    gap = mismatch(classifier, [trial.variant.numbers(one) for one in served]) if trial.variant else None
-    return np.inf if gap is None else gap
-
-
-def try_feeds(inspection: Inspection) -> list[Trial]:
-    """The feed of the source first, then its variants; those that were dropped have seen fewer pictures."""
+def try_feeds(inspection: Inspection) -> tuple[float, Sequence[Finding]]:
+    """How often the network is right as fed; and what is found by showing more pictures to ever fewer variants."""
     predictions, classifier = compared(inspection), inspection.classifier
     order = np.random.default_rng(0).permutation(len(predictions.labels))[:MOST]
     if len(order) < FEWEST:
         raise DataError(f"{len(order)} labelled pictures are too few to compare feeds by: {FEWEST} are needed")
-    given = Trial(None)
-    judge(given, predictions.logits[order], predictions.labels[order])
-    if 1 - np.mean(given.right) < CLEAR:  # nothing could be so much better
-        return [given]
-    _, dataset = inspection.held_out
-    batch = serve(classifier, dataset, predictions.indices[order[:FEWEST]].tolist())
-    inspection.kept["first served"] = batch
-    trials = [Trial(one) for one in variants_of(classifier.encoding, classifier.prepare, batch)]
-    alive, seen = trials, 0
-    for end in sorted({*(number for number in ROUNDS if number < len(order)), len(order)}):
-        places = order[seen:end]
-        served = batch + serve(classifier, dataset, predictions.indices[order[max(seen, len(batch)) : end]].tolist())
-        batch = []
-        for one in list(alive):
-            logits = score(classifier, [one.variant.numbers(picture) for picture in served]) if one.variant else None
-            if logits is None:  # the network does not take pictures of that size
-                alive.remove(one)
-            else:
-                judge(one, logits, predictions.labels[places])
-        seen = end
-        # Only what is ahead of the feed so far goes on, and at most half of it.
-        ahead = [one for one in alive if one.score > given.after(seen)]
-        alive = sorted(ahead, key=lambda one: -one.score)[: max(3, len(alive) // 2)]
-        if not alive:
-            break
-    return [given, *trials]
+    labels, indices = predictions.labels[order], predictions.indices[order].tolist()
+    given = Trial(Variant("as the source says", lambda one: one.numbers), judge(predictions.logits[order], labels))
+    share = float(given.right.mean())
+    if 1 - share < CLEAR:  # nothing could be so much better
+        return share, ()
+    first = list(inspection.serve(indices[:FEWEST]))
+    alive = [Trial(one) for one in variants_of(classifier.encoding, classifier.prepare, first)]
+    tried = len(alive)
+    for start, end in pairwise((0, *(number for number in ROUNDS if number < len(order)), len(order))):
+        served = first[start:] + list(inspection.serve(indices[max(start, FEWEST) : end]))
+        if start:  # only what is ahead of the feed so far goes on, and at most half of it
+            bar = sorted((one.score() for one in alive), reverse=True)[: max(3, len(alive) // 2)][-1:]
+            alive = [one for one in alive if one.score() > given.score(start) and one.score() >= bar[0]]
+        alive = [shown for one in alive if (shown := show(one, classifier, served, labels[start:end]))]
+    best = likeliest(classifier, alive, first) if alive else given
+    better, worse, p = best.against(given)
+    if better - worse < CLEAR * len(order) or tried * p > RARE:
+        return share, ()
+    alike = [one.variant.name for one in alive if one is not best and one.against(best)[2] > ALIKE]
+    numbers = {"right only so": better, "right only as fed": worse, "feeds tried": tried, "p": min(1.0, tried * p)}
+    return share, [describe_better(inspection, given, best, numbers | {"as good": alike})]
 
 
-def serve(classifier: Classifier, dataset: Dataset, indices: Sequence[int]) -> list[Served]:
-    """Pictures, each decoded and prepared once."""
-    served = []
-    for index in indices:
-        read = dataset.to_image(dataset.load(index))
-        prepared = classifier.prepare(read)
-        numbers = classifier.encoding.encode(prepared) if prepared.encoded is None else prepared.encoded
-        served.append(Served(read, prepared, numbers, dataset.sample(index).path))
-    return served
+def likeliest(classifier: Classifier, trials: Sequence[Trial], served: Sequence[Served]) -> Trial:
+    """The best feed; of several that the pictures do not tell apart, the one that batch norms recorded, or the usual one."""
+    top = max(trials, key=Trial.score)
+    alike = [one for one in trials if one.score() >= top.score() - CLEAR and one.against(top)[2] > ALIKE]
+    if len(alike) == 1:
+        return top
+    gaps = [mismatch(classifier, [one.variant.numbers(picture) for picture in served]) for one in alike]
+    return next(one for one, gap in zip(alike, gaps, strict=True) if gap <= 2 * min(gaps))
 
 
-def score(classifier: Classifier, numbers: Sequence[Array]) -> Array | None:
-    """Logits for pictures of any sizes; None if the network refuses one."""
-    import torch
-
-    from classlens.cam.classifier import preserved
-    from classlens.cam.forward import logits_of
-
-    rows: dict[int, Array] = {}
-    by_shape: dict[tuple[int, ...], list[int]] = {}
-    for place, one in enumerate(numbers):
-        by_shape.setdefault(one.shape, []).append(place)
-    with preserved(classifier.module), torch.no_grad():
-        for places in by_shape.values():
-            for start in range(0, len(places), BATCH):
-                chosen = places[start : start + BATCH]
-                stack = torch.from_numpy(np.stack([numbers[place] for place in chosen]).astype(np.float32))
-                try:
-                    rows |= dict(zip(chosen, logits_of(classifier, stack).cpu().numpy(), strict=True))
-                except (ClasslensError, RuntimeError, ValueError, AssertionError):
-                    return None
-    return np.stack([rows[place] for place in range(len(numbers))])
+def describe_better(inspection: Inspection, given: Trial, best: Trial, numbers: Mapping[str, Any]) -> Finding:
+    """That the network is right more often with another feed."""
+    count, variant, alike = len(given.rows), best.variant, numbers["as good"]
+    share, other = (float(one.right.mean()) for one in (given, best))
+    (low, high), (least, most) = (interval(int(one.right.sum()), count) for one in (given, best))
+    message = f"{share:.0%} of {count} answers are right ({low:.0%} to {high:.0%}), and {other:.0%} ({least:.0%} to "
+    message += f"{most:.0%}) if the network is fed otherwise: {variant.name}"
+    message += f"; not to be told apart by these pictures: {join_first(alike, 2)}" if alike else ""
+    shares: dict[str, Any] = {"pictures": count, "right as fed": share, "fed so": variant.name, "right so": other}
+    shown, cure = tuple(show_feeds(inspection, variant)), line_to_change(inspection, variant)
+    return Finding(message, inspection.place(), shares | dict(numbers), shown, cure)
 
 
-def judge(trial: Trial, logits: Array, labels: Array) -> None:
-    """Add what the network says about some pictures."""
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    belief = shifted / shifted.sum(axis=1, keepdims=True)
+def show(trial: Trial, classifier: Classifier, served: Sequence[Served], labels: Array) -> Trial | None:
+    """The trial with more pictures; None if the network refuses one."""
+    try:
+        logits = run(classifier, [trial.variant.numbers(one) for one in served])
+    except (ClasslensError, RuntimeError, ValueError, AssertionError):
+        return None
+    return replace(trial, rows=np.concatenate([trial.rows, judge(logits, labels)]))
+
+
+def judge(logits: Array, labels: Array) -> Array:
+    """Whether each answer is right, and the probability of its label."""
+    belief = np.exp(logits - logits.max(axis=1, keepdims=True))
     inside = (labels >= 0) & (labels < logits.shape[1])
-    trial.right.extend((logits.argmax(axis=1) == labels).tolist())
-    trial.belief.extend(np.where(inside, belief[np.arange(len(labels)), np.where(inside, labels, 0)], 0.0).tolist())
+    of_label = belief[np.arange(len(labels)), np.where(inside, labels, 0)] / belief.sum(axis=1)
+    return np.stack([logits.argmax(axis=1) == labels, np.where(inside, of_label, 0)], axis=1)
 
 
 def interval(successes: int, trials: int) -> tuple[float, float]:
@@ -225,17 +166,15 @@ def line_to_change(inspection: Inspection, variant: Variant) -> str:
     return f"feed it as it was trained: {variant.config if is_config else variant.python}"
 
 
-def show_feeds(inspection: Inspection, dataset: Dataset, variant: Variant) -> Iterator[Exhibit]:
+def show_feeds(inspection: Inspection, variant: Variant) -> Iterator[Exhibit]:
     """A picture as it is fed, and what a network that expects the variant takes these numbers for, or the variant."""
-    index = int(inspection.predictions.indices[0])
-    one = serve(inspection.classifier, dataset, [index])[0]
-    yield Exhibit(one.prepared, f"#{index} as it is fed")
+    (one,) = inspection.serve([int(inspection.predictions.indices[0])])
+    yield Exhibit(one.prepared, f"#{one.index} as it is fed")
+    expected, numbers = variant.encoding or inspection.classifier.encoding, one.numbers
     if variant.encoding is None:
-        yield Exhibit(inspection.classifier.encoding.decode(variant.numbers(one)), f"#{index}: {variant.name}")
-    else:
-        yield Exhibit(
-            variant.encoding.decode(one.numbers), f"#{index} as a network sees it that expects {variant.name}"
-        )
+        numbers = variant.numbers(one)
+    words = f" as a network sees it that expects {variant.name}" if variant.encoding else f": {variant.name}"
+    yield Exhibit(expected.decode(numbers), f"#{one.index}{words}")
 
 
 class Enough(Exception):
@@ -244,6 +183,7 @@ class Enough(Exception):
 
 LOOKED = 48  # pictures whose channels are compared with what batch norms recorded
 LAYERS = 3
+KNOWING = 0.5  # who is right so often on pictures with labels is fed well enough, or F001 says otherwise
 FAR, TIMES = 0.5, 4.0  # a mismatch of this size, and so many times that of the best feed, is worth a warning
 
 
@@ -251,98 +191,68 @@ def unlike_statistics(inspection: Inspection) -> Iterator[Finding]:
     """What reaches the first batch norms is far from what they recorded in training, and close to it if fed otherwise.
 
     For every channel, mean and variance over some pictures are compared with `running_mean` and `running_var`. This
-    needs no labels, and says less than they do: so it looks only where no labels fit the network.
+    needs no labels, and says less than they do: so it looks only where none fit the network, or by which it is right half
+    of the time at most, and F001 finds nothing.
 
     Why it matters: the same as that of F001; here nobody can count right answers.
     Example: `Normalize` left out of a script that sorts pictures of which nobody knows the class.
     Cure: feed the network as it was trained: change the line that the finding names.
     """
-    try:
-        compared(inspection)
-    except ClasslensError:
-        pass
-    else:
-        return
-    classifier, (split, dataset) = inspection.classifier, inspection.held_out
-    served = list(readable(inspection, dataset))
-    given = mismatch(classifier, [one.numbers for one in served]) if len(served) >= FEWEST else None
-    if given is None or given < FAR:
+    with suppress(ClasslensError):
+        share, finding = inspection.once("feeds", lambda: try_feeds(inspection))
+        if finding or share > KNOWING:
+            return
+    classifier = inspection.classifier
+    served = list(inspection.serve(spread(inspection.held_out[1], LOOKED, seed=0)))
+    given = mismatch(classifier, [one.numbers for one in served]) if len(served) >= FEWEST else inf
+    if not FAR <= given < inf:
         return
     variants = [one for one in variants_of(classifier.encoding, classifier.prepare, served) if one.encoding]
     gaps = [mismatch(classifier, [one.numbers(picture) for picture in served]) for one in variants]
-    least, best = min(
-        ((gap, one) for gap, one in zip(gaps, variants, strict=True) if gap is not None),
-        key=lambda pair: pair[0],
-        default=(np.inf, None),
-    )
-    if best is None or given < TIMES * least:
-        return
-    yield Finding(
-        f"what reaches the first batch norms is {given:.2g} from what they recorded in training, and {least:.2g} if fed "
-        f"otherwise: {best.name} (without labels, so this is a hint)",
-        where=f"{inspection.source.origin}, {split}",
-        evidence={
-            "pictures": len(served),
-            "mismatch as fed": given,
-            "mismatch so": least,
-            "feeds tried": len(variants),
-        },
-        cure=line_to_change(inspection, best),
-    )
+    least = min(gaps, default=inf)
+    if given >= TIMES * least:
+        best = variants[gaps.index(least)]
+        message = f"what reaches the first batch norms is {given:.2g} from what they recorded in training, and "
+        message += f"{least:.2g} if fed otherwise: {best.name} (without labels, so this is a hint)"
+        evidence = {"pictures": len(served), "mismatch as fed": given, "mismatch so": least, "feeds tried": len(gaps)}
+        yield Finding(message, inspection.place(), evidence, cure=line_to_change(inspection, best))
 
 
-def readable(inspection: Inspection, dataset: Dataset) -> Iterator[Served]:
-    for index in spread(dataset, LOOKED, seed=0):
-        try:
-            yield from serve(inspection.classifier, dataset, [index])
-        except UNREADABLE:
-            continue
-
-
-def mismatch(classifier: Classifier, numbers: Sequence[Array]) -> float | None:
-    """How far the channels that reach the first batch norms are from their records; None without any.
+def mismatch(classifier: Classifier, numbers: Sequence[Array]) -> float:
+    """How far the channels that reach the first batch norms are from their records; infinitely without any.
 
     The mean over channels of the squared shift in recorded deviations, and the squared logarithm of the ratio of variances.
     """
-    import torch
-
-    from classlens.cam.classifier import layers_of, placement_of, preserved
     from classlens.cam.forward import hook_layers
 
-    norms = [one for one in layers_of(classifier) if getattr(one.module, "running_mean", None) is not None]
-    if not any(one.module.state_dict()["running_mean"].any() for one in norms[:LAYERS]):  # M007 looks at those
-        return None
-    sums: dict[str, list[Any]] = {}
-    records: dict[str, tuple[Array, Array]] = {}
+    norms = layers_with(classifier, "running_mean")
+    records = {one.name: one.module.state_dict() for one in norms}
+    if not any(records[one.name]["running_mean"].any() for one in norms[:LAYERS]):  # M007 looks at those
+        return inf
+    sums: dict[str, Array] = {}
 
     def note(layer: Layer, entering: Tensor | None, leaving: Tensor) -> None:
         if entering is None or entering.ndim != 4:
             return
         if layer.name not in sums and len(sums) == LAYERS:
             raise Enough
-        values = entering.double().transpose(0, 1).flatten(1)
-        first, second = values.sum(dim=1).cpu().numpy(), (values**2).sum(dim=1).cpu().numpy()
-        before = sums.get(layer.name, [0, 0.0, 0.0])
-        sums[layer.name] = [before[0] + values.shape[1], before[1] + first, before[2] + second]
-        state = layer.module.state_dict()
-        records[layer.name] = (
-            state["running_mean"].double().cpu().numpy(),
-            state["running_var"].double().cpu().numpy(),
-        )
+        values = entering.double().transpose(0, 1).flatten(1).cpu().numpy()
+        moments = np.stack([np.full(len(values), values.shape[1]), values.sum(axis=1), (values**2).sum(axis=1)])
+        sums[layer.name] = sums.get(layer.name, 0) + moments
 
-    with hook_layers(norms, note), preserved(classifier.module), torch.no_grad():
-        for start in range(0, len(numbers), BATCH):
-            alike = [one for one in numbers[start : start + BATCH] if one.shape == numbers[0].shape]
-            batch = torch.from_numpy(np.stack(alike or [numbers[0]]).astype(np.float32))
+    alike = [one for one in numbers if one.shape == numbers[0].shape]
+    with hook_layers(norms, note):
+        for start in range(0, len(alike), BATCH):
             with suppress(Enough):
-                classifier.logits(batch.to(placement_of(classifier.module)[1]))
+                run(classifier, alike[start : start + BATCH])
     gaps = []
     for name, (count, first, second) in sums.items():
-        mean, recorded = first / count, records[name]
-        floor = 1e-3 * float(np.median(recorded[1])) + 1e-12
-        variance, known = np.maximum(second / count - mean**2, floor), np.maximum(recorded[1], floor)
-        gaps.append(float(np.mean((mean - recorded[0]) ** 2 / known + np.log(variance / known) ** 2)))
-    return float(np.mean(gaps)) if gaps else None
+        mean = first / count
+        recorded, known = (records[name][f"running_{what}"].double().cpu().numpy() for what in ("mean", "var"))
+        floor = 1e-3 * float(np.median(known)) + 1e-12
+        variance, known = np.maximum(second / count - mean**2, floor), np.maximum(known, floor)
+        gaps.append(float(np.mean((mean - recorded) ** 2 / known + np.log(variance / known) ** 2)))
+    return float(np.mean(gaps)) if gaps else inf
 
 
 def unlike_splits(inspection: Inspection) -> Iterator[Finding]:
@@ -352,29 +262,28 @@ def unlike_splits(inspection: Inspection) -> Iterator[Finding]:
     Example: `Normalize` that was changed in `train_transform` only; `ToTensor` in one pipeline, `PILToTensor` in the other.
     Cure: give both pipelines the same last steps: order of colours, scaling and normalisation.
     """
-    encoded = {split: last_encoding(dataset) for split, dataset in inspection.splits.items()}
-    known = {split: one for split, one in encoded.items() if one is not None}
+    known = {split: one for split, dataset in inspection.splits.items() if (one := last_encoding(dataset))}
     first = next(iter(known), "")
     for split, other in list(known.items())[1:]:
-        parts = [
-            f"{name} {getattr(known[first], key)} and {getattr(other, key)}"
-            for key, name in {"order": "order", "white": "white", "mean": "mean", "std": "std"}.items()
-            if not np.array_equal(getattr(known[first], key), getattr(other, key))
-            and (
-                key == "order" or not np.allclose(getattr(known[first], key), getattr(other, key), rtol=1e-3, atol=1e-4)
-            )
-        ]
-        if parts:
-            yield Finding(
-                f"{first} and {split} end in other numbers: {'; '.join(parts)}",
-                where=f"{inspection.source.origin}, {split}",
-                evidence={one: repr(known[one]) for one in (first, split)},
-            )
+        pairs = {
+            name: [getattr(one, name) for one in (known[first], other)] for name in ("order", "white", "mean", "std")
+        }
+        unlike = [f"{name} {one} and {two}" for name, (one, two) in pairs.items() if is_unlike(one, two)]
+        if unlike:
+            evidence = {one: repr(known[one]) for one in (first, split)}
+            words = f"{first} and {split} end in other numbers: {'; '.join(unlike)}"
+            yield Finding(words, inspection.place(split), evidence)
+
+
+def is_unlike(one: object, other: object) -> bool:
+    return one != other and (
+        isinstance(one, str) or not np.allclose(np.array(one), np.array(other), rtol=1e-3, atol=1e-4)
+    )
 
 
 def last_encoding(dataset: Dataset) -> Encoding | None:
     """How the pictures are encoded at the end of a pipeline; None where nobody says, or where there is none."""
-    for index in np.linspace(0, dataset.length - 1, min(3, dataset.length)).astype(int).tolist():
+    for index in spaced(dataset.length, 3):
         stages = dataset.pipeline(index)
         try:
             with seeded_globals(index):

@@ -9,30 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageOps
 
+from classlens.check.inspection import Array, Served
 from classlens.dataset.decode import PILLOW_TROUBLE, open_with_pillow
 from classlens.dataset.storage import read_bytes
 from classlens.errors import ClasslensError
-from classlens.image import Encoding, Image, Triple
+from classlens.image import Encoding, Image
 from classlens.sharing import unwarned
-
-Array = np.ndarray[Any, np.dtype[Any]]
-
-
-@dataclass(frozen=True, eq=False)
-class Served:
-    """A picture as read, as it was prepared for the network, and the numbers that the network gets."""
-
-    read: Image
-    prepared: Image
-    numbers: Array
-    path: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +34,9 @@ class Variant:
 
     name: str
     numbers: Callable[[Served], Array]
-    config: str
-    python: str
+    config: str = ""
+    python: str = ""
     encoding: Encoding | None = None
-
-
-CAFFE = Encoding("BGR", "CHW", 255.0, (103.53, 116.28, 123.675))
 
 
 def variants_of(encoding: Encoding, prepare: Callable[[Image], Image], served: Sequence[Served]) -> list[Variant]:
@@ -58,7 +44,7 @@ def variants_of(encoding: Encoding, prepare: Callable[[Image], Image], served: S
     kept: list[Variant] = []
     known = [[one.numbers for one in served]]
     candidates = list(encodings(encoding, served))
-    if is_same([encode(encoding, one) for one in served], known[0]):  # else the feed does more than its encoding says
+    if is_same([encoding.encode(one.prepared) for one in served], known[0]):  # else more is done than the encoding says
         candidates += [*contents(encoding, prepare), *fits(encoding, served)]
     for variant in candidates:
         made = [variant.numbers(one) for one in served]
@@ -76,35 +62,41 @@ def is_same(one: Sequence[Array], other: Sequence[Array]) -> bool:
     )
 
 
+CAFFE = Encoding("BGR", "CHW", 255.0, (103.53, 116.28, 123.675))
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CIFAR = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
+HALVES = (0.5,) * 3, (0.5,) * 3
+
+
 def encodings(encoding: Encoding, served: Sequence[Served]) -> Iterator[Variant]:
     """Colours in the other order, other ranges, other means and deviations; what is more usual comes first."""
-    pixels = np.concatenate([one.prepared.pixels.reshape(-1, 3) for one in served]) / 255
-    own = (*pixels.mean(axis=0).round(3).tolist(),), (*pixels.std(axis=0).clip(1e-3).round(3).tolist(),)
     order, white, mean, std = encoding.order, encoding.white, np.array(encoding.mean), np.array(encoding.std)
     other: Literal["RGB", "BGR"] = "BGR" if order == "RGB" else "RGB"
-    plain = Encoding(order, "CHW", 1.0)
+    plain, turned = (Encoding(one, "CHW", 1.0) for one in (order, other))
+    pixels = (
+        np.concatenate([one.prepared.pixels.reshape(-1, 3) for one in served])[:, :: 1 if order == "RGB" else -1] / 255
+    )
     ready = {
         f"{other} instead of {order}": replace(encoding, order=other),
         "numbers from 0 to 255, then the same mean and std": replace(encoding, white=255.0),
         "numbers from 0 to 1, then the same mean and std": replace(encoding, white=1.0),
         "numbers from 0 to 255, without mean and std": replace(plain, white=255.0),
         "numbers from 0 to 1, without mean and std": plain,
-        "numbers from -1 to 1 (mean and std 0.5)": triples(plain, (0.5,) * 3, (0.5,) * 3),
-        "mean and std of ImageNet": triples(plain, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-        "mean and std of CIFAR-10": triples(plain, (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)),
-        f"{other} instead of {order}, and mean and std of ImageNet": triples(
-            replace(plain, order=other), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-        ),
-        f"{other} instead of {order}, and numbers from -1 to 1": triples(
-            replace(plain, order=other), (0.5,) * 3, (0.5,) * 3
-        ),
+        "numbers from -1 to 1 (mean and std 0.5)": triples(plain, *HALVES),
+        "mean and std of ImageNet": triples(plain, *IMAGENET),
+        "mean and std of CIFAR-10": triples(plain, *CIFAR),
+        f"{other} instead of {order}, and mean and std of ImageNet": triples(turned, *IMAGENET),
+        f"{other} instead of {order}, and numbers from -1 to 1": triples(turned, *HALVES),
         "Caffe's feed: BGR from 0 to 255 less the mean, not divided": CAFFE,
         "the same mean and std applied twice": triples(encoding, mean + mean * std, std * std),
         "divided by 255 once more": replace(encoding, white=white / 255),
-        "mean and std of these pictures": triples(plain, *(way[:: 1 if order == "RGB" else -1] for way in own)),
+        OWN: triples(plain, pixels.mean(axis=0).round(3), pixels.std(axis=0).clip(1e-3).round(3)),
     }
     for name, way in ready.items():
-        yield Variant(name, partial(encode, way), config_line(way), python_line(name, way), way)
+        yield Variant(name, partial(encode, way), *lines_of(way, turns="instead of" in name), encoding=way)
+
+
+OWN = "mean and std of these pictures"
 
 
 def triples(encoding: Encoding, mean: Sequence[float] | Array, std: Sequence[float] | Array) -> Encoding:
@@ -116,51 +108,40 @@ def encode(encoding: Encoding, one: Served) -> Array:
     return encoding.encode(one.prepared)
 
 
-def config_line(encoding: Encoding) -> str:
-    """The preprocessor of an OpenMMLab config, which counts from 0 to 255."""
-    scale = 255 / encoding.white
-    mean, std = (", ".join(f"{value * scale:.6g}" for value in triple) for triple in (encoding.mean, encoding.std))
-    return f"data_preprocessor = dict(mean=[{mean}], std=[{std}], to_rgb={encoding.order == 'RGB'})"
+def lines_of(encoding: Encoding, *, turns: bool) -> tuple[str, str]:
+    """The preprocessor of an OpenMMLab config, which counts from 0 to 255, and the transforms of torchvision, to 1."""
 
+    def spelled(top: int) -> list[str]:
+        return [
+            ", ".join(f"{value / encoding.white * top:.6g}" for value in way) for way in (encoding.mean, encoding.std)
+        ]
 
-def python_line(name: str, encoding: Encoding) -> str:
-    """The transforms of torchvision, which count from 0 to 1 behind ToTensor; timm's cfg has the same mean and std."""
-
-    def spelled(triple: Triple) -> str:
-        return ", ".join(f"{value / encoding.white:.6g}" for value in triple)
-
-    behind = f"transforms.ToTensor(), transforms.Normalize(({spelled(encoding.mean)}), ({spelled(encoding.std)}))"
-    if "instead of" in name:
-        return f"turn the colours round where the picture is read, picture = picture[..., ::-1]; then {behind}"
-    return f"{behind}, which timm calls mean= and std=" + ("; on BGR" if encoding.order == "BGR" else "")
+    (mean, std), (first, second) = spelled(255), spelled(1)
+    config = f"data_preprocessor = dict(mean=[{mean}], std=[{std}], to_rgb={encoding.order == 'RGB'})"
+    python = f"transforms.ToTensor(), transforms.Normalize(({first}), ({second}))"
+    if turns:
+        return config, f"turn the colours round where the picture is read, picture = picture[..., ::-1]; then {python}"
+    return config, f"{python}, which timm calls mean= and std=" + ("; on BGR" if encoding.order == "BGR" else "")
 
 
 def contents(encoding: Encoding, prepare: Callable[[Image], Image]) -> Iterator[Variant]:
     """The same encoding of a picture in grey, transposed, or turned as its file says."""
 
-    def grey(one: Served) -> Array:
-        return encoding.encode(in_grey(one.prepared))
-
-    def transposed(one: Served) -> Array:
-        return encoding.encode(Image(np.ascontiguousarray(one.prepared.pixels.transpose(1, 0, 2))))
-
     def turned(one: Served) -> Array:
         other = read_turned(one)
-        if other is None:
-            return one.numbers
-        prepared = prepare(other)
+        prepared = one.prepared if other is None else prepare(other)
         return encoding.encode(prepared) if prepared.encoded is None else prepared.encoded
 
     yield Variant(
         "grey pictures",
-        grey,
+        lambda one: encoding.encode(in_grey(one.prepared)),
         "dict(type='LoadImageFromFile', color_type='grayscale') in the test pipeline, or dict(type='Grayscale')",
         "transforms.Grayscale(3) in front",
         encoding,
     )
     yield Variant(
         "height and width exchanged",
-        transposed,
+        lambda one: encoding.encode(Image(np.ascontiguousarray(one.prepared.pixels.transpose(1, 0, 2)))),
         "no transpose in the test pipeline: PackInputs makes channels first of height x width x channels",
         "array.transpose(2, 0, 1), not (2, 1, 0) or .T, to make channels first",
     )
@@ -170,10 +151,6 @@ def contents(encoding: Encoding, prepare: Callable[[Image], Image]) -> Iterator[
         "dict(type='LoadImageFromFile', color_type='color'), which turns by EXIF ('color_ignore_orientation' does not)",
         "PIL.ImageOps.exif_transpose(picture) where it is read in one place, and nowhere or everywhere else",
     )
-
-
-def keep(image: Image) -> Image:
-    return image
 
 
 def in_grey(image: Image) -> Image:
@@ -203,63 +180,57 @@ def read_turned(one: Served) -> Image | None:
 class Fit:
     """How a picture is brought to a size: squashed, padded, or a share of its short side cut out of the middle."""
 
-    kind: str
+    kind: Literal["squash", "letterbox", "crop"]
     share: float = 1.0
     resampling: str = "bicubic"
 
     def apply(self, image: Image, size: tuple[int, int]) -> Image:
         """A picture of that height and width."""
-        height, width = size
         if self.kind == "squash":
             return Image(resize(image.pixels, size, self.resampling))
         scales = [wanted / side for wanted, side in zip(size, image.size, strict=True)]
-        scale = min(scales) if self.kind == "letterbox" else max(scales) / self.share
-        within = height, width
-        rows, columns = (max(1, round(side * scale)) for side in image.size)
-        if self.kind == "letterbox":
-            rows, columns = min(rows, height), min(columns, width)
-            canvas = np.full((*within, 3), 114, np.uint8)
-            top, left = (height - rows) // 2, (width - columns) // 2
-            canvas[top : top + rows, left : left + columns] = resize(image.pixels, (rows, columns), self.resampling)
-            return Image(canvas)
-        rows, columns = max(rows, height), max(columns, width)
+        bound, scale = (min, min(scales)) if self.kind == "letterbox" else (max, max(scales) / self.share)
+        rows, columns = (
+            bound(max(1, round(side * scale)), wanted) for side, wanted in zip(image.size, size, strict=True)
+        )
         large = resize(image.pixels, (rows, columns), self.resampling)
-        top, left = (rows - height) // 2, (columns - width) // 2
-        return Image(np.ascontiguousarray(large[top : top + height, left : left + width]))
+        (top, height), (left, width) = (
+            (abs(a - b) // 2, min(a, b)) for a, b in zip((rows, columns), size, strict=True)
+        )
+        if self.kind == "crop":
+            return Image(np.ascontiguousarray(large[top : top + height, left : left + width]))
+        canvas = np.full((*size, 3), 114, np.uint8)
+        canvas[top : top + height, left : left + width] = large
+        return Image(canvas)
 
     def lines(self, size: tuple[int, int]) -> tuple[str, str]:
         """The line in the words of a config, and of torchvision and timm."""
         height, width = size
-        edge = round(min(size) / self.share)
+        edge, scale = round(min(size) / self.share), f"dict(type='Resize', scale=({width}, {height})"
         if self.kind == "squash":
-            config = f"dict(type='Resize', scale=({width}, {height}), interpolation='{self.resampling}')"
-            return config, f"transforms.Resize(({height}, {width})), timm's crop_mode='squash'"
+            python = f"transforms.Resize(({height}, {width})), timm's crop_mode='squash'"
+            return f"{scale}, interpolation='{self.resampling}')", python
         if self.kind == "letterbox":
-            config = f"dict(type='Resize', scale=({width}, {height}), keep_ratio=True), dict(type='Pad', ...)"
-            return config, f"resize the long side to {max(size)} and pad: timm's crop_mode='border'"
-        config = f"dict(type='ResizeEdge', scale={edge}, edge='short', interpolation='{self.resampling}'), "
-        python = f"transforms.Resize({edge}, interpolation={self.resampling!r}), transforms.CenterCrop({size}), "
+            python = f"resize the long side to {max(size)} and pad: timm's crop_mode='border'"
+            return f"{scale}, keep_ratio=True), dict(type='Pad', ...)", python
         return (
-            config + f"dict(type='CenterCrop', crop_size=({height}, {width}))",
-            python + f"timm's input_size, crop_pct={self.share:g} and interpolation={self.resampling!r}",
+            f"dict(type='ResizeEdge', scale={edge}, edge='short', interpolation='{self.resampling}'), "
+            f"dict(type='CenterCrop', crop_size=({height}, {width}))",
+            f"transforms.Resize({edge}, interpolation={self.resampling!r}), transforms.CenterCrop({size}), "
+            f"timm's input_size, crop_pct={self.share:g} and interpolation={self.resampling!r}",
         )
 
 
-PILLOWS = {
-    "bilinear": Pillow.Resampling.BILINEAR,
-    "bicubic": Pillow.Resampling.BICUBIC,
-    "nearest": Pillow.Resampling.NEAREST,
-}
-FILTERS = (*PILLOWS, "bilinear without antialias")
+FILTERS = ("bilinear", "bicubic", "nearest", "bilinear without antialias")
 
 
 def resize(pixels: Array, size: tuple[int, int], resampling: str) -> Array:
     """Pixels in another size; without antialias as OpenCV does it, and torchvision on tensors unless it is asked to."""
     if pixels.shape[:2] == size:
         return pixels
-    if resampling not in PILLOWS:
+    if resampling == FILTERS[-1]:
         return np.asarray(cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_LINEAR))
-    return np.asarray(Pillow.fromarray(pixels).resize(size[::-1], PILLOWS[resampling]))
+    return np.asarray(Pillow.fromarray(pixels).resize(size[::-1], Pillow.Resampling[resampling.upper()]))
 
 
 FITS = {
@@ -269,47 +240,33 @@ FITS = {
     "the middle 87.5 % of the short side": Fit("crop", 0.875),
     "the middle 70 % of the short side": Fit("crop", 0.7),
 }
-
-
-def likeliest_fit(pictures: Sequence[Image], prepared: Sequence[Image]) -> tuple[Fit, float]:
-    """How the feed brings pictures to its size, as far as some show, and the levels of 255 that this leaves open."""
-
-    def distance(fit: Fit) -> float:
-        pairs = zip(pictures, prepared, strict=True)
-        return float(
-            np.mean(
-                [np.abs(fit.apply(one, made.size).pixels.astype(np.int16) - made.pixels).mean() for one, made in pairs]
-            )
-        )
-
-    nearest = min(FITS.values(), key=distance)
-    best = min((replace(nearest, resampling=name) for name in FILTERS), key=distance)
-    return best, distance(best)
-
-
 UNEXPLAINED = 8.0  # a feed that is so many levels from all fits does more than bring pictures to a size
 
 
 def fits(encoding: Encoding, served: Sequence[Served]) -> Iterator[Variant]:
-    """Nothing but a fit, other crops, other interpolations, other sizes."""
+    """Nothing but a fit, other crops, other interpolations, other sizes; and colours, if the feed makes pictures grey."""
     is_grey = all(not np.ptp(one.prepared.pixels, axis=2).any() for one in served)
-    as_read = in_grey if is_grey else keep
-    given, rest = likeliest_fit([as_read(one.read) for one in served[:3]], [one.prepared for one in served[:3]])
 
-    def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
-        height, width = (max(8, round(side * scale / 8) * 8) for side in size)
-        return size if scale == 1 else (height, width)
+    def made(fit: Fit, one: Served, scale: float, *, grey: bool = is_grey) -> Image:
+        height, width = (max(8, round(side * scale / 8) * 8) for side in one.prepared.size)
+        size = one.prepared.size if scale == 1 else (height, width)
+        return fit.apply(in_grey(one.read) if grey else one.read, size)
 
-    def variant(name: str, fit: Fit, scale: float = 1.0, read: Callable[[Image], Image] = as_read) -> Variant:
-        def numbers(one: Served) -> Array:
-            return encoding.encode(fit.apply(read(one.read), scaled(one.prepared.size, scale)))
+    def distance(fit: Fit) -> float:
+        """Between the feed and what the fit makes, in levels of 255."""
+        gaps = [np.abs(made(fit, one, 1).pixels.astype(np.int16) - one.prepared.pixels).mean() for one in served[:3]]
+        return float(np.mean(gaps))
 
-        return Variant(name, numbers, *fit.lines(scaled(served[0].prepared.size, scale)))
+    def variant(name: str, fit: Fit, scale: float = 1.0, *, grey: bool = is_grey) -> Variant:
+        lines = fit.lines(made(fit, served[0], scale).size)
+        return Variant(name, lambda one: encoding.encode(made(fit, one, scale, grey=grey)), *lines)
 
-    if is_grey or rest > UNEXPLAINED:
+    nearest = min(FITS.values(), key=distance)
+    given = min((replace(nearest, resampling=name) for name in FILTERS), key=distance)
+    if is_grey or distance(given) > UNEXPLAINED:
         name = "pictures in colour" if is_grey else "pictures that are brought to their size, and nothing else"
         yield replace(
-            variant(name, given, read=keep),
+            variant(name, given, grey=False),
             config="take out of the test pipeline what changes more than the size (Grayscale, color_type, Equalize, ...)",
             python="take out of the test transform what changes more than the size (Grayscale, convert('L'), ...)",
         )

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from classlens.errors import count_of
 from classlens.results import Drawable
 
 if TYPE_CHECKING:
@@ -74,13 +75,10 @@ class Findings(Drawable):
     def summary(self) -> str:
         """How many findings of each severity, of how many rules."""
         counts = Counter(finding.severity for finding in self.findings)
-        found = ", ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in counts.items()) or "nothing found"
+        found = ", ".join(count_of(count, kind) for kind, count in counts.items()) or "nothing found"
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
-        return f"{found} by {len(self.ran)} rule{'s' * (len(self.ran) != 1)}{skipped}"
+        return f"{found} by {count_of(len(self.ran), 'rule')}{skipped}"
 
     def as_data(self) -> dict[str, Any]:
         """The findings and skipped rules, as JSON can hold them."""
-        return {
-            "findings": [finding.as_data() for finding in self.findings],
-            "skipped": [{"code": skip.code, "why": skip.why} for skip in self.skipped],
-        }
+        return {"findings": [one.as_data() for one in self.findings], "skipped": [asdict(one) for one in self.skipped]}

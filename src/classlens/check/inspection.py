@@ -6,7 +6,7 @@ A part that cannot be opened raises the same error for every rule that needs it,
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -24,7 +24,7 @@ from classlens.schedule.replay import Curves, replay
 from classlens.source import Source
 
 if TYPE_CHECKING:
-    from classlens.cam.classifier import Classifier
+    from classlens.cam.classifier import Classifier, Layer
     from classlens.check.rule import Need
 
 Thing = TypeVar("Thing")
@@ -40,13 +40,23 @@ BATCH = 16
 
 
 @dataclass(frozen=True, eq=False)
+class Served:
+    """A picture as read, as it was prepared for the network, and the numbers that the network gets."""
+
+    read: Image
+    prepared: Image
+    numbers: Array
+    path: str | None = None
+    index: int = 0
+
+
+@dataclass(frozen=True, eq=False)
 class Predictions:
-    """What the network says about labelled pictures of one split: their numbers and labels, and a row of logits each.
+    """What the network says about labelled pictures: their numbers and labels, and a row of logits each.
 
     A label is the number of a class; pictures without a single one, or unreadable, are not among them.
     """
 
-    split: str
     indices: Array
     labels: Array
     logits: Array
@@ -56,19 +66,13 @@ class Predictions:
         """The class that the network prefers for each picture."""
         return np.asarray(self.logits.argmax(axis=1))
 
-    @property
-    def accuracy(self) -> float:
-        """The share of pictures whose label is the answer."""
-        return float((self.answers == self.labels).mean())
-
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
     """A source under inspection, and what the user said beside it.
 
     `samples` bounds the labelled pictures that the network is shown. `log` is what a training run wrote. `target` is how
-    the user calls the source. `dataset_size` and `gpus` are those of training; without the former the dataset is
-    counted. Whatever is opened or computed is kept in `kept`.
+    the user calls the source. `dataset_size`, counted if it is None, and `gpus` are those of training.
     """
 
     source: Source
@@ -95,24 +99,25 @@ class Inspection:
 
     def require(self, need: Need) -> None:
         """Raise NotOffered if there is no such part; it is not opened for that."""
-        if need in ("schedule", "dataset", "classifier") and need not in self.source.parts:
-            raise NotOffered(f"there is no {need}")
-        if need == "loader" and self.source.open_loading is None:
-            raise NotOffered("there is no loader of training samples")
-        if need == "loader" and find_spec("torch") is None:
-            raise NotOffered("torch is not installed, which runs loaders")
+        lacks = {
+            "loader": "there is no loader of training samples" if self.source.open_loading is None else "",
+            "checkpoint": "" if self.checkpoint else "no checkpoint is given",
+            "log": "" if self.log else "no --log is given",
+        }.get(need, "" if need == "labels" or need in self.source.parts else f"there is no {need}")
         if need == "labels" and not self.labelled:
-            raise NotOffered("its pictures have no class labels, or several each")
-        if need in ("checkpoint", "log") and getattr(self, need) is None:
-            raise NotOffered("no checkpoint is given" if need == "checkpoint" else "no --log is given")
+            lacks = "its pictures have no class labels, or several each"
+        if need == "loader" and not lacks and find_spec("torch") is None:
+            lacks = "torch is not installed, which runs loaders"
+        if lacks:
+            raise NotOffered(lacks)
 
     def command(self, verb: str, *words: str) -> str:
         """A command about this source, with what the user said beside it."""
         target = [self.target or self.source.origin]
         said: dict[str, object] = {}
-        if verb in ("check", "lr"):
+        if verb in ("check", "lr", "report"):
             said = {"--dataset-size": self.dataset_size, "--ngpus": self.gpus if self.gpus > 1 else None}
-        if verb == "check":
+        if verb in ("check", "report"):
             target += [self.checkpoint] if self.checkpoint else []
             said |= {"--samples": self.samples if self.samples != PICTURES else None, "--log": self.log}
         options = [word for name, value in said.items() if value is not None for word in (name, str(value))]
@@ -140,14 +145,18 @@ class Inspection:
         """The split on which a network is judged: val, else test, else train."""
         return next((name, self.splits[name]) for name in ("val", "test", "train") if name in self.splits)
 
+    def place(self, split: str | None = None) -> str:
+        """What a finding is about: the source, and a split of it, by default the one on which the network is judged."""
+        return f"{self.source.origin}, {split or self.held_out[0]}"
+
     @property
-    def labelled(self) -> Sequence[tuple[int, int]]:
+    def labelled(self) -> Mapping[int, int]:
         """Up to `samples` pictures of that split, spread over its classes: the number of each, and its label."""
 
-        def choose() -> list[tuple[int, int]]:
-            _, dataset = self.held_out
-            chosen = [(index, dataset.label(index)) for index in spread(dataset, self.samples, seed=0)]
-            return [(index, label) for index, label in chosen if label is not None]
+        def choose() -> dict[int, int]:
+            dataset = self.held_out[1]
+            labels = {index: dataset.label(index) for index in spread(dataset, self.samples, seed=0)}
+            return {index: label for index, label in labels.items() if label is not None}
 
         return self.once("labelled", choose)
 
@@ -165,6 +174,18 @@ class Inspection:
         """The network with the weights of the checkpoint, or with the source's own."""
         return self.once("classifier", lambda: self.source.classifier(self.checkpoint))
 
+    def serve(self, indices: Iterable[int]) -> Iterator[Served]:
+        """Pictures of the split on which the network is judged, fed as the source says, without unreadable ones."""
+        classifier, (_, dataset) = self.classifier, self.held_out
+        for index in indices:
+            try:
+                read = dataset.to_image(dataset.load(index))
+                prepared = classifier.prepare(read)
+            except UNREADABLE:
+                continue
+            numbers = classifier.encoding.encode(prepared) if prepared.encoded is None else prepared.encoded
+            yield Served(read, prepared, numbers, dataset.sample(index).path, index)
+
     @property
     def predictions(self) -> Predictions:
         """What the network says about the `labelled` pictures, fed as the source says."""
@@ -172,35 +193,43 @@ class Inspection:
 
     def predict(self) -> Predictions:
         """Read every labelled picture once, and run the network in batches."""
-        import torch
-
-        from classlens.cam.classifier import encode_batch, preserved  # which imports torch
-        from classlens.cam.forward import logits_of
-
-        classifier, (split, dataset) = self.classifier, self.held_out
-        indices: list[int] = []
-        labels: list[int] = []
-        rows: list[Array] = []
-
-        def run(batch: list[Image]) -> None:
-            with preserved(classifier.module), torch.no_grad():
-                rows.extend(logits_of(classifier, encode_batch(classifier, batch)).numpy())
-
-        waiting: list[Image] = []
-        for done, (index, label) in enumerate(self.labelled):
+        chosen, indices, rows = list(self.labelled), list[int](), list[Array]()
+        for start in range(0, len(chosen), BATCH):
             if self.progress:
-                self.progress("pictures", done, len(self.labelled))
-            try:
-                picture = classifier.prepare(dataset.to_image(dataset.load(index)))
-            except UNREADABLE:
-                continue
-            if waiting and (len(waiting) == BATCH or waiting[0].size != picture.size):
-                run(waiting)
-                waiting = []
-            waiting.append(picture)
-            indices.append(index)
-            labels.append(label)
-        if not waiting:
-            raise DataError(f"none of {len(self.labelled)} pictures of {dataset.name} can be read")
-        run(waiting)
-        return Predictions(split, np.array(indices), np.array(labels), np.stack(rows))
+                self.progress("pictures", start, len(chosen))
+            if served := list(self.serve(chosen[start : start + BATCH])):
+                indices += [one.index for one in served]
+                rows.append(run(self.classifier, [one.numbers for one in served]))
+        if not rows:
+            raise DataError(f"none of {len(chosen)} pictures of {self.held_out[1].name} can be read")
+        return Predictions(np.array(indices), np.array([self.labelled[one] for one in indices]), np.concatenate(rows))
+
+
+def run(classifier: Classifier, numbers: Sequence[Array]) -> Array:
+    """A row of logits for each picture, whatever their sizes."""
+    import torch
+
+    from classlens.cam.classifier import preserved  # which imports torch, too
+    from classlens.cam.forward import logits_of
+
+    rows: dict[int, Array] = {}
+    with preserved(classifier.module), torch.no_grad():
+        for shape in dict.fromkeys(one.shape for one in numbers):
+            alike = [place for place, one in enumerate(numbers) if one.shape == shape]
+            for start in range(0, len(alike), BATCH):
+                chosen = alike[start : start + BATCH]
+                batch = torch.from_numpy(np.stack([numbers[place] for place in chosen]).astype(np.float32))
+                rows |= dict(zip(chosen, logits_of(classifier, batch).cpu().numpy(), strict=True))
+    return np.stack([rows[place] for place in range(len(numbers))])
+
+
+def layers_with(classifier: Classifier, what: str) -> list[Layer]:
+    """Every layer that has a tensor of that name of its own."""
+    from classlens.cam.classifier import layers_of
+
+    return [one for one in layers_of(classifier) if hasattr(getattr(one.module, what, None), "isfinite")]
+
+
+def spaced(length: int, most: int) -> list[int]:
+    """At most so many numbers below `length`, evenly spaced."""
+    return [round(place) for place in np.linspace(0, max(length - 1, 0), min(most, length)).tolist()]

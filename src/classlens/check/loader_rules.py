@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from math import log
 from typing import TYPE_CHECKING, Any
 
 from classlens.check.finding import Finding
 from classlens.check.inspection import UNREADABLE, Inspection
-from classlens.check.rule import Rule
+from classlens.check.rule import Need, Rule
 from classlens.dataset.conventions import join_first
 from classlens.dataset.trace import trace
-from classlens.errors import ClasslensError, count_of
+from classlens.errors import count_of
 from classlens.pipelines.copied_generators import copied_generators, find_names, line_that_renews, name_of_generator
 from classlens.source import Loading
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 CHANCE = 1e-6  # how likely two sequences of samples may be alike by chance, if that is all there is
 FEWEST = 6  # samples in an epoch, below which two shuffled orders may be alike by chance
 STRIPS = 8  # traces that show whether a pipeline draws
+STILL = 36  # samples that show whether they vary while the global generators stand still
 MAKERS = {"default_rng", "RandomState", "Random", "Generator", "manual_seed", "seed"}
 """What a dataset calls that makes a generator, or seeds one, for every sample."""
 
@@ -38,22 +40,21 @@ SEEDS: Mapping[str, str] = {
 }
 """How a worker seeds a global generator as torch does."""
 
+WHERE = {"workers": "in every worker", "epochs": "in every epoch", "ranks": "on every rank"}
+
 
 @dataclass(frozen=True)
 class Repeat:
-    """A generator whose draws come again: in all workers, in all epochs, on all ranks; `distinct` sequences are left."""
+    """A generator whose draws are alike in all workers, in all epochs, or on all ranks; `distinct` sequences are left."""
 
     name: str
-    in_workers: bool
-    in_epochs: bool
-    on_ranks: bool
+    alike: tuple[str, ...]
     distinct: int
     pairs: int
 
     @property
     def places(self) -> str:
-        words = {"in every worker": self.in_workers, "in every epoch": self.in_epochs, "on every rank": self.on_ranks}
-        return " and ".join(word for word, repeats in words.items() if repeats)
+        return " and ".join(WHERE[one] for one in self.alike)
 
     @property
     def evidence(self) -> dict[str, int]:
@@ -69,115 +70,73 @@ def run_of(inspection: Inspection, *, is_long: bool = False) -> Run:
     from classlens.check.loader_run import DRAWS, MANY_DRAWS, run_loader
 
     loading = loading_of(inspection)
-    ranks = min(2, max(inspection.gpus, loading.ranks))
-    draws = MANY_DRAWS if is_long else DRAWS
+    ranks, draws = min(2, max(inspection.gpus, loading.ranks)), MANY_DRAWS if is_long else DRAWS
     return inspection.once(f"loader run of {draws}", lambda: run_loader(loading, ranks=ranks, draws=draws))
 
 
-def repeat_of(run: Run, name: str) -> Repeat | None:
+def repeat_of(run: Run, name: str = "sample") -> Repeat | None:
     """Where the draws of one generator come again; None where they do not, or where it draws nothing."""
     sequences = run.sequences(name)
     if run.is_stream or not sequences or any(len(set(one)) < 2 for one in sequences.values()):
         return None
-    first = sequences[0, 0, 0]
-    workers, epochs, ranks = (sequences.get(place) == first for place in ((0, 0, 1), (0, 1, 0), (1, 0, 0)))
+    others = {"workers": (0, 0, 1), "epochs": (0, 1, 0), "ranks": (1, 0, 0)}
+    alike = tuple(kind for kind, place in others.items() if sequences.get(place) == sequences[0, 0, 0])
     own = [one for (rank, _, _), one in sequences.items() if rank == 0]
-    return Repeat(name, workers, epochs, ranks, len(set(own)), len(own)) if workers or epochs or ranks else None
+    return Repeat(name, alike, len(set(own)), len(own)) if alike else None
 
 
 def repeats_of(inspection: Inspection) -> Sequence[Repeat]:
     """All generators whose draws come again, and matter to the samples; else the samples, if no generator is known."""
-    from classlens.check.loader_run import GLOBAL, draws_of_its_own
+    from classlens.check.loader_run import read_first
 
     def compare() -> list[Repeat]:
         run = run_of(inspection)
-        if len({draw.sample for draws in run.draws.values() for draw in draws}) < 2:
+        if len({sample for one in run.sequences().values() for sample in one}) < 2:
             return []
-        repeats = [one for one in (repeat_of(run, name) for name in run.names) if one]
-        if any(one.name not in GLOBAL for one in repeats) and not draws_of_its_own(run.loader.dataset):
-            repeats = [one for one in repeats if one.name in GLOBAL]
-        if repeats or (alike := repeat_of(run, "sample")) is None:
-            return repeats
-        if is_chance(run):
+        repeats = [one for one in map(partial(repeat_of, run), run.names) if one]
+        copied = [one for one in repeats if one.name not in SEEDS]
+        if copied and len({one["sample"] for one in read_first(run.loader.dataset, [0] * STILL)}) == 1:
+            repeats = [one for one in repeats if one.name in SEEDS]  # what varies is not the dataset's own
+        if not repeats and repeat_of(run) and is_chance(run):
             run = run_of(inspection, is_long=True)
-            alike = None if is_chance(run) else repeat_of(run, "sample")
-        return [alike] if alike else []
+            return [one for one in [repeat_of(run)] if one and not is_chance(run)]
+        return repeats or [one for one in [repeat_of(run)] if one]
 
     return inspection.once("repeated draws", compare)
 
 
 def is_chance(run: Run) -> bool:
     """Whether two sequences of independent samples could well be alike: they are as likely as their samples are frequent."""
-    sequences = run.sequences("sample").values()
+    sequences = run.sequences().values()
     counts = Counter(sample for one in sequences for sample in one)
     alike = sum((count / counts.total()) ** 2 for count in counts.values())
     return len(next(iter(sequences))) * log(alike) > log(CHANCE)
 
 
-def global_repeats(inspection: Inspection, kind: str) -> Iterator[Finding]:
+def same_draws(kind: str, inspection: Inspection) -> Iterator[Finding]:
     """Repeated draws of generators that are seeded in every worker: one finding for all of them."""
-    from classlens.check.loader_run import GLOBAL
-
-    def kind_of(repeat: Repeat) -> str:
-        return "workers" if repeat.in_workers else "epochs" if repeat.in_epochs else "ranks"
-
-    of_kind = [one for one in repeats_of(inspection) if one.name in (*GLOBAL, "sample") and kind_of(one) == kind]
+    of_kind = [one for one in repeats_of(inspection) if one.name in {*SEEDS, "sample"} and one.alike[0] == kind]
     if not of_kind:
         return
     loading, run = loading_of(inspection), run_of(inspection)
-    known = [one.name for one in of_kind if one.name in GLOBAL]
-    names = join_first(known, len(GLOBAL)) if known else "a generator that cannot be seen from outside"
-    message = f"the draws of {names} are the same {of_kind[0].places}"
-    cure = loading.cures.get("seeded") or "; ".join(SEEDS[name] for name in known)
+    known, because, cure = [one.name for one in of_kind if one.name in SEEDS], "", ""
+    names = join_first(known, len(SEEDS)) if known else "a generator that cannot be seen from outside"
     if "seeded" in loading.cures:
-        message += ": workers are seeded by their number and rank, whatever the epoch" if kind == "epochs" else ""
-    elif getattr(run.loader, "worker_init_fn", None) is not None and known:
-        message += ": worker_init_fn seeds them with the same numbers"
-        cure = f"leave out worker_init_fn, or seed in it from what torch gives the worker: {cure}"
-    elif run.generator is not None and known:
-        message += ": the DataLoader's generator starts at the same state"
-        cure = "make the generator once, before the loop over epochs"
-        cure = "seed the generator with a number that has the rank in it" if kind == "ranks" else cure
+        because = ": workers are seeded by their number and rank, whatever the epoch" if kind == "epochs" else ""
+        cure = loading.cures["seeded"]
     elif not known:
         cure = "keep the generator where worker_init_fn reaches it, and seed it there with torch.initial_seed()"
-    else:
-        cure = ""
-    if loading.remade:
-        message += f" ({loading.remade})"
-    yield Finding(message, where=inspection.source.origin, evidence=of_kind[0].evidence, cure=cure)
-
-
-def same_in_workers(inspection: Inspection) -> Iterator[Finding]:
-    """Several workers of the loader draw the same random numbers.
-
-    Why it matters: of N pictures that N workers make, all are cropped and flipped alike: augmentation is N times weaker.
-    Example: `worker_init_fn=lambda worker: numpy.random.seed(0)`.
-    Cure: leave out what seeds the workers; or seed from `torch.initial_seed()`, which differs by worker and epoch.
-    """
-    yield from global_repeats(inspection, "workers")
-
-
-def same_in_epochs(inspection: Inspection) -> Iterator[Finding]:
-    """Every epoch draws the same random numbers.
-
-    Why it matters: a network that trains for 300 epochs sees the augmentations of one.
-    Example: `numpy.random.seed(worker)` in `worker_init_fn`; a loader that is made anew in every epoch with a generator of
-    the same seed; `persistent_workers=False` with mmengine, which seeds the workers of every epoch alike.
-    Cure: seed workers from `torch.initial_seed()`; make the loader once; with mmengine set `persistent_workers=True`.
-    """
-    yield from global_repeats(inspection, "epochs")
-
-
-def same_on_ranks(inspection: Inspection) -> Iterator[Finding]:
-    """The processes of distributed training (ranks) draw the same random numbers.
-
-    Only where training is known to have several: `--ngpus`, or a sampler that shares the samples out.
-
-    Why it matters: the pictures that make up a batch are augmented alike on all GPUs.
-    Example: `generator=torch.Generator().manual_seed(0)` on every rank, from which all workers get their seeds.
-    Cure: add the rank to the seed.
-    """
-    yield from global_repeats(inspection, "ranks")
+    elif getattr(run.loader, "worker_init_fn", None) is not None:
+        because = ": worker_init_fn seeds them with the same numbers"
+        renewed = "; ".join(SEEDS[name] for name in known)
+        cure = f"leave out worker_init_fn, or seed in it from what torch gives the worker: {renewed}"
+    elif run.generator is not None:
+        because = ": the DataLoader's generator starts at the same state"
+        cure = "make the generator once, before the loop over epochs"
+        cure = "seed the generator with a number that has the rank in it" if kind == "ranks" else cure
+    because += f" ({loading.remade})" if loading.remade else ""
+    message = f"the draws of {names} are the same {of_kind[0].places}{because}"
+    yield Finding(message, inspection.source.origin, of_kind[0].evidence, cure=cure)
 
 
 def frozen_generator(inspection: Inspection) -> Iterator[Finding]:
@@ -189,28 +148,21 @@ def frozen_generator(inspection: Inspection) -> Iterator[Finding]:
     Example: `self.rng = numpy.random.default_rng()` in `__init__`; a composition of Albumentations 2.
     Cure: seed it anew in every worker, by `worker_init_fn`, from `torch.initial_seed()`.
     """
-    from classlens.check.loader_run import GLOBAL
-
     loading = loading_of(inspection)
     holders = {path: holder for holder, path in copied_generators(run_of(inspection).loader.dataset)}
     for repeat in repeats_of(inspection):
-        if repeat.name in GLOBAL or repeat.name not in holders:
+        if (path := repeat.name) in SEEDS or path not in holders:
             continue
-        holder, path = holders[repeat.name], repeat.name
-        who, cure = name_of_generator(holder, path), line_that_renews(holder, path)
+        who, cure = name_of_generator(holders[path], path), line_that_renews(holders[path], path)
         who = who if who == path else f"{path}, {who}"
         if "copied" in loading.cures:
             who, cure = "Albumentations, which has a generator of its own", loading.cures["copied"]
-        yield Finding(
-            f"{who}: the draws are the same {repeat.places}: {count_of(repeat.distinct, 'distinct sequence')} "
-            f"for {repeat.pairs} (epoch, worker) pairs",
-            where=inspection.source.origin,
-            evidence=repeat.evidence,
-            cure=cure,
-        )
+        left = f"{count_of(repeat.distinct, 'distinct sequence')} for {repeat.pairs} (epoch, worker) pairs"
+        message = f"{who}: the draws are the same {repeat.places}: {left}"
+        yield Finding(message, inspection.source.origin, repeat.evidence, cure=cure)
 
 
-def same_order(inspection: Inspection) -> Iterator[Finding]:
+def same_order(inspection: Inspection, *, is_sorted: bool = False) -> Iterator[Finding]:
     """The samples are shuffled, but come in the same order in every epoch.
 
     Why it matters: every batch consists of the same samples for the whole training.
@@ -218,44 +170,22 @@ def same_order(inspection: Inspection) -> Iterator[Finding]:
     Cure: call `loader.sampler.set_epoch(epoch)` before every epoch.
     """
     run, loading = run_of(inspection), loading_of(inspection)
-    order = orders_alike(run, loading)
-    if order and not is_sequential(order):
-        sampler = getattr(run.loader.batch_sampler, "sampler", run.loader.sampler)
-        told = "call loader.sampler.set_epoch(epoch) before every epoch" if hasattr(sampler, "set_epoch") else ""
-        cure = (
-            loading.cures.get("order")
-            or told
-            or "let the sampler draw anew: without a seed of its own, or with one that has the epoch in it"
-        )
-        because = f" ({loading.remade})" if loading.remade else ""
-        message = f"{type(sampler).__name__} gives the samples in the same order in every epoch{because}"
-        yield Finding(message, inspection.source.origin, {"samples compared": len(order)}, cure=cure)
-
-
-def no_shuffling(inspection: Inspection) -> Iterator[Finding]:
-    """Training reads the samples in the order of the dataset.
-
-    Why it matters: folders are sorted by class, so that a batch has one class: batch norm and the gradient follow it.
-    Example: `DataLoader(dataset, batch_size=32)`, whose default is `shuffle=False`.
-    Cure: `shuffle=True`.
-    """
-    run, loading = run_of(inspection), loading_of(inspection)
-    order = orders_alike(run, loading)
-    if order and is_sequential(order):
+    order = run.orders[0] if run.orders else ()
+    numbers = [int(one) if one.isdecimal() else -1 for one in order]
+    is_alike = len(run.orders) > 1 and all(one == order for one in run.orders) and len(order) >= FEWEST
+    if loading.assumed or not is_alike or is_sorted != all(one < other for one, other in pairwise(numbers)):
+        return
+    if is_sorted:
         message = f"training is not shuffled: the samples come as {', '.join(order[:4])}, ... in every epoch"
         cure = loading.cures.get("shuffle", "")
-        yield Finding(message, inspection.source.origin, {"samples compared": len(order)}, cure=cure)
-
-
-def orders_alike(run: Run, loading: Loading) -> Sequence[str]:
-    """The order of the samples, if it is the same in all epochs, and the user's."""
-    alike = len(run.orders) > 1 and all(one == run.orders[0] for one in run.orders)
-    return run.orders[0] if alike and len(run.orders[0]) >= FEWEST and not loading.assumed else ()
-
-
-def is_sequential(order: Sequence[str]) -> bool:
-    numbers = [int(one) if one.isdecimal() else -1 for one in order]
-    return all(one < other for one, other in pairwise(numbers))
+    else:
+        sampler = getattr(run.loader.batch_sampler, "sampler", run.loader.sampler)
+        because = f" ({loading.remade})" if loading.remade else ""
+        message = f"{type(sampler).__name__} gives the samples in the same order in every epoch{because}"
+        cure = "let the sampler draw anew: without a seed of its own, or with one that has the epoch in it"
+        cure = "call loader.sampler.set_epoch(epoch) before every epoch" if hasattr(sampler, "set_epoch") else cure
+        cure = loading.cures.get("order", cure)
+    yield Finding(message, inspection.source.origin, {"samples compared": len(order)}, cure=cure)
 
 
 def last_batch(inspection: Inspection) -> Iterator[Finding]:
@@ -265,28 +195,26 @@ def last_batch(inspection: Inspection) -> Iterator[Finding]:
     Example: `total_steps=epochs * (len(dataset) // batch_size)` with `drop_last=False`.
     Cure: count with `len(loader)`, which knows of `drop_last` and of the samples that a sampler pads.
     """
-    run, loading = run_of(inspection), loading_of(inspection)
+    run, loading, origin = run_of(inspection), loading_of(inspection), inspection.source.origin
     loader, batch = run.loader, getattr(run.loader, "batch_size", None)
     if run.is_stream or loading.assumed or not batch:
         return
     ranks, steps, samples = max(inspection.gpus, loading.ranks), len(loader), len(loader.dataset)
     if steps == 0:
         message = f"drop_last drops the only batch: {samples} samples on {count_of(ranks, 'GPU')}, batches of {batch}"
-        yield Finding(message, inspection.source.origin, {"samples": samples}, cure="set drop_last=False")
-        return
-    if "schedule" not in inspection.source.parts:
+        yield Finding(message, origin, {"samples": samples}, cure="set drop_last=False")
+    if steps == 0 or "schedule" not in inspection.source.parts:
         return
     clock, length = inspection.curves.clock, inspection.curves.length
     counts = {clock.steps_per_epoch: "the run"}
     if length is not None and length.unit == "step" and clock.epochs and length.count % clock.epochs == 0:
         counts[length.count // clock.epochs] = length.source
-    whole = samples // (ranks * batch)
+    whole, words = samples // (ranks * batch), "dropped" if loader.drop_last else "kept, with fewer samples or padded"
     for counted, who in counts.items():
         if counted is not None and counted != steps and {counted, steps} <= {whole, whole + 1}:
-            words = "dropped" if loader.drop_last else "kept, with fewer samples or padded"
             message = f"the loader gives {steps} batches in an epoch (the last is {words}), and {who} counts {counted}"
             evidence = {"batches of the loader": steps, "batches counted": counted, "samples": samples}
-            yield Finding(message, inspection.source.origin, evidence)
+            yield Finding(message, origin, evidence)
 
 
 def never_varies(inspection: Inspection) -> Iterator[Finding]:
@@ -296,25 +224,25 @@ def never_varies(inspection: Inspection) -> Iterator[Finding]:
     Example: `rng = numpy.random.default_rng(index)` or `random.seed(0)` in `__getitem__`; a cache of augmented pictures.
     Cure: draw from a generator that lives longer than a sample, and seed it once for each worker.
     """
-    from classlens.check.loader_run import samples_with, seeds_itself
+    from classlens.check.loader_run import read_first
 
     run = run_of(inspection)
-    sequences = run.sequences("sample")
+    sequences, dataset, because = run.sequences(), run.loader.dataset, ""
     if run.is_stream or any(len(set(one)) > 1 for one in sequences.values()):
         return
-    dataset, because = run.loader.dataset, ""
-    seeded, makers = seeds_itself(dataset), sorted(calls_of(dataset) & MAKERS)
+    first, second = read_first(dataset, (1, 2))
+    seeded, makers = [name for name in SEEDS if first[name] == second[name]], sorted(calls_of(dataset) & MAKERS)
+    is_kept = "what its transforms draw first is kept"
     if len(set(sequences.values())) > 1:  # each worker has its own, and one that is started anew another: chance
-        drew = sequences.get((0, 0, 0)) != sequences.get((0, 1, 0))
-        because = "what its transforms draw first is kept" if drew else ""
+        because = is_kept if sequences.get((0, 0, 0)) != sequences.get((0, 1, 0)) else ""
     elif seeded:
         because = f"the dataset seeds {join_first(seeded, 3)} with the same number for every sample"
     elif strips_vary(inspection):
-        because = "what its transforms draw first is kept"
+        because = is_kept
     elif makers:
         because = f"{makers[0]} is called for every sample, with the same number"
     draws = sum(map(len, run.draws.values()))
-    if because and len(samples_with(dataset, range(draws))) == 1:
+    if because and len({one["sample"] for one in read_first(dataset, range(draws))}) == 1:
         message = f"a sample is the same at all of {draws} draws: {because}"
         yield Finding(message, inspection.source.origin, {"draws": draws, "different samples": 1})
 
@@ -331,12 +259,10 @@ def strips_vary(inspection: Inspection) -> bool:
     """Whether the pipeline, laid open, gives different pictures at different seeds."""
     try:
         dataset = inspection.source.dataset("train")
-        if not dataset.stages:
-            return False
-        pictures = {trace(dataset, 0, seed, keep="last").transformed.image.pixels.tobytes() for seed in range(STRIPS)}
-    except (*UNREADABLE, ClasslensError):
+        strips = [trace(dataset, 0, seed, keep="last") for seed in range(STRIPS if dataset.stages else 0)]
+    except UNREADABLE:
         return False
-    return len(pictures) > 1
+    return len({one.transformed.image.pixels.tobytes() for one in strips}) > 1
 
 
 def stream_not_shared(inspection: Inspection) -> Iterator[Finding]:
@@ -348,7 +274,7 @@ def stream_not_shared(inspection: Inspection) -> Iterator[Finding]:
     info.num_workers)`.
     """
     run = run_of(inspection)
-    sequences = [tuple(draw.sample for draw in draws) for draws in run.draws.values()]
+    sequences = list(run.sequences().values())
     if run.is_stream and len(sequences) > 1 and len(set(sequences)) == 1 and len(set(sequences[0])) > 1:
         workers = run.loader.num_workers
         message = f"every sample of the stream comes {workers} times: each of {workers} workers reads all of it"
@@ -356,14 +282,33 @@ def stream_not_shared(inspection: Inspection) -> Iterator[Finding]:
         yield Finding(message, inspection.source.origin, evidence)
 
 
+NEED: tuple[Need, ...] = ("loader",)
 RULES = (
-    Rule("L001", "same draws in several workers", "error", ("loader",), same_in_workers),
-    Rule("L002", "same draws in several epochs", "error", ("loader",), same_in_epochs),
-    Rule("L003", "same draws on several ranks", "warning", ("loader",), same_on_ranks),
-    Rule("L004", "generator frozen at construction", "error", ("loader",), frozen_generator),
-    Rule("L005", "same order in every epoch", "warning", ("loader",), same_order),
-    Rule("L006", "training is not shuffled", "warning", ("loader",), no_shuffling),
-    Rule("L007", "last batch counted differently", "warning", ("loader",), last_batch),
-    Rule("L008", "draws that never vary", "error", ("loader",), never_varies),
-    Rule("L009", "stream not shared between workers", "error", ("loader",), stream_not_shared),
-)
+    Rule("L001", "same draws in several workers", "error", NEED, partial(same_draws, "workers"), """
+        Several workers of the loader draw the same random numbers.
+        Why it matters: of N pictures that N workers make, all are cropped and flipped alike: augmentation is N times weaker.
+        Example: `worker_init_fn=lambda worker: numpy.random.seed(0)`.
+        Cure: leave out what seeds the workers; or seed from `torch.initial_seed()`, which differs by worker and epoch."""),
+    Rule("L002", "same draws in several epochs", "error", NEED, partial(same_draws, "epochs"), """
+        Every epoch draws the same random numbers.
+        Why it matters: a network that trains for 300 epochs sees the augmentations of one.
+        Example: `numpy.random.seed(worker)` in `worker_init_fn`; a loader that is made anew in every epoch with a generator
+        of the same seed; `persistent_workers=False` with mmengine, which seeds the workers of every epoch alike.
+        Cure: seed workers from `torch.initial_seed()`; make the loader once; with mmengine set `persistent_workers=True`."""),
+    Rule("L003", "same draws on several ranks", "warning", NEED, partial(same_draws, "ranks"), """
+        The processes of distributed training (ranks) draw the same random numbers.
+        Only where training is known to have several: `--ngpus`, or a sampler that shares the samples out.
+        Why it matters: the pictures that make up a batch are augmented alike on all GPUs.
+        Example: `generator=torch.Generator().manual_seed(0)` on every rank, from which all workers get their seeds.
+        Cure: add the rank to the seed."""),
+    Rule("L004", "generator frozen at construction", "error", NEED, frozen_generator),
+    Rule("L005", "same order in every epoch", "warning", NEED, same_order),
+    Rule("L006", "training is not shuffled", "warning", NEED, partial(same_order, is_sorted=True), """
+        Training reads the samples in the order of the dataset.
+        Why it matters: folders are sorted by class, so that a batch has one class: batch norm and the gradient follow it.
+        Example: `DataLoader(dataset, batch_size=32)`, whose default is `shuffle=False`.
+        Cure: `shuffle=True`."""),
+    Rule("L007", "last batch counted differently", "warning", NEED, last_batch),
+    Rule("L008", "draws that never vary", "error", NEED, never_varies),
+    Rule("L009", "stream not shared between workers", "error", NEED, stream_not_shared),
+)  # fmt: skip

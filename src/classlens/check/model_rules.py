@@ -5,26 +5,23 @@ Rules about single layers look at the weights alone; those about answers and cha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from math import sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from classlens.check.finding import Finding
-from classlens.check.inspection import UNREADABLE, Inspection
+from classlens.check.inspection import Array, Inspection, layers_with, run, spaced
 from classlens.check.rule import Need, Rule
 from classlens.dataset.conventions import join_first
-from classlens.errors import DataError
+from classlens.errors import DataError, count_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from classlens.cam.classifier import Layer
     from classlens.checkpoints.load_checkpoint import Misfit
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 NAMED = 4  # layers that a message names
 FORMS = (".rbr_", ".branch_", "_reparam.", ".lk_origin", ".small_conv")
@@ -33,19 +30,24 @@ FORMS = (".rbr_", ".branch_", "_reparam.", ".lk_origin", ".small_conv")
 HEADS = ("head.", "fc.", "classifier.", "heads.", "last_linear.", "logits.")
 
 
-def misfit_of(inspection: Inspection) -> Misfit | None:
-    """How the checkpoint and the network differ; None if it fits. Any other reason why it cannot be opened is raised."""
+def misfit_of(inspection: Inspection, *, is_other_form: bool = False) -> Misfit | None:
+    """How checkpoint and network of the same form differ, or of other forms; any other trouble with them is raised."""
     from classlens.checkpoints.load_checkpoint import Misfit
 
     try:
         inspection.classifier  # noqa: B018 - opened for its error
     except Misfit as error:
-        return error
+        names = (*error.missing, *error.unexpected)
+        return error if is_other_form == any(part in name for name in names for part in FORMS) else None
     return None
 
 
-def is_other_form(misfit: Misfit) -> bool:
-    return any(part in name for name in (*misfit.missing, *misfit.unexpected) for part in FORMS)
+def describe_misfit(inspection: Inspection, misfit: Misfit, names: Sequence[str], words: str) -> Finding:
+    """A finding about tensors by name."""
+    sides = {"missing": misfit.missing, "unexpected": misfit.unexpected, "of another shape": misfit.unlike}
+    message = words.format(count_of(len(names), "tensor"), join_first(names, NAMED))
+    where = inspection.checkpoint or inspection.source.origin
+    return Finding(message, where, {side: len(tensors) for side, tensors in sides.items()}, cure=misfit.hint)
 
 
 def missing_weights(inspection: Inspection) -> Iterator[Finding]:
@@ -55,8 +57,7 @@ def missing_weights(inspection: Inspection) -> Iterator[Finding]:
     Example: a checkpoint of a backbone alone, from self-supervised training, in a network with a head.
     Cure: take the checkpoint that belongs to this network, or train the layers that are missing.
     """
-    misfit = misfit_of(inspection)
-    if misfit and misfit.missing and not is_other_form(misfit):
+    if (misfit := misfit_of(inspection)) and misfit.missing:
         yield describe_misfit(inspection, misfit, misfit.missing, "the checkpoint lacks {} of the network: {}")
 
 
@@ -67,8 +68,7 @@ def unused_weights(inspection: Inspection) -> Iterator[Finding]:
     Example: a checkpoint of ResNet-50-D in a config of ResNet-50; `with_cp`, `neck` or `frozen` parts left out.
     Cure: give the config the layers that the checkpoint has; compare the names.
     """
-    misfit = misfit_of(inspection)
-    if misfit and misfit.unexpected and not is_other_form(misfit):
+    if (misfit := misfit_of(inspection)) and misfit.unexpected:
         yield describe_misfit(inspection, misfit, misfit.unexpected, "the network lacks {} of the checkpoint: {}")
 
 
@@ -79,13 +79,11 @@ def other_shapes(inspection: Inspection) -> Iterator[Finding]:
     Example: a checkpoint for 1,000 classes in a config with `num_classes=10`.
     Cure: set the number of classes to that of the checkpoint; where others differ, compare depth, width and picture size.
     """
-    misfit = misfit_of(inspection)
+    misfit = misfit_of(inspection) or misfit_of(inspection, is_other_form=True)
     if misfit and misfit.unlike:
-        is_head = all(any(f".{name}".find(f".{head}") >= 0 for head in HEADS) for name in misfit.unlike)
-        words = "the head has another number of classes" if is_head else "{} have another shape"
-        yield describe_misfit(
-            inspection, misfit, misfit.unlike, words + ": {}" if "{}" in words else words + " ({}): {}"
-        )
+        is_head = all(any(f".{head}" in f".{name}" for head in HEADS) for name in misfit.unlike)
+        words = "the head has another number of classes ({}): {}" if is_head else "{} have another shape: {}"
+        yield describe_misfit(inspection, misfit, misfit.unlike, words)
 
 
 def other_form(inspection: Inspection) -> Iterator[Finding]:
@@ -95,34 +93,11 @@ def other_form(inspection: Inspection) -> Iterator[Finding]:
     Example: `RepVGG-A0_deploy.py` with the checkpoint of the training.
     Cure: set `model.backbone.deploy` to match, or convert the checkpoint (tools/model_converters).
     """
-    misfit = misfit_of(inspection)
-    if misfit and is_other_form(misfit):
-        trained = any(part in name for name in misfit.unexpected for part in FORMS)
-        sides = "the checkpoint is in the training form, the network in its deploy form"
-        sides = sides if trained else "the network is in its training form, the checkpoint in the deploy form"
-        yield describe_misfit(inspection, misfit, misfit.unexpected, sides + " ({} differ): {}")
-
-
-def describe_misfit(inspection: Inspection, misfit: Misfit, names: Sequence[str], words: str) -> Finding:
-    """A finding about tensors by name."""
-    counts = {
-        "missing": len(misfit.missing),
-        "unexpected": len(misfit.unexpected),
-        "of another shape": len(misfit.unlike),
-    }
-    message = words.format(f"{len(names)} tensor{'s' * (len(names) != 1)}", join_first(names, NAMED))
-    return Finding(message, where=inspection.checkpoint or inspection.source.origin, evidence=counts, cure=misfit.hint)
-
-
-def layers_with_weights(inspection: Inspection) -> list[Layer]:
-    """Every layer that has a weight of its own."""
-    from classlens.cam.classifier import layers_of
-
-    return [
-        layer
-        for layer in layers_of(inspection.classifier)
-        if hasattr(getattr(layer.module, "weight", None), "isfinite")
-    ]
+    if misfit := misfit_of(inspection, is_other_form=True):
+        sides = ["the network is in its training form", "the checkpoint in the deploy form"]
+        if any(part in name for name in misfit.unexpected for part in FORMS):
+            sides = ["the checkpoint is in the training form", "the network in its deploy form"]
+        yield describe_misfit(inspection, misfit, misfit.unexpected, ", ".join(sides) + " ({} differ): {}")
 
 
 def no_numbers(inspection: Inspection) -> Iterator[Finding]:
@@ -133,42 +108,27 @@ def no_numbers(inspection: Inspection) -> Iterator[Finding]:
     Cure: take an earlier checkpoint; train with a lower rate, gradient clipping, or bfloat16.
     """
     tensors = inspection.classifier.module.state_dict()
-    bad = {
-        name: int((~one.isfinite()).sum())
-        for name, one in tensors.items()
-        if one.is_floating_point() and not one.isfinite().all()
-    }
-    if bad:
+    counts = {name: int((~one.isfinite()).sum()) for name, one in tensors.items() if one.is_floating_point()}
+    if bad := {name: count for name, count in counts.items() if count}:
         yield Finding(
             f"{sum(bad.values())} weights in {len(bad)} of {len(tensors)} tensors are no numbers: {join_first(list(bad), NAMED)}",
-            where=next(iter(bad)),
-            evidence={"weights": sum(bad.values()), "tensors": len(bad)},
+            next(iter(bad)),
+            {"weights": sum(bad.values()), "tensors": len(bad)},
         )
 
 
-@dataclass(frozen=True)
-class Start:
-    """A distribution from which weights are drawn at the start, by its standard deviation; uniform or normal."""
-
-    deviation: float
-    uniform: bool
-
-
-def starts_of(shape: Sequence[int]) -> Iterator[Start]:
-    """How torch, timm, transformers and OpenMMLab initialise a weight of this shape."""
-    area = int(np.prod(shape[2:])) if len(shape) > 2 else 1
-    fan_in, fan_out = shape[1] * area, shape[0] * area
-    yield Start(sqrt(1 / (3 * fan_in)), uniform=True)  # torch's own: kaiming_uniform with a = sqrt(5)
+def starts_of(shape: Sequence[int]) -> Iterator[tuple[float, bool]]:
+    """How torch, timm, transformers and OpenMMLab initialise a weight of this shape: the deviation, and if uniform."""
+    fan_in, fan_out = (shape[side] * int(np.prod(shape[2:])) for side in (1, 0))
+    yield sqrt(1 / (3 * fan_in)), True  # torch's own: kaiming_uniform with a = sqrt(5)
     for variance in (2 / fan_in, 2 / fan_out, 1 / fan_in, 1 / fan_out, 2 / (fan_in + fan_out)):
-        yield Start(sqrt(variance), uniform=True)
-        yield Start(sqrt(variance), uniform=False)
-    for deviation in (0.01, 0.02, 0.001):
-        yield Start(deviation, uniform=False)
+        yield from ((sqrt(variance), True), (sqrt(variance), False))
+    yield from ((deviation, False) for deviation in (0.01, 0.02, 0.001))
 
 
 FEWEST, DRAWN = 1_000, 20_000  # weights that are enough to judge a layer by, and as many as are sorted
 STRICT = (
-    1.95  # Kolmogorov & Smirnov: the distance that one sample in a thousand exceeds, times the root of their number
+    1.95  # Kolmogorov & Smirnov: the distance that one sample of a thousand exceeds, times the root of their number
 )
 
 
@@ -178,43 +138,27 @@ def is_initial(module: nn.Module) -> bool | None:
     Deviation and mean must be within the error of a random sample, and the whole distribution pass a test of Kolmogorov
     and Smirnov; training leaves tails that fail both. A bias is all 0 at the start, or as small as torch makes it.
     """
+    import torch
+
     weight: Tensor = module.state_dict()["weight"]
     if weight.ndim < 2 or weight.numel() < FEWEST or not weight.is_floating_point():
         return None
     bias: Tensor | None = getattr(module, "bias", None)
-    fan_in = weight[0].numel()
     bound = 0.0 if bias is None else float(bias.detach().abs().max())
-    if bound > 1.0001 / sqrt(fan_in):
-        return False
-    values = weight.float().flatten().cpu().numpy().astype(np.float64)
-    error = 4 / sqrt(len(values))
-    for start in starts_of(weight.shape):
-        spread = start.deviation
-        if bound and not start.uniform:  # only torch's own start has biases other than 0, and it is uniform
-            continue
-        if abs(values.std() / spread - 1) > error or abs(values.mean()) > error * spread:
+    values = weight.flatten().double().cpu().numpy()
+    deviation, mean, error = values.std(), abs(values.mean()), 4 / sqrt(len(values))
+    for spread, is_uniform in starts_of(weight.shape):
+        # only torch's own start has biases other than 0, and it is uniform
+        is_bias_of_start = bound == 0 or (is_uniform and bound <= 1.0001 / sqrt(weight[0].numel()))
+        if not is_bias_of_start or max(abs(deviation / spread - 1), mean / spread) > error:
             continue
         sample = np.sort(values[:: max(1, len(values) // DRAWN)]) / spread
-        expected = (sample / sqrt(3) + 1) / 2 if start.uniform else normal(sample)
-        places = np.arange(len(sample))
-        distance = max(
-            np.abs(expected - places / len(sample)).max(), np.abs((places + 1) / len(sample) - expected).max()
-        )
-        if distance < STRICT / sqrt(len(sample)) and (not start.uniform or np.abs(sample).max() < 1.001 * sqrt(3)):
+        below = torch.special.ndtr(torch.from_numpy(sample)).numpy()
+        expected, count = (sample / sqrt(3) + 1) / 2 if is_uniform else below, len(sample)
+        distance = (np.abs(expected - (np.arange(count) + 0.5) / count) + 0.5 / count).max()
+        if distance < STRICT / sqrt(count) and (not is_uniform or np.abs(sample).max() < 1.001 * sqrt(3)):
             return True
     return False
-
-
-def normal(values: Array) -> Array:
-    """The share of a normal distribution below each value.
-
-    Source: Abramowitz & Stegun, Handbook of Mathematical Functions, 7.1.26 (to 1.5e-7).
-    """
-    x = np.abs(values) / sqrt(2)
-    t = 1 / (1 + 0.3275911 * x)
-    series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
-    error = 1 - series * np.exp(-x * x)
-    return np.asarray(np.where(values < 0, 1 - error, 1 + error) / 2)
 
 
 def random_weights(inspection: Inspection) -> Iterator[Finding]:
@@ -227,20 +171,17 @@ def random_weights(inspection: Inspection) -> Iterator[Finding]:
     match and was skipped.
     Cure: load the checkpoint with `strict=True`, and look at which names do not match.
     """
-    verdicts = {layer.name: is_initial(layer.module) for layer in layers_with_weights(inspection)}
+    verdicts = {one.name: is_initial(one.module) for one in layers_with(inspection.classifier, "weight")}
     judged = [name for name, verdict in verdicts.items() if verdict is not None]
     initial = [name for name in judged if verdicts[name]]
     if not initial or (judged[-1] not in initial and 2 * len(initial) < len(judged)):
         return
-    which = (
-        "the last layer has"
-        if len(initial) == 1 and judged[-1] in initial
-        else f"{len(initial)} of {len(judged)} layers have"
-    )
+    is_last = initial == judged[-1:]
+    which = "the last layer has" if is_last else f"{len(initial)} of {len(judged)} layers have"
     yield Finding(
         f"{which} weights as at the start of training: {join_first(initial[::-1], NAMED)}",
-        where=initial[-1],
-        evidence={"layers as at the start": len(initial), "layers": len(judged)},
+        initial[-1],
+        {"layers as at the start": len(initial), "layers": len(judged)},
     )
 
 
@@ -253,20 +194,14 @@ def idle_norms(inspection: Inspection) -> Iterator[Finding]:
     Cure: run some hundred batches through the network in training mode without a step of the optimizer
     (`torch.optim.swa_utils.update_bn`), and save it again.
     """
-    norms = [
-        layer for layer in layers_with_weights(inspection) if getattr(layer.module, "running_mean", None) is not None
+    norms = {one.name: one.module.state_dict() for one in layers_with(inspection.classifier, "running_mean")}
+    idle = [
+        name for name, one in norms.items() if not one["running_mean"].any() and bool((one["running_var"] == 1).all())
     ]
-    states = {layer.name: layer.module.state_dict() for layer in norms}
-    is_idle = {
-        name: not one["running_mean"].any() and bool((one["running_var"] == 1).all()) for name, one in states.items()
-    }
-    idle = [name for name, idle in is_idle.items() if idle]
     if idle:
-        yield Finding(
-            f"{len(idle)} of {len(norms)} batch norms never saw a batch: mean 0 and variance 1 ({join_first(idle, NAMED)})",
-            where=idle[0],
-            evidence={"idle": len(idle), "batch norms": len(norms)},
-        )
+        words = f"{len(idle)} of {len(norms)} batch norms never saw a batch: mean 0 and variance 1"
+        evidence = {"idle": len(idle), "batch norms": len(norms)}
+        yield Finding(f"{words} ({join_first(idle, NAMED)})", idle[0], evidence)
 
 
 PICTURES = 32
@@ -280,53 +215,38 @@ def dead_channels(inspection: Inspection) -> Iterator[Finding]:
     Example: ReLUs that died at a high learning rate; channels that pruning or a wrong weight decay set to 0.
     Cure: train again with a lower rate or a warm-up; look at the rate at which the loss jumped.
     """
-    layers = {layer.name: layer for layer in layers_with_weights(inspection)}
-    spans = inspection.once("channels", lambda: channel_ranges(inspection))
-    dead = {
+    spans = channel_ranges(inspection)
+    shares = {
         name: float(np.mean(span <= 1e-6 * max(span.max(), 1e-30))) for name, span in spans.items() if len(span) > 1
     }
-    worst = {name: share for name, share in dead.items() if share >= DEAD}
-    if worst and layers:
-        name = max(worst, key=lambda one: worst[one])
-        yield Finding(
-            f"{worst[name]:.0%} of the channels of {name} give the same number everywhere"
-            + (f", and as many in {len(worst) - 1} other layers" if len(worst) > 1 else ""),
-            where=name,
-            evidence={"share": worst[name], "channels": len(spans[name]), "layers": len(worst)},
-        )
+    dead = {name: share for name, share in shares.items() if share >= DEAD}
+    if dead:
+        name, share = max(dead.items(), key=lambda pair: pair[1])
+        others = f", and as many in {len(dead) - 1} other layers" if len(dead) > 1 else ""
+        evidence = {"share": share, "channels": len(spans[name]), "layers": len(dead)}
+        yield Finding(f"{share:.0%} of the channels of {name} give the same number everywhere{others}", name, evidence)
 
 
-def channel_ranges(inspection: Inspection) -> dict[str, Array]:
-    """How far the numbers of each channel go, in every layer that puts out maps or vectors, over some pictures."""
-    import torch
+def channel_ranges(inspection: Inspection) -> Mapping[str, Array]:
+    """How far the numbers of each channel go, in every layer that puts out maps, over some pictures."""
+    from classlens.cam.classifier import layers_of
+    from classlens.cam.forward import hook_layers
 
-    from classlens.cam.classifier import encode_batch, layers_of, preserved
-    from classlens.cam.forward import hook_layers, logits_of
-
-    classifier, (_, dataset) = inspection.classifier, inspection.held_out
-    low: dict[str, Array] = {}
-    high: dict[str, Array] = {}
+    ends: dict[str, Array] = {}  # the highest numbers, and the lowest ones with the other sign
 
     def note(layer: Layer, entering: Tensor | None, leaving: Tensor) -> None:
         if leaving.ndim == 4 and leaving.shape[0] == 1:
-            channels = leaving[0].flatten(1)
-            least, most = channels.amin(dim=1).cpu().numpy(), channels.amax(dim=1).cpu().numpy()
-            low[layer.name] = np.minimum(low.get(layer.name, least), least)
-            high[layer.name] = np.maximum(high.get(layer.name, most), most)
+            numbers = leaving[0].flatten(1).cpu().numpy()
+            here = np.stack([numbers.max(axis=1), -numbers.min(axis=1)])
+            ends[layer.name] = np.maximum(ends.get(layer.name, here), here)
 
-    leaves = [layer for layer in layers_of(classifier) if not any(True for _ in layer.module.children())]
-    shown = 0
-    for index in np.linspace(0, dataset.length - 1, min(PICTURES, dataset.length)).round().astype(int).tolist():
-        try:
-            picture = classifier.prepare(dataset.to_image(dataset.load(index)))
-        except UNREADABLE:
-            continue
-        shown += 1
-        with preserved(classifier.module), torch.no_grad(), hook_layers(leaves, note):
-            logits_of(classifier, encode_batch(classifier, [picture]))
-    if shown < PICTURES // 4:
-        raise DataError(f"{shown} pictures are too few to tell a silent channel")
-    return {name: high[name] - low[name] for name in low if high[name].shape == low[name].shape}
+    leaves = [layer for layer in layers_of(inspection.classifier) if not [*layer.module.children()]]
+    places = spaced(inspection.held_out[1].length, PICTURES)
+    with hook_layers(leaves, note):
+        shown = [run(inspection.classifier, [one.numbers]) for one in inspection.serve(places)]
+    if len(shown) < PICTURES // 4:
+        raise DataError(f"{len(shown)} pictures are too few to tell a silent channel")
+    return {name: high + low for name, (high, low) in ends.items()}
 
 
 MANY, ALL = 20, 0.98
@@ -340,14 +260,13 @@ def one_answer(inspection: Inspection) -> Iterator[Finding]:
     Cure: look at the loss of the run; load the checkpoint with `strict=True`; compare how training feeds the network.
     """
     predictions = inspection.predictions
-    answers, counts = np.unique(predictions.answers, return_counts=True)
-    label_share = np.unique(predictions.labels, return_counts=True)[1].max() / len(predictions.labels)
-    share = counts.max() / counts.sum()
-    if len(predictions.labels) >= MANY and share >= ALL and label_share <= 0.7:
+    count, answers = len(predictions.labels), np.bincount(predictions.answers)
+    share, of_label = answers.max() / count, np.unique(predictions.labels, return_counts=True)[1].max() / count
+    if count >= MANY and share >= ALL and of_label <= 0.7:
         yield Finding(
-            f"{share:.0%} of {counts.sum()} pictures get the answer {answers[counts.argmax()]}, and no label is on more than {label_share:.0%}",
-            where=f"{inspection.source.origin}, {predictions.split}",
-            evidence={"share": float(share), "pictures": int(counts.sum()), "most frequent label": float(label_share)},
+            f"{share:.0%} of {count} pictures get the answer {answers.argmax()}, and no label is on more than {of_label:.0%}",
+            inspection.place(),
+            {"share": float(share), "pictures": count, "most frequent label": float(of_label)},
         )
 
 

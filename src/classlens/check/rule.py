@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Literal
@@ -22,40 +22,12 @@ if TYPE_CHECKING:
 Need = Literal["schedule", "dataset", "labels", "loader", "classifier", "checkpoint", "log"]
 """What a rule cannot do without: a part of the source, class labels beside pictures, or a word of the user."""
 
-FAMILIES: Mapping[str, str] = {
-    "S": "classlens.check.schedule_rules",
-    "L": "classlens.check.loader_rules",
-    "F": "classlens.check.feed_rules",
-    "C": "classlens.check.class_rules",
-    "D": "classlens.check.data_rules",
-    "M": "classlens.check.model_rules",
-    "R": "classlens.check.run_rules",
-}
-"""The letter before the numbers of a family -> its file, which has a table of `RULES`."""
-
-TITLES: Mapping[str, str] = {
-    "S": "schedule",
-    "L": "loader",
-    "F": "feed",
-    "C": "classes",
-    "D": "data",
-    "M": "model",
-    "R": "run",
-}
+FAMILIES = {"S": "schedule", "L": "loader", "F": "feed", "C": "class", "D": "data", "M": "model", "R": "run"}
+"""The letter before the numbers of a family -> its name; the `RULES` of the loader's are in `loader_rules`."""
 
 GROUP = "classlens.rules"
 CODE = re.compile(r"[A-Z]+\d{3}")
 SECTIONS = re.compile(r"^(Why it matters|Example|Cure): *", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Page:
-    """The documentation of a rule, in paragraphs."""
-
-    what: str
-    why: str
-    example: str
-    cure: str
 
 
 @dataclass(frozen=True)
@@ -77,34 +49,22 @@ class Rule:
             raise ValueError(f"the code of a rule is capital letters and three digits, not {self.code!r}")
 
     @property
-    def family(self) -> str:
-        """The letters of the code."""
-        return self.code[:-3]
-
-    @property
-    def page(self) -> Page:
-        """What the rule says about itself; a part that it leaves out is empty."""
-        text = inspect.cleandoc(self.text or self.examine.__doc__ or "")
-        what, *rest = SECTIONS.split(text)
-        parts = {name: words.strip() for name, words in zip(rest[::2], rest[1::2], strict=True)}
-        return Page(what.strip(), *(parts.get(name, "") for name in ("Why it matters", "Example", "Cure")))
+    def page(self) -> Mapping[str, str]:
+        """What the rule says about itself, by heading; what it does has none."""
+        what, *rest = SECTIONS.split(inspect.cleandoc(self.text or self.examine.__doc__ or ""))
+        return dict(zip(["", *rest[::2]], map(str.strip, [what, *rest[1::2]]), strict=True))
 
     def explain(self) -> str:
         """The page as text for a terminal."""
-        page, needs = self.page, ", ".join(self.needs) or "nothing but a source"
-        lines = [f"{self.code} {self.name} ({self.severity}; needs {needs})", "", page.what]
-        for title, words in {"Why it matters": page.why, "Example": page.example, "Cure": page.cure}.items():
-            lines += ["", f"{title}: {words}"] if words else []
-        return "\n".join(lines)
+        head = f"{self.code} {self.name} ({self.severity}; needs {', '.join(self.needs) or 'nothing but a source'})"
+        return "\n\n".join([head, *(f"{title}: {words}" if title else words for title, words in self.page.items())])
 
 
-def all_rules(families: Iterable[str] | None = None) -> tuple[Rule, ...]:
-    """The rules of some families, or of all: ours in the order of `FAMILIES`, then those of other packages."""
-    wanted = None if families is None else set(families)
-    chosen = [module for letter, module in FAMILIES.items() if wanted is None or letter in wanted]
-    rules = [rule for module in chosen for rule in import_module(module).RULES]
-    if wanted is None or not wanted <= FAMILIES.keys():
-        rules += [rule for rule in foreign_rules() if wanted is None or rule.family in wanted]
+def all_rules(families: Collection[str] = ()) -> tuple[Rule, ...]:
+    """The rules of some of our families, or all there are: ours in the order of `FAMILIES`, then those of other packages."""
+    names = [name for letter, name in FAMILIES.items() if not families or letter in families]
+    rules = [rule for name in names for rule in import_module(f"classlens.check.{name}_rules").RULES]
+    rules += () if families else foreign_rules()
     known = dict[str, Rule]()
     for rule in rules:
         if known.setdefault(rule.code, rule) is not rule:
@@ -130,30 +90,12 @@ def choose_rules(select: Sequence[str] = (), ignore: Sequence[str] = ()) -> tupl
         NotFound: no rule has such a code.
     """
     wanted, unwanted = (tuple(word.strip().upper() for word in words) for words in (select, ignore))
-    letters = {re.sub(r"\d+$", "", word) for word in wanted}
-    rules = all_rules(letters if letters and letters <= FAMILIES.keys() else None)
+    letters = {word.rstrip("0123456789") for word in wanted}
+    rules = all_rules(letters if letters <= FAMILIES.keys() else ())
     for word in (*wanted, *unwanted):
-        everything = rules if any(rule.code.startswith(word) for rule in rules) else all_rules()
-        if not word or not any(rule.code.startswith(word) for rule in everything):
-            raise NotFound(
-                "rule", word, [*dict.fromkeys(rule.family for rule in everything), *(rule.code for rule in everything)]
-            )
-    return tuple(
-        rule
-        for rule in rules
-        if (not wanted or rule.code.startswith(wanted)) and not (unwanted and rule.code.startswith(unwanted))
-    )
-
-
-def find_rule(code: str) -> Rule:
-    """The rule of that code.
-
-    Raises:
-        NotFound: there is none.
-    """
-    name = code.strip().upper()
-    families = [name[:-3]] if name[:-3] in FAMILIES else None
-    for rule in all_rules(families):
-        if rule.code == name:
-            return rule
-    raise NotFound("rule", name, [rule.code for rule in all_rules()])
+        known = rules if any(rule.code.startswith(word) for rule in rules) else all_rules()
+        if not word or not any(rule.code.startswith(word) for rule in known):
+            codes = [rule.code for rule in known]
+            raise NotFound("rule", word, [*dict.fromkeys(code[:-3] for code in codes), *codes])
+    chosen = (rule for rule in rules if not wanted or rule.code.startswith(wanted))
+    return tuple(rule for rule in chosen if not rule.code.startswith(unwanted))

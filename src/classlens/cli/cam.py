@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 from collections.abc import Sequence
 from functools import partial
 from glob import has_magic
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from classlens.cli.parsing import add_overrides, number_type, positive_float, positive_int, print_note, whole_number
 from classlens.errors import ClasslensError, count_of
-from classlens.printed import join_lines, json_text, print_aside, print_text
+from classlens.printed import fit_lines, join_lines, json_text, print_aside, print_text
 
 if TYPE_CHECKING:
     from classlens.runs.explain_files import MapRequest, MapRun
@@ -104,6 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--titled", action="store_true", help="write titles and a colour bar also on a single map")
     add("--strict", action="store_true", help="exit with status 1 if a picture is bad")
     add("--csv", type=Path, metavar="FILE", help=TABLE)
+    add("--html", type=Path, metavar="FILE", help="one page with all maps, in one file")
     add("--checkpoint", nargs="+", action="extend", default=[], metavar="FILE", help=COMPARE)
     add("--verbose", action="store_true", help="a line for every map, however many pictures there are")
     add("--npz", type=Path, metavar="FILE", help=NUMBERS)
@@ -150,10 +152,10 @@ def print_run(result: MapRun, *, verbose: bool) -> None:
     is_known = any(row.values.get("label") or row.values.get("checkpoint") for row in result.maps)
     lines += [result.summary()] if len(result.pictures) > (1 if is_known else FEW) else []
     if lines:
-        print_text(join_lines(lines))
+        print_text("\n".join(fit_lines(join_lines(lines), sys.stdout)))
     if result.scores:
         print_text(f"\n{draw(result.scores)}\n")
-    pictures = [path for path in result.written if path.suffix not in (".csv", ".npz")]
+    pictures = [path for path in result.written if path.suffix not in (".csv", ".npz", ".html", ".htm")]
     written = [f"wrote {path}" for path in result.written]
     if len(pictures) > FEW and not verbose:
         where = f"in {result.page.parent}" if result.page else f"{pictures[0]} to {pictures[-1].name}"
@@ -201,7 +203,13 @@ def read_request(arguments: argparse.Namespace) -> MapRequest:
     )
     style = OverlayStyle(arguments.colormap, arguments.opacity, arguments.contour or None)
     files = MapFiles(
-        arguments.save_path, arguments.npz, arguments.csv, style, arguments.titled, arguments.original_size
+        arguments.save_path,
+        arguments.npz,
+        arguments.csv,
+        style,
+        arguments.titled,
+        arguments.original_size,
+        arguments.html,
     )
     return MapRequest(pictures, model, maps, files)
 

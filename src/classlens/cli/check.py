@@ -13,12 +13,13 @@ not offer are skipped. The exit status is 0 if nothing is found, 1 if something 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classlens.cli.parsing import add_overrides, positive_int, print_note
 from classlens.errors import ConfigError
-from classlens.printed import json_text, print_text
+from classlens.printed import columns_of, json_text, print_text
 
 if TYPE_CHECKING:
     from classlens.runs.check_run import CheckRequest
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.target is None:
         raise ConfigError("nothing to check", hint="give a config or another address; --list names the rules")
-    from classlens.figures.report import annotations_of, text_of
+    from classlens.figures.findings import COLUMNS, annotations_of, text_of
     from classlens.runs.check_run import run_checks
     from classlens.runs.own_process import progress_line
 
@@ -61,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     if style == "json":
         print_text(json_text(findings.as_data(), indent=2))
     elif style == "text":
-        print_text(text_of(findings))
+        print_text(text_of(findings, columns_of(sys.stdout, COLUMNS)))
     elif findings.findings:
         print_text(annotations_of(findings))
     return 1 if findings.findings else 0
@@ -93,11 +94,11 @@ def split_codes(words: list[str]) -> tuple[str, ...]:
 
 
 def print_rules(code: str | None, select: tuple[str, ...], ignore: tuple[str, ...], style: str) -> None:
-    """The page of one rule, or a line for each of those that are selected."""
-    from classlens.check.rule import choose_rules, find_rule
+    """The pages of the rules whose codes begin so, or a line for each of those that are selected."""
+    from classlens.check.rule import choose_rules
 
     if code:
-        print_text(find_rule(code).explain())
+        print_text("\n\n".join(rule.explain() for rule in choose_rules((code,))))
         return
     rules = choose_rules(select, ignore)
     if style == "json":

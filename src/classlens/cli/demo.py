@@ -68,7 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
     from classlens.cli.main import run_command
     from classlens.demo_photos import find_photo, make_pair, make_photos
     from classlens.errors import count_of, install_command
-    from classlens.figures.page import Picture, Section, write_page
+    from classlens.figures.page import HtmlPage, Picture, Section
+    from classlens.files import write_whole
 
     folder: Path = arguments.output_dir
     if lacks := [name for name in ADAPTERS["demo"].needs if find_spec(name) is None]:
@@ -91,14 +92,13 @@ def run(arguments: argparse.Namespace) -> int:
         if status:
             return status
         files = sorted(path for path in (output, *output.rglob("*")) if path.is_file())
-        pictures = tuple(Picture(path, " · ".join(path.relative_to(folder).parts[-2:])) for path in files)
+        pictures = tuple(Picture(path, (" · ".join(path.relative_to(folder).parts[-2:]),)) for path in files)
         sections.append(Section(title, text, command, pictures, layout=layout))
-    page = write_page(
-        folder / "index.html",
-        "Classlens: the data, the schedule, and where the model looks",
-        "EfficientNet-Lite0 with its ImageNet-1k weights, and crops of seven free photos. Click a picture to see it "
-        "at full size.",
-        sections,
+    title = "Classlens: the data, the schedule, and where the model looks"
+    introduction = "EfficientNet-Lite0 with its ImageNet-1k weights, and crops of seven free photos."
+    page = folder / "index.html"
+    write_whole(
+        page, HtmlPage(title, f"{introduction} Click a picture to see it at full size.", sections).encode(folder)
     )
     seconds = time.monotonic() - started
     if arguments.json:

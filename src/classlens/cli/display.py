@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image as Pillow
 
 Show = Callable[[bytes, str, float], None]  # shows an encoded picture with a line of text for some seconds
-MOST_COLUMNS = 120
+MOST_COLUMNS = 240
 FRAME = 80  # pixels of a screen that a window cannot fill
 
 

@@ -19,12 +19,13 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classlens.cli.parsing import add_overrides, number_type, pair_type, positive_int, print_note
-from classlens.printed import json_text, print_text
+from classlens.printed import fit_lines, json_text, print_text
 from classlens.runs.own_process import collecting_later
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_text(json_text(plots.as_data(), indent=2))
     elif plots.files or arguments.not_show:
-        print_text(plots.text())
+        print_text("\n".join(fit_lines(plots.text(), sys.stdout)))
     else:
         show(plots)
     return 1 if arguments.strict and plots.findings else 0
@@ -137,7 +138,7 @@ def show(plots: SchedulePlots) -> None:
         print_text(
             terminal_plot(plots.runs, columns=min(columns, 140), lines=min(lines - 6, 24), log=plots.request.log)
         )
-    print_text(plots.text())
+    print_text("\n".join(fit_lines(plots.text(), sys.stdout)))
     if show_picture is not None:
         with suppress(KeyboardInterrupt):
             show_picture(draw_plots(plots).encode(".png"), title, 24 * 3600)  # until it is closed, but not for ever

@@ -27,8 +27,12 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "cam": ("draw where a trained classifier looks (class activation maps)", "cat.png demo --save-path cam.png"),
     "check": ("look for silent mismatches in data, classes, network and schedule", "demo"),
     "audit": ("ask a network about every picture of a dataset, and sum it up", "demo"),
+    "verify": ("make rows of an audit again, and say whether they are the same", "out/audit"),
+    "studio": ("open a page that shows all of it, linked with each other, on this machine", "demo"),
+    "report": ("write all of it on one page, in one file", "demo --output report.html"),
     "config": ("print a config as it is understood, or what differs between two", "model.py --diff other.py"),
     "sources": ("list what can be opened, and what is not installed", ""),
+    "completion": ("let a shell complete commands and options by the Tab key", "bash"),
     "demo": ("run all three tools on shipped photos, and show them on one page", ""),
 }
 """What every command does, and how it is called."""
@@ -74,17 +78,7 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
                 sys.stdout.reconfigure(errors="backslashreplace")
             if not name:
                 return print_welcome(words)
-            command = import_module(f"classlens.cli.{name}")
-            parser = Parser(prog, description=command.__doc__, formatter_class=Help, allow_abbrev=False)
-            command.add_arguments(parser)
-            parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
-            parser.add_argument(
-                "--limit",
-                action="append",
-                default=[],
-                metavar="NAME=N",
-                help="allow larger files, e.g. pixels=400e6",
-            )
+            parser = parser_of(name, prog)
             # The documented options are spelled with _ in one generation and with - in the other: --aug_smooth=x_y.
             dashed = [re.sub("^--[^=]*", lambda option: option[0].replace("_", "-"), word) for word in words]
             arguments = parser.parse_args(dashed)
@@ -94,7 +88,7 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
             # On the way out Python looks for garbage among all objects of torch, which the system takes back anyway.
             atexit.register(gc.freeze)
             set_limits(arguments.limit)
-            status = int(command.run(arguments))
+            status = int(import_module(f"classlens.cli.{name}").run(arguments))
             sys.stdout.flush()  # what the user's code has printed may still wait
             return status
     except ClasslensError as error:
@@ -105,9 +99,20 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
         return report_refused(error) if is_refused(error) else report_unforeseen(error)
 
 
+def parser_of(name: str, prog: str) -> Parser:
+    """The parser of a command: its own arguments, and those of all."""
+    command = import_module(f"classlens.cli.{name}")
+    parser = Parser(prog, description=command.__doc__, formatter_class=Help, allow_abbrev=False)
+    command.add_arguments(parser)
+    add = parser.add_argument
+    add("--json", action="store_true", help="print the result as JSON on standard output")
+    add("--limit", action="append", default=[], metavar="NAME=N", help="allow larger files, e.g. pixels=400e6")
+    return parser
+
+
 def print_welcome(words: Sequence[str]) -> int:
     """Answer `classlens` without a command, which asks for help; a word that is none was meant to be one."""
-    rows = (f"  {name:<9}{what}\n{'':<11}classlens {name} {rest}".rstrip() for name, (what, rest) in COMMANDS.items())
+    rows = (f"  {name:<12}{what}\n{'':<14}classlens {name} {rest}".rstrip() for name, (what, rest) in COMMANDS.items())
     parser = Parser("classlens", "classlens COMMAND ...", WELCOME.format("\n".join(rows)), formatter_class=Help)
     parser.add_argument("--version", action="version", version=f"classlens {classlens.__version__}")
     if words and not words[0].startswith("-"):

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import NoReturn, TypeVar
 
 from classlens.errors import short_repr, suggestion
-from classlens.printed import ONE_LINE, print_aside, print_text
+from classlens.printed import ONE_LINE, fit_lines, print_aside, print_text
 
 Number = TypeVar("Number", int, float)
 
@@ -64,14 +64,7 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
 
 def print_note(kind: str, text: str) -> None:
     """A message on the side: `note:  ...`, `warning: ...`, `error: ...`; on a terminal it is broken between words."""
-    lines = [f"{kind + ': ':<7}{text.translate(ONE_LINE)}"]
-    if sys.stderr.isatty():
-        from shutil import get_terminal_size
-        from textwrap import wrap
-
-        width, behind = get_terminal_size().columns, " " * 7
-        lines = wrap(lines[0], width, subsequent_indent=behind, break_long_words=False, break_on_hyphens=False)
-    print_aside(*lines)
+    print_aside(*fit_lines(f"{kind + ': ':<7}{text.translate(ONE_LINE)}", sys.stderr, " " * 7))
 
 
 def number_type(parse: Callable[[str], Number], accept: Callable[[Number], bool], what: str) -> Callable[[str], Number]:

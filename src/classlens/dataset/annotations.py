@@ -23,7 +23,7 @@ import numpy as np
 from classlens.dataset.class_folders import find_misnamed
 from classlens.dataset.conventions import SPLIT_OF, is_picture_name, join_first, letters_of
 from classlens.dataset.dataset import Sample
-from classlens.dataset.listing import Classes, Listing
+from classlens.dataset.listing import FIRST, Classes, Listing
 from classlens.dataset.storage import SEPARATOR, is_archive, join_path, read_bytes, split_archive
 from classlens.errors import DataError, first_line
 
@@ -122,8 +122,11 @@ def read_columns(rows: Rows, columns: Columns, troubles: Troubles) -> tuple[list
     known: dict[Label, Label] = {}  # equal labels are kept once
     path, place = columns.path, columns.label
     width = 1 + max(path, place or 0, *columns.hot)
+    wanted = FIRST.get()
     missing = f"no {columns.heading[path]}" if path < len(columns.heading) else "blank line"
     for number, cells in rows:
+        if not wanted.has_room(len(names)):
+            break
         if len(cells) < width:
             cells = [*cells, *[""] * width]
         name = cells[path].strip()

@@ -19,7 +19,8 @@ from typing import TypeAlias
 
 from classlens.dataset.conventions import PICTURE_ENDINGS, SPLIT_OF, join_first, letters_of, note_no_splits, split_among
 from classlens.dataset.dataset import Sample
-from classlens.dataset.listing import Listing
+from classlens.dataset.listing import FIRST, Listing
+from classlens.dataset.packed_names import PackedNames
 from classlens.dataset.storage import SEPARATOR, is_archive, list_files, read_bytes
 from classlens.errors import DataError
 
@@ -77,12 +78,13 @@ def scan_folder(root: str, *, labelled: bool = True, endings: Sequence[str] = PI
     except OSError as error:
         raise DataError(f"{root}: {(error.strerror or str(error)).lower()}") from error
     left_out = Counter(f"hidden folder {name}" for name in names if name.startswith("."))
-    start = os.path.join(root, "")  # noqa: PTH118
-    pictures = {
-        name: tuple(sorted(pictures_below(start + name, suffixes, left_out)))
-        for name in names
-        if not name.startswith(".")
-    }
+    start, wanted = os.path.join(root, ""), FIRST.get()  # noqa: PTH118
+    pictures: dict[str, Sequence[str]] = {}
+    for name in names:
+        if not name.startswith("."):
+            is_read = wanted.has_room(sum(map(len, pictures.values())) if wanted.most else 0)
+            found = sorted(pictures_below(start + name, suffixes, left_out)) if is_read else ()
+            pictures[name] = PackedNames(found)
     if not any(pictures.values()):
         what = "in the folders of" if labelled else "in"
         raise DataError(f"no picture {what} {root}", hint=f"files that end in {' '.join(suffixes)} count")

@@ -133,8 +133,12 @@ class Dataset:
         return f"<Dataset {self.name}: {count_of(self.length, 'sample')}{classes}: {stages}>"
 
     def label(self, index: int) -> int | None:
+        """The number of the one class of a sample; see `number_of`."""
+        return self.number_of(self.sample(index))
+
+    def number_of(self, sample: Sample) -> int | None:
         """The number of the one class of a sample; a label by name is looked up among the dataset's classes."""
-        labels = self.sample(index).labels
+        labels = sample.labels
         if len(labels) != 1:
             return None
         if isinstance(labels[0], int):

@@ -184,7 +184,11 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int | None = None) -
         DataError: the file is missing, unreadable, damaged, not a picture, or larger than `max_pixels`.
     """
     where = os.fspath(path)
-    data = read_bytes(where)
+    return decode_image(read_bytes(where), where, max_pixels)
+
+
+def decode_image(data: bytes, where: str, max_pixels: float | None = None) -> Image:
+    """The picture in the bytes of a file, as `read_image` reads it."""
     header = read_header(data, where, max_pixels)
     try:
         pixels = decode(data, where=where)

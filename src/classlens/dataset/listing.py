@@ -5,7 +5,9 @@ datasets are put together by `combine`, which leaves every sample the pipeline o
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
@@ -22,6 +24,32 @@ from classlens.errors import DataError, count_of
 from classlens.image import Encoding
 
 Classes = tuple[str, ...] | None
+
+
+@dataclass(eq=False)
+class FirstLook:
+    """How many samples are listed at most, 0 for all, and whether there are more; they are the first ones, in order."""
+
+    most: int = 0
+    is_cut: bool = False
+
+    def has_room(self, listed: int) -> bool:
+        """Whether there may be more than those that are listed; it is noted if there may not."""
+        self.is_cut = self.is_cut or 0 < self.most <= listed
+        return not 0 < self.most <= listed
+
+
+FIRST: ContextVar[FirstLook] = ContextVar("FIRST", default=FirstLook())  # noqa: B039 - the default is not changed
+
+
+@contextmanager
+def listed_first(number: int) -> Iterator[FirstLook]:
+    """List about so many samples of a folder or a list: for a first look, while a million others are being counted."""
+    token = FIRST.set(FirstLook(number))
+    try:
+        yield FIRST.get()
+    finally:
+        FIRST.reset(token)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,12 @@ digits of one shape, they have the same noise and edges in the same places.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import cv2
@@ -59,38 +62,43 @@ def find_pairs(copies: Sequence[Array], tiny: Sequence[bool] | None = None) -> I
     whole = np.stack([describe(copy) for copy in copies])
     fine = np.stack([unit(fine_structure(copy.astype(np.float32))) for copy in copies])
     odd = np.array([u % 2 for v in range(WAVES) for u in range(WAVES) if u + v], bool)
-    tried: set[tuple[int, int, bool]] = set()
+    seen: set[tuple[int, int, bool]] = set()
     found: set[tuple[int, int]] = set()
+
+    def judge(key: tuple[int, int], *, flipped: bool) -> tuple[float, Kind]:
+        turn = slice(None, None, -1 if flipped else 1)
+        likeness = float(fine[key[0]].ravel() @ fine[key[1]][:, turn].ravel())
+        is_tiny = bool(tiny and (tiny[key[0]] or tiny[key[1]]))
+        kind: Kind = "mirrored" if flipped else "alike"
+        if likeness >= (SAME_TINY if is_tiny else SAME):
+            return likeness, kind
+        likeness = 0.0 if is_tiny else lay_over(copies[key[0]], copies[key[1]][:, turn])
+        return likeness, kind if flipped else "cropped"
+
     zooms = ZOOMS[:1] if tiny and all(tiny) else ZOOMS
-    for zoom, flipped in (*((zoom, False) for zoom in zooms), (1.0, True)):
-        views = whole if zoom == 1 else np.stack([describe(middle(copy, zoom)) for copy in copies])
-        views = np.where(odd, -views, views) if flipped else views
-        for one, other in likely_pairs(views, whole):
-            key = (min(one, other), max(one, other))
-            if key in found or (*key, flipped) in tried:
-                continue
-            tried.add((*key, flipped))
-            first, second = copies[key[0]], copies[key[1]]
-            second = second[:, ::-1] if flipped else second
-            is_tiny = bool(tiny and (tiny[one] or tiny[other]))
-            likeness = float(fine[key[0]].ravel() @ (fine[key[1]][:, ::-1] if flipped else fine[key[1]]).ravel())
-            kind: Kind = "mirrored" if flipped else "alike"
-            if likeness < (SAME_TINY if is_tiny else SAME):
-                likeness, kind = 0.0 if is_tiny else lay_over(first, second), kind if flipped else "cropped"
-            if likeness:
-                found.add(key)
-                yield Pair(*key, kind, likeness)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # OpenCV lets others work while it does
+        for zoom, flipped in (*((zoom, False) for zoom in zooms), (1.0, True)):
+            views = whole if zoom == 1 else np.stack([describe(middle(copy, zoom)) for copy in copies])
+            views = np.where(odd, -views, views) if flipped else views
+            likely = {(min(pair), max(pair)) for pair in likely_pairs(views, whole)}
+            keys = sorted(key for key in likely if key not in found and (*key, flipped) not in seen)
+            seen |= {(*key, flipped) for key in keys}
+            for key, (likeness, kind) in zip(keys, threads.map(partial(judge, flipped=flipped), keys), strict=True):
+                if likeness:
+                    found.add(key)
+                    yield Pair(*key, kind, likeness)
 
 
 def likely_pairs(views: Array, whole: Array) -> Iterator[tuple[int, int]]:
     """For each view the few whole pictures that are most alike, without its own."""
     for start in range(0, len(views), BLOCK):
         cosines = views[start : start + BLOCK] @ whole.T
-        rows = np.arange(len(cosines))
-        cosines[rows, start + rows] = 0
-        nearest = np.argpartition(-cosines, min(NEIGHBOURS, len(whole) - 1), axis=1)[:, :NEIGHBOURS]
-        for row, column in zip(*np.nonzero(np.take_along_axis(cosines, nearest, 1) >= ALIKE), strict=True):
-            yield start + int(row), int(nearest[row, column])
+        np.fill_diagonal(cosines[:, start:], 0)
+        rows, columns = np.nonzero(cosines >= ALIKE)  # few, so that only these are sorted
+        order = np.lexsort((-cosines[rows, columns], rows))
+        rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
+        for place in order[rank < NEIGHBOURS].tolist():
+            yield start + int(rows[place]), int(columns[place])
 
 
 def middle(copy: Array, zoom: float) -> Array:
@@ -102,10 +110,12 @@ def middle(copy: Array, zoom: float) -> Array:
 def describe(copy: Array) -> Array:
     """The low frequencies of a picture, the finer ones weighted up, with the length 1; nothing but 0 for a flat one."""
     waves = cv2.dct(cv2.resize(copy, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32))[:WAVES, :WAVES]
-    v, u = np.mgrid[:WAVES, :WAVES]
-    numbers = (waves * np.sqrt(u + v)).ravel()[1:]
+    numbers = (waves * WEIGHTS).ravel()[1:]
     length = float(np.linalg.norm(numbers))
-    return np.asarray(numbers / length if copy.std() >= FLAT else numbers * 0, np.float32)
+    return np.asarray(numbers / length if cv2.meanStdDev(copy)[1] >= FLAT else numbers * 0, np.float32)
+
+
+WEIGHTS = np.sqrt(np.add.outer(np.arange(WAVES), np.arange(WAVES)))
 
 
 def lay_over(one: Array, other: Array) -> float:

@@ -12,13 +12,17 @@ from classlens.figures.drawing import Drawing
 
 DRAWERS: dict[str, str] = {
     "classlens.audit.carry_out.Audit": "classlens.figures.audit_report:draw_audit",
+<<<<<<< HEAD
     "classlens.audit.comparison.Comparison": "classlens.figures.comparison_page:draw_comparison",
+=======
+    "classlens.audit.verification.Verification": "classlens.figures.drawing:draw_text",
+>>>>>>> main
     "classlens.cam.layers.Preview": "classlens.figures.drawing:draw_text",
     "classlens.cam.saliency.Explanation": "classlens.figures.overlay:draw_maps",
     "classlens.cam.saliency.Fused": "classlens.figures.overlay:draw_maps",
     "classlens.cam.saliency.Heatmap": "classlens.figures.overlay:draw_heatmap",
     "classlens.cam.saliency.Saliency": "classlens.figures.overlay:draw_maps",
-    "classlens.check.finding.Findings": "classlens.figures.report:draw_findings",
+    "classlens.check.finding.Findings": "classlens.figures.findings:draw_findings",
     "classlens.dataset.batch.Batch": "classlens.figures.filmstrip:draw_batch",
     "classlens.dataset.statistics.Survey": "classlens.figures.drawing:draw_text",
     "classlens.dataset.trace.Snapshot": "classlens.figures.drawing:draw_image",
@@ -27,6 +31,7 @@ DRAWERS: dict[str, str] = {
     "classlens.runs.browse_run.BrowseRun": "classlens.figures.drawing:draw_text",
     "classlens.runs.explain_files.MapRun": "classlens.figures.drawing:draw_text",
     "classlens.runs.map_scores.MapScores": "classlens.figures.drawing:draw_text",
+    "classlens.runs.report_run.ReportRun": "classlens.figures.drawing:draw_text",
     "classlens.runs.schedule_plots.SchedulePlots": "classlens.runs.schedule_plots:draw_plots",
     "classlens.schedule.replay.Curve": "classlens.figures.curves:draw_curve",
     "classlens.schedule.replay.Curves": "classlens.figures.curves:draw_curves",

@@ -5,52 +5,60 @@ The page carries its manifest and the rows of its pictures, by which `classlens 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from functools import partial
 from hashlib import sha256
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
-from classlens.cam.saliency import normalise
+from classlens.cam.saliency import Heatmap, normalise
 from classlens.errors import count_of
 from classlens.figures.drawing import Drawing
-from classlens.figures.overlay import PLAIN, color_table, overlay
-from classlens.figures.page import Picture, Section, page_of, sections_of
-from classlens.figures.report import NOTEBOOK, encode
-from classlens.image import Image
+from classlens.figures.findings import NOTEBOOK
+from classlens.figures.overlay import draw_heatmap
+from classlens.figures.page import HtmlPage, Picture, Section, table_of, webp_of
 from classlens.printed import json_text
 
 if TYPE_CHECKING:
     from classlens.audit.carry_out import Audit, ShownPicture
-    from classlens.audit.summary import Group
+    from classlens.audit.manifest import Manifest
+    from classlens.audit.summary import MapGroup
 
-MAP_SIDE = 120  # pixels of the longer side of a mean map
+LARGEST, SMALLEST = 320, 120  # pixels of the longer side of a picture
+MAP_SIDE = 160  # about, of a mean map
 SHOWN_CLASSES = 12
 EVEN = {"border": 0.4375, "centre": 0.25, "entropy": 1.0}
 """What a map has that is the same everywhere."""
 
 DIAGRAM = 260  # pixels of a side of the reliability diagram
-STYLE = """<style>
-.audit td, .audit th { text-align: right; padding: 0.15rem 0.7rem } .audit td:first-child, .audit th:first-child { text-align: left }
-.audit { border-collapse: collapse; font-variant-numeric: tabular-nums } .audit tr + tr { border-top: 1px solid #8884 }
-</style>
-"""
 
 
 def draw_audit(audit: Audit) -> Drawing:
     """What an audit came to: text to print, JSON, and a page with pictures."""
+    text = text_of_audit(audit)
 
     def page() -> bytes:
-        title = f"Audit of {audit.manifest.target}, {audit.manifest.phase}"
-        return page_of("sections.html", title, body_of(audit))
+        manifest = audit.manifest
+        pictures = {index: show_picture(manifest, one) for index, one in audit.shown.items()}
+        sections = [one for one in sections_of_audit(audit, pictures) if one]
+        rows = [
+            {**audit.shown[index].facts, "index": index, "picture": digest_of(one)} for index, one in pictures.items()
+        ]
+        made = {"network": manifest.target, "pictures": f"{manifest.data or manifest.target}, {manifest.phase}"}
+        data = {"manifest": asdict(manifest), "rows": rows}
+        title = f"Audit of {manifest.target}, {manifest.phase}"
+        return HtmlPage(title, text, sections, made, data, contents=True).encode()
 
     encoders = {".html": page, ".htm": page, ".json": lambda: json_text(audit.facts(), indent=1).encode()}
-    text = text_of_audit(audit)
     return Drawing(text=text, encoders=encoders, html=NOTEBOOK.format(f"<pre>{escape(text)}</pre>"))
+
+
+def digest_of(picture: Picture) -> str:
+    """SHA-256 of a picture as the page holds it, and of its map."""
+    parts = (one for one in (picture.path, picture.heat) if isinstance(one, bytes))
+    return sha256(b"".join(parts)).hexdigest()
 
 
 def text_of_audit(audit: Audit) -> str:
@@ -83,147 +91,124 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
-def places_of(group: Group) -> str:
+def places_of(group: MapGroup) -> str:
     return ", ".join(f"{name} {value:.2f}" for name, value in group.places.items() if value is not None)
 
 
-def body_of(audit: Audit) -> str:
-    """The HTML of all sections, and what `verify` needs."""
-    pictures: dict[int, Picture] = {}
-    for index, one in audit.shown.items():
-        pictures[index] = Picture(picture_of(audit, one), caption_of(audit, one))
-    sections = [
-        mistakes_section(audit, pictures),
-        maps_section(audit),
-        classes_section(audit),
-        *(cluster_section(audit, at, pictures) for at in range(len(audit.clusters))),
-    ]
-    rows = [
-        {"index": index, **audit.shown[index].facts, "picture": sha256(bytes(one.path)).hexdigest()}
-        for index, one in pictures.items()
-        if isinstance(one.path, bytes)
-    ]
-    data = json_text({"manifest": asdict(audit.manifest), "rows": rows}).replace("<", "\\u003c")
-    text = "".join(f"<p>{escape(line)}</p>\n" for line in text_of_audit(audit).splitlines())
-    script = f'<script type="application/json" id="audit">{data}</script>\n'
-    return f"{STYLE}{text}{calibration_html(audit)}{sections_of(filter(None, sections))}{script}"
+def sections_of_audit(audit: Audit, pictures: Mapping[int, Picture]) -> Iterator[Section | None]:
+    """Everything that the page shows, None for what there is nothing of."""
+    yield mistakes_section(audit, pictures)
+    yield maps_section(audit)
+    yield classes_section(audit)
+    yield from clusters_sections(audit, pictures)
+    yield calibration_section(audit)
+    yield confusions_section(audit)
 
 
-def picture_of(audit: Audit, shown: ShownPicture) -> bytes:
-    """A picture with its map over it, as the page holds it."""
-    maps = audit.manifest.maps
+def show_picture(manifest: Manifest, shown: ShownPicture) -> Picture:
+    """A picture with its map, and what its row says."""
+    maps, facts, name = manifest.maps, shown.facts, manifest.class_name
     saliency = shown.saliency(maps[0].method, maps[0].layer) if maps else None
-    return encode(shown.image if saliency is None else overlay(shown.image, saliency.heatmap(), PLAIN))
+    heat = webp_of(draw_heatmap(saliency.heatmap()), LARGEST) if saliency else None
+    labelled = "" if facts["label"] is None else f"labelled {name(facts['label'])}"
+    where = f"#{shown.index} {str(facts['path'] or '').replace(chr(92), '/').rpartition('/')[2]}"
+    sure = f"{name(facts['predicted'])} {percent(facts['probability'])}"
+    return Picture(webp_of(shown.image, LARGEST, smallest=SMALLEST), (sure, labelled, where), heat)
 
 
-def caption_of(audit: Audit, shown: ShownPicture) -> str:
-    facts, name = shown.facts, audit.manifest.class_name
-    labelled = "" if facts["label"] is None else f", labelled {name(facts['label']).split(',')[0]}"
-    where = str(facts["path"] or "").replace("\\", "/").rpartition("/")[2]
-    sure = f"{name(facts['predicted']).split(',')[0]} {percent(facts['probability'])}"
-    return f"#{shown.index} {sure}{labelled} · {where}"
-
-
-def mistakes_section(audit: Audit, pictures: dict[int, Picture]) -> Section | None:
+def mistakes_section(audit: Audit, pictures: Mapping[int, Picture]) -> Section | None:
     shown = tuple(pictures[one.index] for one in audit.summary.mistakes if one.index in pictures)
     text = "Pictures that the network is most sure about, and whose label says otherwise: mistakes of either."
-    return Section("The most confident mistakes", text, again(audit), shown) if shown else None
+    return Section("The most confident mistakes", text, pictures=shown) if shown else None
 
 
 def maps_section(audit: Audit) -> Section | None:
     """The mean maps of all groups of pictures."""
     shown = tuple(
-        Picture(mean_map(group.map), f"{name}: {group.count:,}; {places_of(group)}")
+        Picture(mean_map(group.map), (f"{name}: {group.count:,}", places_of(group)))
         for name, group in audit.summary.groups.items()
         if group.map is not None
     )
     even = ", ".join(f"{name} {value:.2f}" for name, value in EVEN.items())
     text = f"The mean of all maps, each as shares of its evidence. A map that is the same everywhere has {even}."
-    return Section("Where the evidence lies", text, again(audit), shown) if shown else None
+    return Section("Where the evidence lies", text, pictures=shown) if shown else None
 
 
 def classes_section(audit: Audit) -> Section | None:
     """The mean maps of the classes whose evidence lies furthest out."""
-    from classlens.audit.place import Place
-    from classlens.audit.summary import read_classes
-
-    rows = [one for one in read_classes(Place(audit.folder)) if one.get("mean_map") is not None]
+    rows = [one for one in audit.classes if one.get("mean_map") is not None]
     rows.sort(key=lambda one: (-one["border"], one["class"]))
     if not rows:
         return None
     shape = (audit.manifest.maps[0].height, audit.manifest.maps[0].width)
     shown = tuple(
-        Picture(mean_map(np.reshape(one["mean_map"], shape)), caption_of_class(one)) for one in rows[:SHOWN_CLASSES]
+        Picture(mean_map(np.reshape(one["mean_map"], shape)), lines_of_class(one)) for one in rows[:SHOWN_CLASSES]
     )
     text = (
-        "Classes whose predictions rest most on the border of the picture; `classes.parquet` has all. Where a class "
+        "Classes whose predictions rest most on the border of the picture; classes.parquet has all. Where a class "
         "looks at the same place in every picture, the place may be a stamp or a frame, and no object."
     )
-    return Section("Classes that look at the border", text, again(audit), shown)
+    return Section("Classes that look at the border", text, pictures=shown)
 
 
-def caption_of_class(row: dict[str, Any]) -> str:
-    right = f", {row['right']} of {row['labelled']} labelled right" if row["labelled"] else ""
-    return f"{row['name'].split(',')[0]}: border {row['border']:.2f}, predicted {row['predicted']:,} times{right}"
+def lines_of_class(row: Mapping[str, Any]) -> tuple[str, ...]:
+    right = f"{row['right']:,} of {row['labelled']:,} labelled right" if row["labelled"] else ""
+    return row["name"], f"border {row['border']:.2f}, predicted {count_of(row['predicted'], 'time')}", right
 
 
-def cluster_section(audit: Audit, at: int, pictures: dict[int, Picture]) -> Section:
-    """One group of maps that look alike: its mean map, and the pictures nearest to it."""
-    cluster, name = audit.clusters[at], audit.manifest.class_name
-    classes = ", ".join(f"{name(number).split(',')[0]} {count:,}" for number, count in cluster.classes)
-    right = "" if cluster.accuracy is None else f"; {percent(cluster.accuracy)} of the labelled ones right"
-    nearest = (pictures[index] for index in cluster.examples if index in pictures)
-    shown = (Picture(mean_map(cluster.map), f"mean of {cluster.count:,}"), *nearest)
-    return Section(f"Maps that look alike, group {at + 1}", f"Predicted: {classes}{right}.", again(audit), shown)
-
-
-def again(audit: Audit) -> str:
-    return f"classlens verify {audit.folder}"
+def clusters_sections(audit: Audit, pictures: Mapping[int, Picture]) -> Iterator[Section]:
+    """Every group of maps that look alike: its mean map, and the pictures nearest to it."""
+    name = audit.manifest.class_name
+    if audit.clusters:
+        yield Section(
+            "Maps that look alike", "Grouped by where their evidence lies; clusters.parquet has every picture."
+        )
+    for at, cluster in enumerate(audit.clusters):
+        classes = ", ".join(f"{name(number).split(',')[0]} {count:,}" for number, count in cluster.classes)
+        right = "" if cluster.accuracy is None else f"; {percent(cluster.accuracy)} of the labelled ones right"
+        nearest = (pictures[index] for index in cluster.examples if index in pictures)
+        shown = (Picture(mean_map(cluster.map), (f"mean of {cluster.count:,}",)), *nearest)
+        yield Section(f"Group {at + 1}", f"Predicted: {classes}{right}.", pictures=shown, rank=3)
 
 
 def mean_map(values: np.ndarray) -> bytes:
     """A mean map in colours, pixel by pixel."""
-    height, width = values.shape
-    factor = max(1, MAP_SIDE // max(height, width))
-    heat = normalise(np.asarray(values, np.float32))
-    large = cv2.resize(heat, (width * factor, height * factor), interpolation=cv2.INTER_NEAREST)
-    return encode(Image(color_table(PLAIN)[np.uint8(255 * large.clip(0, 1))]))
+    return webp_of(draw_heatmap(Heatmap(normalise(np.asarray(values, np.float32)))), LARGEST, smallest=MAP_SIDE)
 
 
-def calibration_html(audit: Audit) -> str:
-    """The reliability diagram and the table behind it, and the most frequent confusions."""
-    summary, name = audit.summary, audit.manifest.class_name
+def calibration_section(audit: Audit) -> Section | None:
+    """The reliability diagram, and the numbers behind it."""
+    summary = audit.summary
     if not summary.labelled:
-        return ""
-    bins = [one for one in summary.bins if one.count]
-    table = rows_html(
-        ("probability", "pictures", "mean probability", "right"),
-        ([f"{b.low:.0%} to {b.high:.0%}", f"{b.count:,}", percent(b.confidence), percent(b.accuracy)] for b in bins),
-    )
-    wrong = rows_html(
-        ("label", "taken for", "times"), ([name(label), name(to), f"{n:,}"] for label, to, n in summary.confusions)
-    )
-    confused = f"<h2>What is taken for what</h2>{wrong}" if summary.confusions else ""
-    words = f"Expected calibration error {percent(summary.calibration_error)}: how far probabilities are from the share of right answers."
-    return f"<section><h2>Can its probabilities be believed?</h2><p>{words}</p>{diagram(audit)}{table}{confused}</section>\n"
+        return None
+    rows = [
+        (f"{one.low:.0%} to {one.high:.0%}", one.count, percent(one.confidence), percent(one.accuracy))
+        for one in summary.bins
+        if one.count
+    ]
+    table = table_of(("probability", "pictures", "mean probability", "right"), rows)
+    error = f"Expected calibration error {percent(summary.calibration_error)}"
+    words = f"{error}: how far probabilities are from the share of right answers. On the line they are the same."
+    return Section("Can its probabilities be believed?", words, html=diagram(audit) + table)
 
 
 def diagram(audit: Audit) -> str:
-    """Share of right answers over probability as SVG: what is calibrated lies on the line; dots are as large as bins."""
-    at = partial(lambda value: f"{value * DIAGRAM:.1f}")
+    """Share of right answers over probability as SVG; dots are as large as bins."""
     most = max(one.count for one in audit.summary.bins)
     dots = "".join(
-        f'<circle cx="{at(one.confidence)}" cy="{at(1 - one.accuracy)}" r="{3 + 7 * (one.count / most) ** 0.5:.1f}"/>'
+        f'<circle cx="{one.confidence * DIAGRAM:.1f}" cy="{(1 - one.accuracy) * DIAGRAM:.1f}" '
+        f'r="{3 + 7 * (one.count / most) ** 0.5:.1f}"/>'
         for one in audit.summary.bins
         if one.confidence is not None and one.accuracy is not None
     )
     frame = f'<path d="M0 0V{DIAGRAM}H{DIAGRAM} M0 {DIAGRAM}L{DIAGRAM} 0" fill="none" stroke="currentColor"/>'
     box = f"-12 -12 {DIAGRAM + 24} {DIAGRAM + 24}"
     said = "share of right answers over probability"
-    return f'<svg width="{DIAGRAM}" viewBox="{box}" role="img" aria-label="{said}">{frame}<g fill="#d9822b">{dots}</g></svg>\n'
+    return f'<svg width="{DIAGRAM}" viewBox="{box}" role="img" aria-label="{said}">{frame}<g class="bar">{dots}</g></svg>\n'
 
 
-def rows_html(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(one)}</th>" for one in heading)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(one)}</td>' for one in row)}</tr>" for row in rows)
-    return f'<table class="audit"><tr>{head}</tr>{body}</table>\n'
+def confusions_section(audit: Audit) -> Section | None:
+    name = audit.manifest.class_name
+    rows = [(name(label), name(predicted), times) for label, predicted, times in audit.summary.confusions]
+    table = table_of(("label", "taken for", "times"), rows)
+    return Section("What is taken for what", "confusion.parquet has all pairs.", html=table) if rows else None

@@ -18,6 +18,7 @@ from classlens.schedule.replay import Curve, Curves
 TITLES = {"lr": "learning rate", "momentum": "momentum", "weight_decay": "weight decay"}
 LONGEST_LABEL = 46
 MOST_FINDINGS = 4
+MOST_LINES = 16  # curves that are described in words
 
 FAR_APART = 50.0  # ratio of the peaks of two lines from which on the lower one would seem to be 0
 

@@ -7,7 +7,7 @@ smooth. That is done in bands, so that the largest picture needs little memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from html import escape
 from typing import Any, TypeAlias
@@ -17,10 +17,11 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from classlens.errors import DataError
-from classlens.figures.chart import DEFAULT, Chart, chart_of, find_style
+from classlens.figures.chart import DEFAULT, MOST_LINES, Chart, chart_of, distinct_curves, find_style
 from classlens.figures.drawing import PIXELS, VECTORS, Drawing
+from classlens.figures.page import HtmlPage, Section, island, table_of
 from classlens.figures.plot_layout import Area, Box, Dot, Part, Point, Segment, Stroke, Words, lay_out
-from classlens.figures.printing import Encoders, vectors
+from classlens.figures.printing import Encoders, Sheet, svg_of, vectors
 from classlens.figures.text import clean, font, is_usual, other_font
 from classlens.image import Image
 from classlens.printed import ONE_LINE, json_text
@@ -71,7 +72,7 @@ def draw_curves(
 
     encoders: Encoders = {
         **vectors(lambda: (parts, points)),
-        ".html": partial(html_of, chart),
+        ".html": partial(html_of, [curves, *others], chart, (parts, points)),
         ".csv": lambda: "".join(table([curves, *others])).encode(),
         ".json": lambda: json_text([summarize(run) for run in (curves, *others)]).encode(),
     }
@@ -159,15 +160,42 @@ def draw_stroke(draw: ImageDraw.ImageDraw, path: Path, width: float, *, dashed: 
         draw.line(dash.ravel().tolist(), fill=255, width=thickness)
 
 
-def html_of(chart: Chart) -> bytes:
-    """A chart as a page that can be zoomed and read."""
-    from importlib.resources import files
+def html_of(runs: Sequence[Curves], chart: Chart, drawn: Sheet) -> bytes:
+    """The curves as a page of their own, with every exact value that a reader could ask for."""
+    return HtmlPage(chart.title or "schedule", chart.subtitle, [chart_section(runs, chart, drawn)]).encode()
+
+
+def chart_section(runs: Sequence[Curves], chart: Chart, drawn: Sheet, title: str = "") -> Section:
+    """Curves on a page: a picture, which scripts let zoom, above what happens at which step, in exact values."""
 
     def plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold
         return list(map(finite, value.tolist())) if isinstance(value, np.ndarray) else vars(value)
 
-    page = files("classlens.figures").joinpath("curves_page.html").read_text("utf-8")
-    # "</" would end the script element early, and "<!--" never, whatever stands in a title.
-    text = json_text(chart, default=plain).replace("<", "\\u003c")
-    title = escape((chart.title or "schedule").translate(ONE_LINE))
-    return page.replace("{{title}}", title).replace('"{{chart}}"', text).encode()
+    label = escape(f"curves of {chart.title}".translate(ONE_LINE))
+    svg = svg_of(*drawn).decode().replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    html = f'<div class="chart">{svg}</div>{island("curves", chart, plain)}'
+    heading = ("value", *(["run"] if len(runs) > 1 else []), "group", "step", "what", "exactly")
+    html += table_of(heading, landmarks(runs))
+    return Section(title, "\n".join(f"! {finding}" for finding in chart.findings), html=html)
+
+
+def landmarks(runs: Sequence[Curves]) -> Iterator[tuple[object, ...]]:
+    """A row for every step at which something happens to a value: start, peak, marks, end."""
+    for run in runs:
+        for name in run.names:
+            several = distinct_curves(run, name)
+            for group, curve in several[:MOST_LINES]:
+                happens: dict[int, list[str]] = {0: ["start"]}
+                marks = [(mark.step, mark.what) for mark in curve.trajectory.marks[:MOST_LINES]]
+                for step, what in ((curve.peak[0], "peak"), *marks, (run.clock.steps - 1, "end")):
+                    happens.setdefault(step, []).append(what)
+                for step, words in sorted(happens.items()):
+                    value = float(curve.at([step])[0])
+                    yield (
+                        name,
+                        *([run.title] if len(runs) > 1 else []),
+                        group if len(several) > 1 else "all",
+                        step,
+                        ", ".join(words),
+                        value,
+                    )

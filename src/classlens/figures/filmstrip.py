@@ -19,7 +19,7 @@ from classlens.dataset.trace import Snapshot, Trace
 from classlens.errors import WrongValue, count_of
 from classlens.figures.drawing import Drawing
 from classlens.figures.plot_layout import Box, Part, Raster, Words
-from classlens.figures.printing import Encoders, Page, vectors
+from classlens.figures.printing import Encoders, Sheet, vectors
 from classlens.figures.text import PAPER, Colour, Pixels, line_height, shorten_end, width_of, wrap_lines, write
 from classlens.image import Image
 
@@ -191,7 +191,7 @@ def print_tiles(tiles: Sequence[Tile], title: str, notes: Sequence[str]) -> Enco
     """What prints tiles in rows, under the title and notes: on one sheet, or in a PDF on pages."""
     rows = rows_of(tiles, PAPER_SIZE[0])
 
-    def pages() -> list[Page]:
+    def pages() -> list[Sheet]:
         pages: list[list[list[Tile]]] = [[]]
         for row in rows:
             if pages[-1] and lay_out_page([*pages[-1], row], title, notes)[1][1] > PAPER_SIZE[1] * SCALE:
@@ -202,7 +202,7 @@ def print_tiles(tiles: Sequence[Tile], title: str, notes: Sequence[str]) -> Enco
     return vectors(lambda: lay_out_page(rows, title, notes), pages)
 
 
-def lay_out_page(rows: Sequence[Sequence[Tile]], title: str, notes: Sequence[str]) -> Page:
+def lay_out_page(rows: Sequence[Sequence[Tile]], title: str, notes: Sequence[str]) -> Sheet:
     """The words and pictures of a page, and its size in points."""
     width = max(NARROWEST, *(min(sum(one.width + MARGIN for one in row) + MARGIN, PAPER_SIZE[0]) for row in rows))
     parts: list[Part] = []

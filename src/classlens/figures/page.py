@@ -1,25 +1,42 @@
-"""HTML pages of pictures: in sections, beside the picture files that they show, or in one file that holds everything.
+"""HTML pages, all in one look: pages that lie beside the picture files which they show, and those that need no other file.
 
-Links are relative, so that the folder can be moved, zipped or served as it is.
+A page is plain HTML that can be read, printed and searched without scripts; scripts add a search, and curves to zoom
+in. It says itself what may run: a browser asks nobody for anything, and runs no other script. Links are relative, so
+that a folder can be moved, zipped or served as it is.
+
+A page of thousands of pictures opens within a second, as they are decoded when they come near the screen.
 """
 
 import os
+import shlex
+import sys
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import sha256
 from html import escape
+from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from platform import python_version
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from PIL import Image as Pillow
 
-from classlens.files import write_whole
 from classlens.printed import LINES, json_text
 
-Layout = Literal["tiles", "pairs", "strips"]  # how wide a picture is shown: four to a row, two to a row, or alone
+if TYPE_CHECKING:
+    from classlens.image import Image
+
+Layout = Literal["tiles", "pairs", "strips"]  # how wide a picture is shown: many to a row, two or three, or alone
+
+PACKAGES = ("numpy", "pillow", "opencv-python-headless", "torch")
+FEW = 200  # pictures that a browser has decoded before anybody could notice
+OPACITY = 0.5  # of maps over their pictures
 
 
 def link_from(folder: Path, path: Path) -> str:
@@ -27,113 +44,199 @@ def link_from(folder: Path, path: Path) -> str:
     return quote(os.fsencode(Path(os.path.relpath(path, folder)).as_posix()))
 
 
+def webp_of(image: "Image", longest: int, *, quality: int = 50, smallest: int = 0, exact: bool = False) -> bytes:
+    """A picture as WebP, no longer than `longest` pixels; tiny ones are enlarged, pixel by pixel, to about `smallest`.
+
+    With `exact` every pixel is kept as it is.
+    """
+    picture, content = Pillow.fromarray(image.pixels), BytesIO()
+    picture.thumbnail((longest, longest))
+    factor = max(1, smallest // max(picture.size))
+    picture = picture.resize((picture.width * factor, picture.height * factor), Pillow.Resampling.NEAREST)
+    picture.save(content, "WEBP", quality=quality, method=0 if exact else 2, lossless=exact)
+    return content.getvalue()
+
+
 @dataclass(frozen=True)
 class Picture:
-    """A picture and what it shows: a file that the page links to, or the content of one (WebP) that it holds itself."""
+    """A picture: a file that the page links to, or the content of one (WebP) that it holds itself.
+
+    `lines` are said below it, the first in bold. `heat` is the content of a map that lies over it. One that is marked is
+    worth a look.
+    """
 
     path: Path | bytes
-    caption: str
+    lines: tuple[str, ...]
+    heat: bytes | None = None
+    is_marked: bool = False
 
-    def link(self, folder: Path) -> str:
-        """Where a page in `folder` finds it."""
+    def html(self, folder: Path, *, is_lazy: bool = False) -> str:
+        """The picture in a page in `folder`; one `is_lazy` is decoded when it comes near the screen."""
+        first, *others = self.lines or ("",)
+        said = escape(first or "picture")
         if isinstance(self.path, bytes):
-            return f"data:image/webp;base64,{b64encode(self.path).decode('ascii')}"
-        return link_from(folder, self.path)
+            shown = img(self.path, said, is_lazy=is_lazy)
+            heat = img(self.heat, "", is_lazy=is_lazy, kind="heat") if self.heat else ""
+            shown = f'<div class="stack">{shown}{heat}</div>' if heat else shown
+        else:
+            link = link_from(folder, self.path)
+            shown = f'<a href="{link}"><img src="{link}" alt="{said}" loading="lazy"></a>'
+        below = f"<b>{escape(first)}</b>" + "".join(f"<span>{escape(line)}</span>" for line in others if line)
+        marked = ' class="marked"' if self.is_marked else ""
+        return f"<figure{marked}>{shown}<figcaption>{below}</figcaption></figure>\n"
+
+
+def img(content: bytes, said: str, *, is_lazy: bool = False, kind: str = "") -> str:
+    """A picture that the page holds."""
+    width, height = Pillow.open(BytesIO(content)).size
+    data, lazy = b64encode(content).decode("ascii"), ' decoding="async" loading="lazy"' * is_lazy
+    of_kind = f' class="{kind}"' if kind else ""
+    return f'<img{of_kind} src="data:image/webp;base64,{data}" width="{width}" height="{height}" alt="{said}"{lazy}>'
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, lines of text, the command that makes its pictures, and these, each as wide as `layout` says."""
+    """A heading, lines of text, the command that makes what is shown, and that: HTML, and pictures as wide as `layout` says.
+
+    A `rank` of 3 is below the last of 2. `kind` is that of a finding.
+    """
 
     title: str
-    text: str
-    command: str
-    pictures: tuple[Picture, ...]
+    text: str = ""
+    command: str = ""
+    pictures: tuple[Picture, ...] = ()
     layout: Layout = "tiles"
+    html: str = ""
+    rank: int = 2
+    kind: str = ""
 
 
-def write_page(path: Path, title: str, introduction: str, sections: Sequence[Section]) -> Path:
-    """Write a page of sections; return where it is."""
-    body = f"<p>{escape(introduction)}</p>\n{sections_of(sections, path.parent)}"
-    write_whole(path, page_of("sections.html", title, body))
-    return path
+def table_of(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """The HTML of a table: texts to the left, numbers to the right; a share, which is a `Bar`, as a bar."""
+
+    def cell(value: object, tag: str = "td") -> str:
+        kind = ' class="number"' if isinstance(value, int | float) else ""
+        text = (
+            f"{value:,}" if isinstance(value, int) else repr(value) if isinstance(value, float) else escape(f"{value}")
+        )
+        return f"<{tag}{kind}>{value.html() if isinstance(value, Bar) else text}</{tag}>"
+
+    body = [list(row) for row in rows]
+    numbers = [isinstance(value, int | float) for value in body[0]] if body else [False] * len(heading)
+    head = "".join(
+        f'<th scope="col"{" class=number" if number else ""}>{escape(name)}</th>'
+        for name, number in zip(heading, numbers, strict=True)
+    )
+    lines = "".join(f"<tr>{''.join(map(cell, row))}</tr>\n" for row in body)
+    return f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>\n<tbody>{lines}</tbody></table></div>\n'
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A share of the largest, from 0 to 1."""
+
+    share: float
+
+    def html(self) -> str:
+        bar = f'<rect class="bar" width="{160 * self.share:.1f}" height="10"/>'
+        return f'<svg width="160" height="10" viewBox="0 0 160 10" aria-hidden="true">{bar}</svg>'
+
+
+def scale_of(colours: "Image") -> str:
+    """The HTML of a scale of colours, from a picture of it."""
+    return f'<p class="scale">0 {img(webp_of(colours, 512, quality=95), "colours from cold to hot")} 1, of its maximum</p>\n'
 
 
 def sections_of(sections: Iterable[Section], folder: Path = Path()) -> str:
     """The HTML of sections for a page that will lie in `folder`."""
     body = ""
-    for one in sections:
-        text = "".join(f"<p>{escape(line)}</p>\n" for line in one.text.splitlines())
-        body += f"<section>\n<h2>{escape(one.title)}</h2>\n{text}<pre>{escape(one.command)}</pre>\n"
-        body += f'<div class="pictures {one.layout}">\n'
-        for picture in one.pictures:  # loaded when it comes near the screen
-            link, caption = picture.link(folder), escape(picture.caption)
-            shown = f'<img src="{link}" alt="{caption}" loading="lazy">'
-            shown = shown if isinstance(picture.path, bytes) else f'<a href="{link}">{shown}</a>'
-            body += f"<figure>{shown}<figcaption>{caption}</figcaption></figure>\n"
-        body += "</div>\n</section>\n"
-    return body
+    for number, one in enumerate(sections):
+        opens = "</section>\n" * bool(number) + f'<section id="part-{number}">\n' if one.rank == 2 or not number else ""
+        kind = f' class="{one.kind}"' if one.kind else ""
+        body += opens + (f"<h{one.rank}{kind}>{escape(one.title)}</h{one.rank}>\n" if one.title else "")
+        body += "".join(f"<p>{escape(line)}</p>\n" for line in one.text.splitlines())
+        body += f"<pre>{escape(one.command)}</pre>\n" if one.command else ""
+        body += one.html
+        is_lazy = len(one.pictures) > FEW
+        pictures = "".join(picture.html(folder, is_lazy=is_lazy) for picture in one.pictures)
+        if one.layout == "strips":  # may be wider than the screen, and are moved by the arrow keys
+            pictures = pictures.replace("<figure", '<figure tabindex="0"')
+        body += f'<div class="pictures {one.layout}{" many" * is_lazy}">\n{pictures}</div>\n' if pictures else ""
+    return f"{body}</section>\n" if body else ""
 
 
 @dataclass(frozen=True)
-class Card:
-    """A picture file in a page of many: what it is called, the folder it belongs to, and lines of what is known of it.
+class HtmlPage:
+    """A page: what it is about, its sections, and how it was `made`, beside the command and versions; `data` is for programs.
 
-    One that is marked is worth a look.
+    A page that lists its `contents` begins with links to its sections. `opacity` is that of maps.
     """
 
-    path: Path
-    name: str
-    folder: str
-    lines: tuple[str, ...]
-    is_marked: bool = False
+    title: str
+    introduction: str
+    sections: Sequence[Section]
+    made: Mapping[str, str] = field(default_factory=dict)
+    data: object = None
+    contents: bool = False
+    opacity: float = OPACITY
+
+    def encode(self, folder: Path = Path()) -> bytes:
+        """The page, to lie in `folder`; the same content is the same bytes."""
+        made = {"command": command_line(), **self.made, "versions": versions()}
+        how = table_of(("what", "which"), [pair for pair in made.items() if pair[1]])
+        sections = [*self.sections, Section("How this page was made", html=how)]
+        body = sections_of(sections, folder)
+        links = [(k, one.title) for k, one in enumerate(sections) if one.rank == 2 and one.title]
+        nav = "".join(f'<a href="#part-{k}">{escape(title)}</a>' for k, title in links)
+        words = "".join(f"<p>{escape(line)}</p>\n" for line in self.introduction.splitlines())
+        style = asset("page.css").replace("@OPACITY@", f"{self.opacity:g}")
+        script = asset("page.js") + (asset("curves.js") if 'class="chart"' in body else "")
+        parts = {
+            "STYLE": style,
+            "POLICY": policy_of(style, script),
+            "TITLE": escape(self.title.translate(LINES).replace("\n", " ")),
+            "INTRODUCTION": words + (f"<nav>{nav}</nav>\n" if self.contents else ""),
+            "BODY": body,
+            "DATA": "" if self.data is None else island("data", self.data),
+            "SCRIPT": script,
+        }
+        before, *others = asset("page.html").split("@")
+        text = before + "".join(parts.get(part, part) for part in others)
+        return text.translate(LINES).encode()
 
 
-def write_index(
-    path: Path, title: str, introduction: Sequence[str], cards: Sequence[Card], colours: str, layout: Layout
-) -> None:
-    """Write a page of many pictures that lie beside it, folder by folder, with a search and a scale of `colours`.
-
-    It is shown without scripts, too; names are text wherever they stand, bytes that are no letters are spelled out.
-    """
-    body = "".join(f"<p>{escape(line)}</p>\n" for line in introduction)
-    body += (
-        f'<div class="scale"><span>0</span><i style="background: linear-gradient(90deg, {colours})"></i><span>1</span>'
-    )
-    body += "<span>share of the map's maximum</span></div>\n"
-    folder = None
-    for card in cards:
-        if card.folder != folder:
-            body += "</div></section>\n" if folder is not None else ""
-            folder = card.folder
-            heading = f"<h2>{escape(folder)}</h2>" if folder else ""
-            body += f'<section>{heading}<div class="pictures {layout}">\n'
-        link = link_from(path.parent, card.path)
-        first, *more = card.lines or ("",)
-        body += f'<figure{" class=marked" if card.is_marked else ""}><a href="{link}">'
-        body += f'<img src="{link}" alt="{escape(card.name)}" loading="lazy"></a><figcaption><b>{escape(first)}</b>'
-        body += "".join(f"<span>{escape(line)}</span>" for line in (*more, card.name)) + "</figcaption></figure>\n"
-    body += "</div></section>\n"
-    write_whole(path, page_of("index.html", title, body))
+def island(name: str, data: object, default: Callable[[object], object] | None = None) -> str:
+    """Data for scripts; nothing in it can end its element, or begin another one."""
+    text = json_text(data, default=default).replace("<", r"\u003c")
+    return f'<script type="application/json" class="{name}">{text}</script>\n'
 
 
-def write_gallery(path: Path, title: str, cells: Iterable[tuple[Mapping[str, Any], bytes]]) -> None:
-    """Write a page that needs no other file: a cell for each sample, from its facts and its picture as WebP.
-
-    Pictures travel as data beside the text; cells are made at once but filled only when they come into sight, so that
-    a thousand tiles open within a second.
-    """
-    rows = []
-    for facts, webp in cells:
-        width, height = Pillow.open(BytesIO(webp)).size
-        shown = {key: value for key, value in facts.items() if key not in ("stages", "file")}
-        rows.append({**shown, "width": width, "height": height, "image": b64encode(webp).decode("ascii")})
-    data = json_text(rows).replace("<", "\\u003c")
-    write_whole(path, page_of("gallery.html", title, data))
+def policy_of(style: str, script: str) -> str:
+    """What a page may do: show pictures of its own and of its folder, nothing from anywhere else."""
+    hashes = [f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in (style, script)]
+    return f"default-src 'none'; img-src 'self' data:; style-src {hashes[0]}; script-src {hashes[1]}; base-uri 'none'; form-action 'none'"
 
 
-def page_of(kind: str, title: str, body: str) -> bytes:
-    for template in (kind, "page.html"):
-        before, after = files("classlens.figures").joinpath(template).read_text(encoding="utf-8").split("@BODY@")
-        body = before.replace("@TITLE@", escape(title)) + body + after
-    return body.translate(LINES).encode()
+@cache
+def asset(name: str) -> str:
+    return files("classlens.figures").joinpath(name).read_text(encoding="utf-8")
+
+
+def command_line() -> str:
+    """The command of this process, if it is one of ours."""
+    place = Path(sys.argv[0])
+    if place.name != "classlens" and place.parent.name not in ("classlens", "visualizations"):
+        return ""
+    return shlex.join([place.name.replace("__main__.py", "classlens"), *sys.argv[1:]])
+
+
+@cache
+def versions() -> str:
+    """Those of what decides the pixels; neither time nor machine, so that the same is always the same page."""
+    import classlens
+
+    parts = [f"classlens {classlens.__version__}", f"Python {python_version()}"]
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            parts.append(f"{package} {version(package)}")
+    return ", ".join(parts)

@@ -24,7 +24,7 @@ from classlens.sharing import ALONE, unwarned
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Page: TypeAlias = tuple[Sequence[Part], Point]
+Sheet: TypeAlias = tuple[Sequence[Part], Point]
 """Parts, and the (width, height) of their paper, in points."""
 Encoders: TypeAlias = dict[str, Callable[[], bytes]]
 
@@ -43,7 +43,7 @@ AS_TEXT: Mapping[Any, Any] = {
 UNDATED: Mapping[str, Mapping[str, None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "eps": {}}
 
 
-def vectors(sheet: Callable[[], Page], pages: Callable[[], Sequence[Page]] | None = None) -> Encoders:
+def vectors(sheet: Callable[[], Sheet], pages: Callable[[], Sequence[Sheet]] | None = None) -> Encoders:
     """What writes the formats of `VECTORS`: one sheet, or in a PDF the pages, laid out when one is wanted."""
     every = pages or (lambda: [sheet()])
     return {

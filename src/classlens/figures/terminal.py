@@ -20,6 +20,7 @@ DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each dot of a braille character, by row and column. Source: The Unicode Standard, block 2800."""
 
 MARGIN = 11
+BETWEEN = 3  # columns between pictures in a row, where there is room
 CAPTIONS = 4  # at most so many lines under a picture
 NARROWEST = 8  # columns in which something can be made out
 
@@ -51,7 +52,8 @@ def preview_tiles(tiles: Sequence[tuple[Image, Sequence[str]]], columns: int, li
         return int(min([columns // across - 1, *(most * width / height for height, width in shapes)]))
 
     across = max(range(1, len(tiles) + 1), key=width_of)
-    width, cell, text = max(width_of(across), NARROWEST), columns // across, list[str]()
+    width, text = max(width_of(across), NARROWEST), list[str]()
+    cell = min(columns // across, max([width, *(len(word) for _, words in tiles for word in words)]) + BETWEEN)
     for start in range(0, len(tiles), across):
         row = tiles[start : start + across]
         pictures = [preview(one.pixels, width).split("\n") for one, _ in row]

@@ -58,6 +58,13 @@ def pickle_state(generator: Foreign) -> bytes:
     return bytes(state.numpy()) if hasattr(state, "numpy") else pickle.dumps(state)  # pickled tensors are never alike
 
 
+def global_states() -> dict[str, bytes]:
+    """The states of the generators that torch, or the user's `worker_init_fn`, seeds in every worker, by their names."""
+    torch = sys.modules.get("torch")
+    states = {"random": pickle.dumps(random.getstate()), "numpy.random": pickle.dumps(np.random.get_state())}
+    return states | ({"torch": bytes(torch.get_rng_state().numpy())} if torch else {})
+
+
 def find_generators(thing: Foreign, path: str, met: set[int]) -> Iterator[tuple[Foreign, str]]:
     """The generators in the attributes of an object, and compositions of Albumentations, with the way to each."""
     too_deep = path.count(".") + path.count("[") > DEEPEST

@@ -123,7 +123,8 @@ class OpenAudit:
         from classlens.audit.shards import portion_of
 
         portions = (portion_of(self.place, self.spec.manifest, one) for one in shards)
-        yield from make_here(self.questions, self.spec.manifest, self.place, [one for one in portions if one.asked])
+        several = [one for one in portions if one.asked != frozenset()]
+        yield from make_here(self.questions, self.spec.manifest, self.place, several)
 
 
 def open_audit(
@@ -160,7 +161,7 @@ class FeedJob:
 
     def __call__(self, dataset: Dataset, index: int, seed: int, killed: SampleResult | None) -> Callable[[], Fed]:
         """The picture, or why there is none."""
-        fed = Fed(index, None, error=killed.error) if killed else feed(dataset, self.prepare, seed, index)
+        fed = Fed(index, None, killed.path, error=killed.error) if killed else feed(dataset, self.prepare, seed, index)
         return lambda: fed
 
 

@@ -8,12 +8,12 @@ A bad picture never ends a run: it becomes a marked tile with its reason, and it
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from classlens.adapters import open_source
 from classlens.dataset.batch import Batch, mix
@@ -26,11 +26,12 @@ from classlens.dataset.statistics import Measurement, Survey, add_up, measure, p
 from classlens.dataset.trace import Trace, trace
 from classlens.errors import ClasslensError, ConfigError, DataError, NotOffered, count_of
 from classlens.figures.drawing import VECTORS
-from classlens.figures.filmstrip import draw_batch, draw_contact_sheet
+from classlens.figures.filmstrip import DOT, TIMES, draw_batch, draw_contact_sheet
 from classlens.files import check_place, write_whole
 from classlens.printed import ONE_LINE
 from classlens.results import Drawable
 from classlens.runs.browse_samples import (
+    ENDS,
     BrowseRequest,
     SampleResult,
     as_plain,
@@ -45,6 +46,9 @@ from classlens.runs.browse_samples import (
 from classlens.runs.own_process import Progress
 from classlens.runs.processes import DatasetSpec, Job, SeededIndex, open_remembered, run_job
 from classlens.source import Source
+
+if TYPE_CHECKING:
+    from classlens.figures.page import Picture
 
 NAMED_BAD = 20  # so many bad samples are kept by a run; the rest are counted
 ON_A_PAGE = 1000  # a page holds its pictures, so it shows so many unless more are asked for
@@ -251,7 +255,7 @@ def show_samples(run: BrowseRun, indices: Sequence[int], *, title: str, replaces
     job = partial(render_sample, request=request, replaces=replaces)
     total, (rows, columns) = len(indices) * request.repeat, request.grid or (0, 0)
     waiting: list[bytes] = []
-    cells: list[tuple[Mapping[str, Any], bytes]] = []
+    cells: list[SampleResult] = []
     for row in run.work(job, samples, total):
         run.count(row)
         if request.grid and row.jpeg:
@@ -262,13 +266,37 @@ def show_samples(run: BrowseRun, indices: Sequence[int], *, title: str, replaces
                 write_whole(Path(request.output_dir, f"grid_{run.sheets:03d}.jpg"), encode_jpeg(sheet))
                 waiting.clear()
         if row.tile:
-            cells.append((row.as_data(), row.tile))
+            cells.append(replace(row, stages=()))
         yield row
     if request.html:
-        from classlens.figures.page import write_gallery
+        from classlens.figures.page import HtmlPage, Section
 
-        heading = " · ".join(filter(None, (title, dataset.name, request.mode, f"seed {request.seed}")))
-        write_gallery(Path(request.html), heading, cells)
+        said = f"{count_of(run.done, 'sample')} of the {dataset.length:,} of {dataset.name}, {request.mode}"
+        are_strips = request.mode not in ENDS
+        pictures = pictures_of(cells, are_strips=are_strips)
+        shown = Section("", pictures=pictures, layout="strips" if are_strips else "tiles")
+        data = {"samples": [row.as_data() for row in cells]}
+        introduction = "\n".join([said, *dataset.warnings])
+        page = HtmlPage(title or dataset.name, introduction, [shown], {"seed": str(request.seed)}, data)
+        write_whole(request.html, page.encode())
+
+
+def pictures_of(samples: Iterable[SampleResult], *, are_strips: bool = False) -> "tuple[Picture, ...]":
+    """Samples as a page shows them, by what tells them apart: class, file, number; a strip has a heading of its own."""
+    from classlens.figures.page import Picture
+
+    rows = list(samples)
+    has_labels, has_seeds = any(row.class_names for row in rows), len({row.seed for row in rows}) > 1
+    pictures = []
+    for row in rows:
+        facts = [f"#{row.index}", *([f"seed {row.seed}"] if has_seeds else [])]
+        facts += [f"{row.size[1]} {TIMES} {row.size[0]}"] if row.size else []
+        label = ", ".join(row.class_names) or ("no label" if has_labels else "")
+        name = os.path.basename(row.path) if row.path else ""  # noqa: PTH119 - quicker
+        words = (name, *facts[1:-1]) if are_strips else (label, name, DOT.join(facts))
+        lines = tuple(filter(None, (*words, row.error or "; ".join(row.remarks))))
+        pictures.append(Picture(row.tile or b"", lines, is_marked=bool(row.error)))
+    return tuple(pictures)
 
 
 def plan_batches(dataset: Dataset, indices: Sequence[int], request: BrowseRequest) -> tuple[BatchPlan, list[list[int]]]:

@@ -5,7 +5,6 @@ same pictures, so they may come again, or more of them; anything else would mix 
 config that was edited is another one, and a folder by another path is the same.
 """
 
-import io
 import json
 import os
 import re
@@ -20,7 +19,6 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-from PIL import Image as Pillow
 
 from classlens.adapters import DEFAULT, Options, split_address
 from classlens.config.values import Budget
@@ -43,6 +41,7 @@ from classlens.figures.filmstrip import (
     resize,
     tile_factor,
 )
+from classlens.figures.page import webp_of
 from classlens.figures.terminal import preview_tiles
 from classlens.files import read_regular, write_whole, writing
 from classlens.image import Image
@@ -80,11 +79,12 @@ class BrowseRequest:
     """What to show of a dataset, how, and where it goes.
 
     A split of an address is opened by `phase` and `options`. `number` samples are shown (of batches, so many), spread
-    over the classes unless they are wanted `in_order` or `shuffle`d; or those of `indices`; of `classes` only; each one
+    over the classes unless they are wanted `in_order` or with `shuffle`; or those of `indices`; of `classes` only; each one
     `repeat` times. `rescale` enlarges or shrinks what is shown, or as far as its `edges` (least, most) ask; `swap_channels` exchanges red and blue.
 
     Pictures go to `output_dir`, one by one, as contact sheets of `grid` (rows, columns), or as training batches of
     `batch` samples (0: of the config's size); or to one page, `html`; with `statistics` there are numbers instead.
+    A page has small pictures, `tile` pixels along the longer side; without a page that number asks for them alone.
     `keep_pictures` asks for the drawn picture in every row, `terminal` (columns, lines) for one as text. `workers` are processes; None takes some if there is much
     to do, which runs the main script again in each, as ever with `multiprocessing`.
     """
@@ -104,6 +104,7 @@ class BrowseRequest:
     swap_channels: bool = False
     output_dir: str = ""
     html: str = ""
+    tile: int | None = None
     grid: tuple[int, int] | None = None
     batch: int | None = None
     statistics: bool = False
@@ -129,7 +130,12 @@ class BrowseRequest:
         if self.edges:
             return max(self.edges[1], longest)
         pixels = longest * (self.rescale or (tile_factor(longest) if self.grid else 1.0))
-        return pixels if self.has_pictures else min(pixels, TILE)
+        return pixels if self.has_pictures else min(pixels, self.cell or TILE)
+
+    @property
+    def cell(self) -> int:
+        """Pixels of the longer side of a single picture on a page; 0 if none is wanted."""
+        return self.tile or (TILE if self.html else 0)
 
 
 @dataclass(frozen=True)
@@ -182,10 +188,10 @@ def render_sample(
             row, sheet, cell = draw_sample(dataset, index, seed, request)
         except BAD_SAMPLE as error:
             bad = describe_failure(dataset, index, seed, error)
-            picture = rescue_picture(bad.path) if request.has_pictures or request.html else None
+            picture = rescue_picture(bad.path) if request.has_pictures or request.cell else None
     if bad is not None:
         row, sheet = bad, draw_marked(bad, picture) if request.has_pictures else None
-        cell = bad_picture(picture, TILE) if request.html else None
+        cell = bad_picture(picture, request.cell) if request.cell else None
 
     def encode_and_write() -> SampleResult:
         jpeg, tile, place = None, None, None
@@ -205,9 +211,7 @@ def render_sample(
             if before != jpeg:
                 write_whole(place, jpeg)
         if cell is not None:
-            content = io.BytesIO()
-            Pillow.fromarray(cell.pixels).save(content, "WEBP", quality=70, method=0)  # small, and made quickly
-            tile = content.getvalue()
+            tile = webp_of(cell, max(cell.size))
         return replace(row, file=place, jpeg=jpeg if request.keep_pictures or request.grid else None, tile=tile)
 
     return encode_and_write
@@ -229,12 +233,13 @@ def draw_sample(
     if request.edges:
         least, most = request.edges
         rescale = min(max(least / min(last.size), 1.0), most / longest)
-    if request.has_pictures or (request.html and is_strip):
+    if request.has_pictures or (request.cell and is_strip):
         # a large picture that stands alone is shrunk on a contact sheet only
         fits = tile_factor(longest) if rescale is None and request.grid and not is_strip else rescale
         sheet = draw_trace(result, mode=request.mode, rescale=fits).image
-    if request.html:  # without a heading, unless it is a strip
-        factor = tile_factor(longest, TILE) if rescale is None else min(rescale, TILE / longest)
+    if request.cell:  # without a heading, unless it is a strip
+        most = request.cell
+        factor = tile_factor(longest, most) if rescale is None else min(rescale, most / longest)
         cell = sheet if is_strip else Image(resize(last.image, factor, last.size))
     damage = damage_in(result.remarks)
     error = f"{result.path}: {damage}" if damage and result.path else damage

@@ -71,7 +71,7 @@ def run_checks(
     words = {name: getattr(request, name) for name in SAME_NAME}
     findings = examine(Inspection(source, progress=progress, **words), rules)
     if request.page is not None:
-        from classlens.figures.report import draw_findings
+        from classlens.figures.findings import draw_findings
 
         draw_findings(findings).save(request.page)
     return findings

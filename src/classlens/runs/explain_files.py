@@ -101,7 +101,7 @@ class MapFiles:
 
     `pictures` is a picture file, which becomes several pages if there are many maps, or a folder for one file of each
     picture, in the folders it comes from, and a page, `index.html`. `numbers` is an NPZ file, `table` a CSV file with a
-    row for every map. `original_size` feeds the whole picture, and lays the map over it as it was read.
+    row for every map, `page` an HTML file that holds every map. `original_size` feeds the whole picture, and lays the map over it as it was read.
     """
 
     pictures: Path | None = None
@@ -110,11 +110,12 @@ class MapFiles:
     style: OverlayStyle = PLAIN
     titled: bool = False
     original_size: bool = False
+    page: Path | None = None
 
 
 @dataclass(frozen=True)
 class MapRequest:
-    """Maps of many pictures: files, folders, and patterns such as "photos/*.jpg"."""
+    """Maps of many pictures: files, folders, and patterns such as `photos/*.jpg`."""
 
     pictures: Sequence[str | Path]
     model: ModelRequest
@@ -327,17 +328,18 @@ def check_files(files: MapFiles, origins: Mapping[Path, Origin]) -> dict[Path, P
     elif target is not None:
         check_ending(target, ENDINGS)
         taken.add(target)
-    if files.numbers is not None:
-        if files.numbers.suffix != ".npz":
-            raise DataError(f"--npz writes .npz files, not {files.numbers}", hint="end the name in .npz")
-        check_place(files.numbers)
     if outputs:
         check_place(min(taken))
-    if files.table is not None:
-        if files.table.suffix.lower() != ".csv":
-            raise DataError(f"--csv writes .csv files, not {files.table}", hint="end the name in .csv")
-        check_place(files.table)
-        taken.add(files.table)
+    for place, ending, option in (
+        (files.numbers, ".npz", "--npz"),
+        (files.table, ".csv", "--csv"),
+        (files.page, ".html", "--html"),
+    ):
+        if place is not None:
+            if place.suffix.lower() != ending:
+                raise DataError(f"{option} writes {ending} files, not {place}", hint=f"end the name in {ending}")
+            check_place(place)
+            taken.add(place)
     read = {path.resolve() for path in origins}
     for place in taken:
         if place.resolve() in read:

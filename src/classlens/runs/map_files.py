@@ -4,17 +4,22 @@ A place in a map is told in pixels of the picture as it was read, whatever a tes
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from classlens.cam.faithfulness import Faithfulness
-from classlens.figures.overlay import COLUMNS, OverlayStyle, color_table, map_columns
-from classlens.files import write_table
+from classlens.cam.saliency import Fused, Saliency
+from classlens.figures.overlay import COLUMNS, OverlayStyle, color_table, draw_heatmap, map_columns, overlay
+from classlens.figures.page import HtmlPage, Layout, Picture, Section, scale_of, webp_of
+from classlens.files import write_table, write_whole
 from classlens.image import Image
 from classlens.runs.explain_files import BadPicture, MapRow, MapRun
+from classlens.runs.map_scores import group_by
+
+TILE = 160  # longest side of a picture on a page of many
 
 SCORES = tuple(field.name for field in fields(Faithfulness))
 
@@ -42,37 +47,65 @@ def write_map_table(path: Path, rows: Sequence[MapRow], bad: Sequence[BadPicture
 
 def write_map_index(path: Path, run: MapRun, outputs: Mapping[Path, Path], style: OverlayStyle) -> Path:
     """Write the page of a folder: every picture with what is predicted; the wrong ones and those that differ are marked."""
-    from classlens.figures.page import Card, write_index  # a single map has no page
-
-    by_picture: dict[Path, list[dict[str, Any]]] = {}
-    for row in run.maps:
-        by_picture.setdefault(row.picture, []).append(row.values)
-    cards = []
-    for picture, rows in by_picture.items():
-        place, lines = outputs[picture], []
-        for values in rows:
-            name, share = values["predicted_name"], values["predicted_probability"]
-            said = f"{name.split(',')[0]} ({share:.1%})" if name else "no class"
-            lines.append(f"{values['checkpoint']}: {said}" if "checkpoint" in values else said)
-        label = rows[0].get("label")
-        lines = [*dict.fromkeys(lines), *([f"labelled {label}"] if label else [])]
-        targets = dict.fromkeys(f"map of {one['class_name']}" for one in rows if one["target"] != one["predicted"])
-        differs = len({one["predicted"] for one in rows}) > 1
-        folder = place.parent.relative_to(path.parent)
-        is_marked = differs or any(one.get("correct") is False for one in rows)
-        cards.append(Card(place, picture.name, str(folder) if folder.parts else "", (*lines, *targets), is_marked))
-    cards.sort(key=lambda card: card.folder)
-    methods = dict.fromkeys(f"{row.values['method']} at {' + '.join(row.values['layers'])}" for row in run.maps)
-    colours = ", ".join("#" + bytes(colour).hex() for colour in color_table(style)[::32])
-    write_index(
-        path,
-        "Where the model looks",
-        [run.summary(), "; ".join(methods)],
-        cards,
-        colours,
-        "tiles" if len(run.maps) == len(cards) else "pairs",
-    )
+    cards: dict[str, list[Picture]] = {}
+    rows = group_by(run.maps, lambda row: row.picture)
+    for picture, of_picture in sorted(rows.items(), key=lambda pair: outputs[pair[0]].parent):
+        folder = outputs[picture].parent.relative_to(path.parent)
+        lines, is_marked = say_predictions([row.values for row in of_picture])
+        card = Picture(outputs[picture], (*lines, picture.name), is_marked=is_marked)
+        cards.setdefault(str(folder) if folder.parts else "", []).append(card)
+    layout: Layout = "tiles" if len(run.maps) == len(rows) else "pairs"
+    sections = [Section(folder, pictures=tuple(several), layout=layout) for folder, several in cards.items()]
+    write_whole(path, map_page(run, sections, style).encode(path.parent))
     return path
+
+
+def write_map_page(path: Path, run: MapRun, tiles: Sequence[Picture], style: OverlayStyle) -> Path:
+    """Write a page that holds every map, in the order of the rows; its reader chooses how strongly maps are laid over pictures."""
+    pairs = zip(run.maps, tiles, strict=True)
+    pictures = [
+        describe_map(
+            tile, row.values, row.picture.name, f"{row.values['method']} at {' + '.join(row.values['layers'])}"
+        )
+        for row, tile in pairs
+    ]
+    write_whole(path, map_page(run, [Section("", pictures=tuple(pictures))], style).encode())
+    return path
+
+
+def describe_map(tile: Picture, values: Mapping[str, Any], *more: str) -> Picture:
+    """A map as a page shows it: what is predicted, and more; a wrong prediction is marked."""
+    lines, is_marked = say_predictions([values])
+    return replace(tile, lines=(*lines, *more), is_marked=is_marked)
+
+
+def map_tile(one: Saliency | Fused, style: OverlayStyle) -> Picture:
+    """A picture as fed under its map, small enough for thousands on a page."""
+    if style.contour is not None:
+        return Picture(webp_of(overlay(one.image, one.heatmap(), style), TILE), ())
+    heat = webp_of(draw_heatmap(one.heatmap(), style=style), TILE // 2)
+    return Picture(webp_of(one.image, TILE, quality=40), (), heat)
+
+
+def map_page(run: MapRun, sections: Sequence[Section], style: OverlayStyle) -> HtmlPage:
+    methods = dict.fromkeys(f"{row.values['method']} at {' + '.join(row.values['layers'])}" for row in run.maps)
+    introduction = "\n".join([run.summary(), "; ".join(methods)])
+    scale = Section("", html=scale_of(Image(np.repeat(color_table(style)[None], 16, axis=0))))
+    return HtmlPage("Where the model looks", introduction, [scale, *sections], opacity=style.opacity)
+
+
+def say_predictions(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], bool]:
+    """What is predicted for a picture, its label, what its maps are about; and whether that is worth a look."""
+    lines = []
+    for values in rows:
+        name, share = values["predicted_name"], values["predicted_probability"]
+        said = f"{name.split(',')[0]} ({share:.1%})" if name else "no class"
+        lines.append(f"{values['checkpoint']}: {said}" if "checkpoint" in values else said)
+    label = rows[0].get("label")
+    lines = [*dict.fromkeys(lines), *([f"labelled {label}"] if label else [])]
+    lines += dict.fromkeys(f"map of {one['class_name']}" for one in rows if one["target"] != one["predicted"])
+    differs = len({one["predicted"] for one in rows}) > 1
+    return lines, differs or any(one.get("correct") is False for one in rows)
 
 
 def find_place(feed: Callable[[Image], Image], size: tuple[int, int]) -> Callable[[int, int], tuple[int, int]]:

@@ -26,10 +26,11 @@ from classlens.errors import DataError, count_of
 from classlens.figures.drawing import PIXELS, VECTORS, Drawing
 from classlens.figures.map_grid import PRINTED, SCREEN, GridRow, page_size, short_names
 from classlens.figures.overlay import draw_rows, grid_rows, overlay, pack_maps
+from classlens.figures.page import Picture
 from classlens.files import write_whole
 from classlens.image import Image
 from classlens.runs.explain_files import BOX_HINT, BadPicture, Box, MapCalls, MapPlan, MapRow, MapRun, Notify
-from classlens.runs.map_files import find_place, write_map_index, write_map_table
+from classlens.runs.map_files import find_place, map_tile, write_map_index, write_map_page, write_map_table
 from classlens.runs.map_scores import MapScore, MapScores, group_by
 from classlens.runs.own_process import Progress, describe_duration
 from classlens.runs.picture_origins import true_classes
@@ -69,6 +70,7 @@ class Gathered:
     scores: list[MapScore] = field(default_factory=list)
     written: dict[Path, None] = field(default_factory=dict)
     cells: list[GridRow] = field(default_factory=list)
+    tiles: list[Picture] = field(default_factory=list)
     labels: Mapping[Path, Label] | None = None
     pages: int = 0
     done: int = 0
@@ -89,6 +91,8 @@ class Gathered:
         if self.plan.outputs and self.rows and files.pictures:
             page = write_map_index(files.pictures / "index.html", run, self.plan.outputs, files.style)
             run = replace(run, page=page)
+        if files.page and self.rows:
+            run = replace(run, written=(*run.written, write_map_page(files.page, run, self.tiles, files.style)))
         return run
 
 
@@ -188,6 +192,8 @@ def report_maps(answer: MapAnswer, path: Path, picture: Image, by_network: Mappi
                 values["hottest_in_picture"] = list(place(*values["hottest"]))
             row = MapRow(path, one.subject, values | (scores[id(one)].facts() if scores else {}))
             gathered.rows.append(row)
+            if plan.request.files.page:
+                gathered.tiles.append(map_tile(one, plan.request.files.style))
             if calls.on_map:
                 calls.on_map(row)
             warn_about(one, path, partial(answer.find_behind, answer.networks[name].classifier), calls.notify)

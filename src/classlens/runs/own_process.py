@@ -42,7 +42,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # the numbers of these settings in mall
 MIB = 2**20
 
 Progress = Callable[[str, int, int], None]  # called with what is counted, how many of them are done, and of how many
-PAUSE = 0.2  # seconds until the line of progress is written again
+PAUSE, SELDOM = 0.2, 30.0  # seconds until the line of progress is written again, and a plain one
 
 WIDTH = 70
 
@@ -243,16 +243,16 @@ def describe_duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def progress_line(*, with_rate: bool = False) -> Progress | None:
+def progress_line(*, with_rate: bool = False) -> Progress:
     """A function that keeps one line of the terminal up to date, with the time left, and wipes it out at the end.
 
+    Where standard error is no terminal, or one that cannot go back to the start of a line, it is a line now and then.
     `with_rate` says also how many are done in a second.
-
-    None if standard error is no terminal, or one that cannot go back to the start of a line.
     """
-    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        return None
-    began, written, width = monotonic(), 0.0, min(WIDTH, get_terminal_size().columns - 1)
+    is_plain = not sys.stderr.isatty() or os.environ.get("TERM") == "dumb"
+    pause = SELDOM if is_plain else PAUSE
+    began = monotonic()
+    written, width = began if is_plain else 0.0, min(WIDTH, get_terminal_size().columns - 1)
     last: tuple[str, int] = ("", 0)
 
     def write(what: str, done: int, total: int) -> None:
@@ -261,12 +261,17 @@ def progress_line(*, with_rate: bool = False) -> Progress | None:
         if what != last[0] or done < last[1]:
             began = now
         last = what, done
-        if total == 1 or (now - written < PAUSE and done < total):
+        if total == 1 or (now - written < pause and (done < total or is_plain)):
             return
         written = now
         rate = f", {done / (now - began):,.1f} a second" if with_rate and now > began else ""
-        left = f"{rate}, {describe_duration((now - began) / done * (total - done))} left" if now > began else ""
-        line = f"{what}: {done:,} of {total:,}{left}" if done < total else ""
-        print(f"\r{line[:width]:<{width}}", end="" if line else "\r", file=sys.stderr, flush=True)
+        left = (
+            f"{rate}, {describe_duration((now - began) / done * (total - done))} left" if done and now > began else ""
+        )
+        line = f"{what}: {done:,} of {total:,}{left}" if done < total or is_plain else ""
+        if is_plain:
+            print_aside(line)
+        else:
+            print(f"\r{line[:width]:<{width}}", end="" if line else "\r", file=sys.stderr, flush=True)
 
     return write

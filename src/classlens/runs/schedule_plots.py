@@ -11,7 +11,7 @@ import numpy as np
 
 from classlens.adapters import DEFAULT, Options, RunLength, open_source, split_address
 from classlens.errors import DataError, NotFound, NotOffered, count_of
-from classlens.figures.chart import FAR_APART, distinct_curves, find_style, is_flat
+from classlens.figures.chart import FAR_APART, MOST_LINES, distinct_curves, find_style, is_flat
 from classlens.figures.curves import ENDINGS, draw_curves
 from classlens.figures.drawing import Drawing, check_ending
 from classlens.files import check_place, write_whole
@@ -19,8 +19,6 @@ from classlens.printed import join_lines
 from classlens.results import Drawable
 from classlens.schedule.replay import Curve, Curves, Mistake, replay, summarize, table
 from classlens.schedule.schedule import Clock, scale_by_batch
-
-MOST_LINES = 16  # curves that are described in words
 
 MOST_ROWS = 200_000_000
 ANY_SIZE = 10**9
@@ -194,11 +192,11 @@ def plot_schedules(request: LrRequest, on_note: Report | None = None) -> Schedul
 def add_run(every: list[Curves], request: LrRequest) -> list[Curves]:
     """The intended curves, what a run of the first target has logged, and where it would be resumed."""
     if request.resume is not None:
-        from classlens.check.resume_state import mark_resume
+        from classlens.logs.resume_state import mark_resume
 
         every = [mark_resume(every[0], request.resume), *every[1:]]
     if request.logged is not None:
-        from classlens.check.training_logs import read_training_log
+        from classlens.logs.training_logs import read_training_log
 
         log = read_training_log(request.logged)
         every.append(log.curves(every[0].clock, f"logged by {log.framework}"))

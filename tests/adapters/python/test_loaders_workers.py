@@ -194,6 +194,45 @@ def test_a_worker_function_counts_if_it_reaches_the_transforms():
     assert said_of(reseeded) == ""
 
 
+def seed_the_same(worker):
+    np.random.seed(0)
+
+
+def seed_by_number(worker):
+    np.random.seed(worker)
+
+
+def seed_by_state(worker):
+    """An old recipe: since torch seeds numpy with a list, the first number of its state is always the same."""
+    np.random.seed((int(np.random.get_state()[1][0]) + worker) % 2**32)
+
+
+@pytest.mark.parametrize(
+    ("function", "persistent", "words"),
+    [
+        (seed_the_same, False, "numpy.random draws the same in every worker and epoch, not"),
+        (seed_the_same, True, "numpy.random draws the same in every worker, not"),
+        (seed_by_number, False, "numpy.random draws the same in every epoch, not"),
+        (seed_by_number, True, ""),
+        (seed_by_state, False, "numpy.random draws the same in every epoch, not"),
+        (seed_worker, False, ""),
+    ],
+)
+def test_a_worker_function_that_seeds_with_numbers_of_its_own_is_said(function, persistent, words):
+    loader = loader_of(Photos(by_numpy), worker_init_fn=function, persistent_workers=persistent)
+    state = np.random.get_state()[1].tolist()
+
+    remark = said_of(loader)
+
+    assert np.random.get_state()[1].tolist() == state
+    assert remark.startswith(words) if words else remark == ""
+    assert workers_repeat(loader) == ("every worker" in words, "epoch" in words)
+
+
+def test_what_is_seeded_and_not_drawn_from_is_not_said():
+    assert said_of(loader_of(Photos(by_torch), worker_init_fn=seed_the_same)) == ""
+
+
 def test_without_workers_nothing_repeats_and_with_lasting_ones_no_epoch_does():
     alone = DataLoader(Albumented(crop()), batch_size=2, num_workers=0)
     lasting = loader_of(Albumented(crop()), persistent_workers=True)

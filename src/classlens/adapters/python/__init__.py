@@ -400,16 +400,21 @@ def open_dataset(things: UsersObjects, split: str) -> Dataset:
 
 
 def loaded_by(things: UsersObjects) -> Thing:
-    """What training takes its samples from, if it is an object of the user: a loader, a dataset, a module of Lightning."""
+    """What training takes its samples from: a loader, a dataset, a module of Lightning, or pictures behind a transform."""
     modules = [*things.of_kind["data module"], *filter(kinds.is_lightning, things.of_kind["classifier"])]
     thing = things.datasets.get("train")
-    return next(iter(modules), None) if thing is None else None if isinstance(thing, Dataset) else thing
+    thing = next(iter(modules), things.source("dataset")) if thing is None else thing
+    transforms = [] if things.of_kind["classifier"] else [one for one in things.of_kind["transform"] if callable(one)]
+    return None if isinstance(thing, (Dataset, Source)) and len(transforms) != 1 else thing
 
 
 def open_loading(things: UsersObjects, factory: Callable[[], Thing] | None) -> Loading:
-    from classlens.adapters.python.loaders import loading_of
+    from classlens.adapters.python.loaders import Transformed, loading_of
 
-    return loading_of(loaded_by(things), things.origin, factory)
+    thing = loaded_by(things)
+    thing = thing.dataset("train") if isinstance(thing, Source) else thing
+    thing = Transformed(thing, things.one("transform")) if isinstance(thing, Dataset) else thing
+    return loading_of(thing, things.origin, factory)
 
 
 def open_schedule(things: UsersObjects) -> Schedule:

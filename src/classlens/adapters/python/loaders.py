@@ -45,6 +45,7 @@ from classlens.pipelines.copied_generators import (
     RESEED,
     copied_generators,
     find_names,
+    global_states,
     line_that_renews,
     name_of_generator,
     pickle_state,
@@ -252,9 +253,36 @@ def add_repeat_remarks(remarks: Remarks, thing: Thing) -> Remarks:
         if notes is None:  # asked of the first sample, because it takes one to see
             random_ones = [place for place in places if is_random(place[0], dataset, state)]
             notes = [describe_repeat(*place, persistent=persistent) for place in random_ones]
+            notes += [] if loader is None else describe_seeding(loader, persistent=persistent)
         return (*remarks(state), *notes)
 
     return all_remarks
+
+
+def describe_seeding(loader: Thing, *, persistent: bool) -> list[str]:
+    """What its worker_init_fn seeds with numbers of its own, if samples are drawn from it; it runs here, if it seeds."""
+    seed: Thing = getattr(loader, "worker_init_fn", None)
+    after = []
+    if not any("seed" in name for name in find_names(seed)):
+        return []
+    try:
+        for start, worker in ((0, 0), (1, 0), (1, 1)):
+            with seeded_globals(start), users_code("worker_init_fn"):
+                np.random.seed([start, worker])  # a list, as torch does it: `get_state()[1][0]` is then always the same
+                seed(worker)
+                after.append(global_states())
+        with seeded_globals(0), users_code("workers"):
+            before, _ = global_states(), loader.dataset[0]
+            drawn = [name for name, state in global_states().items() if state != before[name]]
+    except ClasslensError:
+        return []
+    fixed = {name: after[1][name] == after[2][name] for name in drawn if after[0][name] == after[1][name]}
+    return [
+        f"{name} draws the same in every {when}, not freely as here; cure: leave out worker_init_fn, or seed in it from "
+        "torch.initial_seed()"
+        for name, in_workers in fixed.items()
+        if (when := " and ".join(["worker"] * in_workers + ["epoch"] * (not persistent)))
+    ]
 
 
 def describe_repeat(holder: Thing, path: str, *, persistent: bool) -> str:
@@ -312,6 +340,21 @@ def loading_of(thing: Thing, origin: str, factory: Callable[[], Thing] | None) -
     made = factory
     remade = f"{file.name}:{line} calls {name}() in every epoch"
     return Loading(lambda rank, ranks: unwrap_prefetching(made())[0], ranks=ranks, sets_epoch=told, remade=remade)
+
+
+@dataclass(frozen=True)
+class Transformed:
+    """Pictures of ours behind a transform of the user's, as a dataset of torch."""
+
+    pictures: Dataset
+    transform: Thing
+
+    def __len__(self) -> int:
+        return self.pictures.length
+
+    def __getitem__(self, index: int) -> Thing:
+        picture = Pillow.fromarray(self.pictures.to_image(self.pictures.load(index)).pixels)
+        return self.transform(**sample_of(picture)) if is_albumentations(self.transform) else self.transform(picture)
 
 
 def assumed_loader(dataset: Thing) -> Thing:

@@ -11,14 +11,14 @@ import csv
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice, pairwise
-from math import ceil, floor, isfinite
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -28,13 +28,16 @@ from classlens.schedule.replay import Curve, Curves
 from classlens.schedule.schedule import Clock, Group, Trajectory, Unit
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Row: TypeAlias = tuple[str, Any, Any, Any]  # name, place, value and epoch, as they are written
 
 RATE = re.compile(r"(^|[^a-z])(lr|learning[ _-]?rate)(?![a-z])", re.IGNORECASE)
 NO_RATE = re.compile(r"momentum|decay|betas?\b", re.IGNORECASE)
 LARGEST_EVENT = 1 << 20  # bytes; numbers take less, and pictures, sounds and graphs more
 COARSEST = -5  # decimals to which a framework rounds (mmcv): values are not taken to be coarser
 FARTHEST = 10**15  # steps; a number beyond is no step
+ANY = (-1, 0, 1)  # where a script says at which step it logs: its own, the one before, or the next
 BROKEN = (ValueError, TypeError, KeyError, OverflowError, RecursionError, AttributeError, csv.Error)
+KNOWN = "known are scalars.json, *.log.json, trainer_state.json, metrics.csv, summary.csv, events.out.tfevents.*"
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,36 +80,31 @@ class LoggedRates:
             return None
         if self.inner:
             return int(self.places.max()) + 1, 0
-        lower = max(ceil((place + 1) / (epoch + 1)) for place, epoch in zip(self.places, self.epochs, strict=True))
-        later = [floor(place / epoch) for place, epoch in zip(self.places, self.epochs, strict=True) if epoch > 0]
-        return lower, min(later, default=0)
+        later = self.epochs > 0
+        most = self.places[later] // self.epochs[later]
+        return int((self.places // (self.epochs + 1)).max()) + 1, int(most.min()) if later.any() else 0
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingLog:
     """The learning rates that a run has logged, and the framework that wrote the file."""
 
-    path: Path
     framework: str
     rates: tuple[LoggedRates, ...]
 
     def curves(self, clock: Clock, title: str) -> Curves:
-        """The logged values as curves on the clock of an intended run, straight between them."""
+        """The logged values as curves on the clock of an intended run, straight between them; of a repeated step the last."""
+        length = Clock.of_steps(1 + max(int(one.steps(clock).max()) for one in self.rates), clock.steps_per_epoch)
         lines = []
-        last = max(int(rates.steps(clock).max()) for rates in self.rates)
-        length = Clock.of_steps(last + 1, clock.steps_per_epoch)
         for rates in self.rates:
-            steps, first = np.unique(
-                rates.steps(clock)[::-1], return_index=True
-            )  # of a step that was repeated: the last
-            values = rates.values[::-1][first]
-
-            def between(asked: Array, initial: float, known: tuple[Array, Array] = (steps, values)) -> Array:
-                return np.interp(asked, *known, left=np.nan, right=np.nan)
-
-            course = Trajectory(between, steps)
+            steps, last = np.unique(rates.steps(clock)[::-1], return_index=True)
+            course = Trajectory(partial(interpolate, steps, rates.values[::-1][last]), steps)
             lines.append(Curve(Group(rates.name, {"lr": float(rates.values[0])}), "lr", length, course))
         return Curves(tuple(lines), length, title, measured=True)
+
+
+def interpolate(steps: Array, values: Array, asked: Array, initial: float) -> Array:
+    return np.interp(asked, steps, values, left=np.nan, right=np.nan)
 
 
 def read_training_log(path: Path) -> TrainingLog:
@@ -117,41 +115,35 @@ def read_training_log(path: Path) -> TrainingLog:
     """
     if not path.is_dir():
         return read_file(path)
-    entries = sorted(one for one in islice(path.rglob("*"), LOOKED_AT) if reader_of(one) and one.is_file())
-    entries.sort(key=lambda one: (list(READERS).index(kind_of(one)), -one.stat().st_mtime))
-    errors = []
-    for entry in entries:
+    kinds = {one: kind_of(one) for one in islice(path.rglob("*"), LOOKED_AT)}
+    entries = sorted(one for one, kind in kinds.items() if kind and one.is_file())
+    broken: DataError | None = None
+    for entry in sorted(entries, key=lambda one: (list(READERS).index(kinds[one]), -one.stat().st_mtime)):
         try:
             return read_file(entry)
         except DataError as error:
-            errors.append(error)
-    if errors:
-        raise errors[0]
-    raise DataError(f"{path}: no log of a training run", hint=f"known are {', '.join(NAMES)}")
+            broken = broken or error
+    raise broken or DataError(f"{path}: no log of a training run", hint=KNOWN)
 
 
 def read_file(path: Path) -> TrainingLog:
     """One file; how its columns are read is decided by its name."""
-    read = reader_of(path)
-    if read is None:
-        raise DataError(f"{path}: not a known kind of log", hint=f"known are {', '.join(NAMES)}")
+    if not (kind := kind_of(path)):
+        raise DataError(f"{path}: not a known kind of log", hint=KNOWN)
+    framework, read = READERS[kind]
     try:
-        log = read(path)
+        rates = tuple(read(path))
     except OSError as error:
         raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from error
     except BROKEN as error:
         raise DataError(f"{path}: a damaged log: {first_line(error)}") from error
-    if not log.rates:
+    if not rates:
         raise DataError(f"{path}: no learning rate is logged in it", hint="its name would be lr or learning_rate")
-    return log
+    return TrainingLog("timm" if rates[0].unit == "epoch" else framework, rates)
 
 
 def kind_of(path: Path) -> str:
     return next((pattern for pattern in READERS if re.search(pattern, path.name)), "")
-
-
-def reader_of(path: Path) -> Callable[[Path], TrainingLog] | None:
-    return READERS.get(kind_of(path))
 
 
 def json_lines(path: Path) -> Iterator[Mapping[str, Any]]:
@@ -168,83 +160,60 @@ def json_lines(path: Path) -> Iterator[Mapping[str, Any]]:
             yield entry
 
 
-def read_mmengine(path: Path) -> TrainingLog:
-    """JSON lines of mmengine: "step" is the number of finished steps, the rate the one of the last of them."""
-    table = defaultdict[str, list[tuple[Any, ...]]](list)
-    for entry in json_lines(path):
-        for name in ("lr", "base_lr"):
-            if is_number(entry.get(name)) and "step" in entry:
-                table[name].append((entry["step"] - 1, entry[name], entry.get("epoch", 1) - 1))
-    return TrainingLog(path, "mmengine", tuple(gather(name, rows) for name, rows in table.items()))
+def read_json(path: Path, place: str, names: Sequence[str], shifts: tuple[int, ...] = (0,)) -> Iterator[LoggedRates]:
+    """JSON of OpenMMLab or transformers: the rate beside the number of finished steps, as a rule that of the last of them.
 
-
-def read_mmcv(path: Path) -> TrainingLog:
-    """JSON lines of mmcv 0.x: "iter" starts again in every epoch, but for runs that are counted in steps."""
+    mmcv 0.x counts them anew in every epoch, but for runs that are counted in steps.
+    """
+    is_history = path.name == "trainer_state.json"
+    entries = json.loads(read_regular(path, "list"))["log_history"] if is_history else json_lines(path)
     rows = [
-        (entry["iter"] - 1, entry["lr"], entry["epoch"] - 1)
-        for entry in json_lines(path)
-        if entry.get("mode") == "train" and is_number(entry.get("lr"))
+        (name, entry[place] - 1, entry[name], None if is_history else entry.get("epoch", 1) - 1)
+        for entry in entries
+        for name in names
+        if is_number(entry.get(name)) and place in entry and entry.get("mode", "train") == "train"
     ]
-    inner = any(later[2] > row[2] and later[0] <= row[0] for row, later in pairwise(rows))
-    return TrainingLog(path, "mmcv", (gather("lr", rows, inner=inner),) if rows else ())
+    again = place == "iter" and any(
+        (later[3] or 0) > (row[3] or 0) and later[1] <= row[1] for row, later in pairwise(rows)
+    )
+    return gather(rows, inner=again, shifts=shifts)
 
 
-def read_transformers(path: Path) -> TrainingLog:
-    """The history of a Trainer. Older releases log the rate of the next step, newer ones that of the finished one."""
-    content = json.loads(read_regular(path, "list"))
-    rows = [
-        (entry["step"] - 1, entry["learning_rate"], None)
-        for entry in content["log_history"]
-        if is_number(entry.get("learning_rate"))
-    ]
-    return TrainingLog(path, "transformers", (gather("learning_rate", rows, shifts=(0, 1)),) if rows else ())
-
-
-def read_csv(path: Path) -> TrainingLog:
+def read_csv(path: Path) -> Iterator[LoggedRates]:
     """A table of Lightning (it has a column `step`), of timm, or of somebody's own."""
     text = read_regular(path, "list").decode("utf-8-sig", "replace").replace("\0", "")
-    rows = list(csv.DictReader(text.splitlines()))
-    heading = [name for name in (rows[0] if rows else ()) if isinstance(name, str)]
+    table = list(csv.DictReader(text.splitlines()))
+    heading = [name for name in (table[0] if table else ()) if isinstance(name, str)]
     unit: Unit = "step" if "step" in heading else "epoch"
-    rates = []
-    for name in heading if unit in heading else ():
-        if not is_rate(name):
-            continue
-        cells = [(row[unit], row[name], row.get("epoch")) for row in rows if (row[name] or "").strip()]
-        table = [(int(at), float(value), int(epoch) if epoch else None) for at, value, epoch in cells if at]
-        if not table:
-            continue
+    for name in filter(is_rate, heading if unit in heading else ()):
+        rows = [
+            (name, int(row[unit]), float(row[name]), int(row["epoch"]) if row.get("epoch") else None)
+            for row in table
+            if (row[name] or "").strip() and row[unit]
+        ]
         of_monitor = re.fullmatch(r"lr-\w+(?:-\d+)?(?:/pg(\d+))?", name)  # Lightning's LearningRateMonitor
-        if unit == "epoch":
-            rates.append(gather(name, [(*row[:2], None) for row in table], unit=unit, is_mean=name == "lr"))
-        elif of_monitor:
-            rates.append(gather(name, table, group=int(of_monitor[1]) - 1 if of_monitor[1] else None))
-        else:
-            rates.append(gather(name, table, shifts=(-1, 0, 1)))
-    return TrainingLog(path, "Lightning" if unit == "step" else "timm", tuple(rates))
+        about = {"group": int(of_monitor[1]) - 1 if of_monitor[1] else None} if of_monitor else {"shifts": ANY}
+        yield from gather(rows, **about if unit == "step" else {"unit": unit, "is_mean": name == "lr"})
 
 
-def read_tensorboard(path: Path) -> TrainingLog:
+def read_tensorboard(path: Path) -> Iterator[LoggedRates]:
     """Scalars of an event file, at whatever steps the script said: its own, the next one, or numbers of epochs."""
     try:
         from google.protobuf.message import DecodeError
         from tensorboard.compat.proto.event_pb2 import Event
     except ModuleNotFoundError as error:
         raise MissingDependency("tensorboard", extra="tensorboard") from error
-    table = defaultdict[str, list[tuple[Any, ...]]](list)
+    rows: list[Row] = []
     for record in event_records(path):
         try:
             event = Event.FromString(record)
         except DecodeError as error:
-            raise DataError(f"{path}: a damaged log: {first_line(error)}") from error
-        for value in event.summary.value:
-            if not is_rate(value.tag):
-                continue
-            if value.WhichOneof("value") == "simple_value":
-                table[value.tag].append((event.step, value.simple_value, None))
-            elif tensor := list(value.tensor.float_val) or np.frombuffer(value.tensor.tensor_content, "<f4").tolist():
-                table[value.tag].append((event.step, tensor[0], None))
-    return TrainingLog(path, "TensorBoard", tuple(gather(tag, rows, shifts=(-1, 0, 1)) for tag, rows in table.items()))
+            raise ValueError(first_line(error)) from error
+        for value in filter(lambda one: is_rate(one.tag), event.summary.value):
+            is_plain, tensor = value.WhichOneof("value") == "simple_value", value.tensor
+            held = tensor.float_val or np.frombuffer(tensor.tensor_content, "<f4").tolist()
+            rows += [(value.tag, event.step, one, None) for one in ([value.simple_value] if is_plain else held[:1])]
+    return gather(rows, shifts=ANY)
 
 
 def event_records(path: Path) -> Iterator[bytes]:
@@ -264,15 +233,18 @@ def event_records(path: Path) -> Iterator[bytes]:
             yield record
 
 
-def gather(name: str, rows: Iterable[tuple[Any, ...]], **about: Any) -> LoggedRates:  # noqa: ANN401 - fields of the record
-    """Rows of (place, value, epoch) as a record; rows without a number are left out."""
-    kept = [row for row in rows if is_number(row[0]) and isfinite(row[1]) and 0 <= row[0] <= FARTHEST]
-    if not kept:
-        raise DataError(f"the column {name!r} has no numbers")
-    places, values = np.array([int(row[0]) for row in kept]), np.array([float(row[1]) for row in kept])
-    known = all(is_number(row[2]) and 0 <= row[2] <= FARTHEST for row in kept)
-    epochs = np.array([int(row[2]) for row in kept]) if known else None
-    return LoggedRates(name, places, values, epochs=epochs, **about)
+def gather(rows: Iterable[Row], **about: Any) -> Iterator[LoggedRates]:  # noqa: ANN401 - fields of the record
+    """Rows as records, one for each name; those without a number are left out."""
+    table = defaultdict[str, list[Row]](list)
+    for row in rows:
+        table[row[0]].append(row)
+    for name, own in table.items():
+        kept = [row for row in own if is_count(row[1]) and isfinite(row[2])]
+        if not kept:
+            raise DataError(f"the column {name!r} has no numbers")
+        places, values = np.array([int(row[1]) for row in kept]), np.array([float(row[2]) for row in kept])
+        epochs = np.array([int(row[3]) for row in kept]) if all(is_count(row[3]) for row in kept) else None
+        yield LoggedRates(name, places, values, **{"epochs": epochs, **about})
 
 
 def is_rate(name: str) -> bool:
@@ -283,13 +255,19 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
-READERS: Mapping[str, Callable[[Path], TrainingLog]] = {
-    r"\.log\.json$": read_mmcv,
-    r"^trainer_state\.json$": read_transformers,
-    r"\.jsonl?$": read_mmengine,
-    r"\.csv$": read_csv,
-    r"tfevents": read_tensorboard,
-}
-"""What a name looks like -> who reads it; in a folder the first that is there counts."""
+def is_count(value: Any) -> bool:  # noqa: ANN401 - whatever a file holds
+    return is_number(value) and 0 <= value <= FARTHEST
 
-NAMES = ("scalars.json", "*.log.json", "trainer_state.json", "metrics.csv", "summary.csv", "events.out.tfevents.*")
+
+READERS: Mapping[str, tuple[str, Callable[[Path], Iterable[LoggedRates]]]] = {
+    r"\.log\.json$": ("mmcv", partial(read_json, place="iter", names=("lr",))),
+    # Older releases log the rate of the next step, newer ones that of the finished one.
+    r"^trainer_state\.json$": (
+        "transformers",
+        partial(read_json, place="step", names=("learning_rate",), shifts=(0, 1)),
+    ),
+    r"\.jsonl?$": ("mmengine", partial(read_json, place="step", names=("lr", "base_lr"))),
+    r"\.csv$": ("Lightning", read_csv),
+    r"tfevents": ("TensorBoard", read_tensorboard),
+}
+"""What a name looks like -> the framework, and who reads it; in a folder the first that is there counts."""

@@ -5,19 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from html import escape
-from io import BytesIO
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image as Pillow
-
 from classlens.figures.drawing import Drawing
-from classlens.figures.page import Picture, Section, page_of, sections_of
+from classlens.figures.page import HtmlPage, Picture, Section, sections_of, webp_of
 
 if TYPE_CHECKING:
     from classlens.check.finding import Finding, Findings
-    from classlens.image import Image
 
 LARGEST, SMALLEST = 480, 120  # pixels of the longer side of a picture that shows a finding
 NOTEBOOK = '<div style="max-width: 60rem">{}</div>'
@@ -31,42 +27,40 @@ ANNOTATION = re.compile(r"(?P<file>.+?)(?::(?P<line>\d+))?$")
 
 def draw_findings(findings: Findings) -> Drawing:
     """What a check came to: text to print, in a notebook and as `.html` with pictures."""
-    sections = [section_of(finding) for finding in findings.findings]
-    skipped = "".join(f"<p>{escape(line)}</p>\n" for line in skipped_lines(findings))
-    body = f"<p>{escape(findings.summary())}</p>\n{sections_of(sections)}{skipped}"
-
-    def page() -> bytes:
-        return page_of("sections.html", f"Check of {findings.target}", body)
-
-    return Drawing(text=text_of(findings), encoders={".html": page, ".htm": page}, html=NOTEBOOK.format(body))
+    sections = finding_sections(findings)
+    page = HtmlPage(f"Check of {findings.target}", findings.summary(), sections)
+    html = f"<p>{escape(findings.summary())}</p>\n{sections_of(sections)}"
+    return Drawing(
+        text=text_of(findings), encoders={".html": page.encode, ".htm": page.encode}, html=NOTEBOOK.format(html)
+    )
 
 
-def section_of(finding: Finding) -> Section:
+def finding_sections(findings: Findings, *, rank: int = 2) -> list[Section]:
+    """A section for every finding, and one of what was not looked for."""
+    sections = [section_of(finding, rank) for finding in findings.findings]
+    skipped = "\n".join(skipped_lines(findings))
+    return [*sections, *([Section("Not looked for", skipped, rank=rank)] if skipped else [])]
+
+
+def section_of(finding: Finding, rank: int) -> Section:
     """A finding with its code as the heading, and its pictures in the file."""
     parts = {"where": finding.where, "evidence": spell(finding.evidence), "cure": finding.cure}
     text = "\n".join(f"{name}: {words}" for name, words in parts.items() if words)
-    pictures = tuple(Picture(encode(one.image), one.caption) for one in finding.pictures)
-    return Section(f"{finding.severity} {finding.code}: {finding.message}", text, finding.command, pictures)
+    pictures = [
+        Picture(webp_of(one.image, LARGEST, quality=80, smallest=SMALLEST), (one.caption,)) for one in finding.pictures
+    ]
+    title = f"{finding.severity} {finding.code}: {finding.message}"
+    return Section(title, text, finding.command, tuple(pictures), "pairs", rank=rank, kind=finding.severity)
 
 
-def encode(image: Image) -> bytes:
-    """A small WebP of a picture; tiny ones are enlarged, pixel by pixel."""
-    picture, content = Pillow.fromarray(image.pixels), BytesIO()
-    picture.thumbnail((LARGEST, LARGEST))
-    factor = max(1, SMALLEST // max(picture.size))
-    picture = picture.resize((picture.width * factor, picture.height * factor), Pillow.Resampling.NEAREST)
-    picture.save(content, "WEBP", quality=80, method=2)
-    return content.getvalue()
-
-
-def text_of(findings: Findings) -> str:
+def text_of(findings: Findings, columns: int = COLUMNS) -> str:
     """The findings one below the other, then a line for every reason why rules were skipped, and the sum."""
     lines = []
     for one in findings.findings:
-        lines += wrap(f"{one.severity} {one.code}: {one.message}", COLUMNS, subsequent_indent="  ")
+        lines += wrap(f"{one.severity} {one.code}: {one.message}", columns, subsequent_indent="  ")
         parts = {"where": one.where, "evidence": spell(one.evidence), "cure": one.cure, "again": one.command}
         for name, words in parts.items():
-            lines += wrap(f"  {name + ':':<10}{words}", COLUMNS, **INDENT) if words else []
+            lines += wrap(f"  {name + ':':<10}{words}", columns, **INDENT) if words else []
         lines.append("")
     return "\n".join([*lines, *skipped_lines(findings), f"{findings.target}: {findings.summary()}"])
 

@@ -1,0 +1,127 @@
+r"""Open a page on this machine that shows a training setup: data, schedule, maps and findings, linked with each other.
+
+For example:
+
+  classlens studio demo
+  classlens studio configs/resnet/resnet50_8xb32_in1k.py \
+      --checkpoint epoch_50.pth epoch_100.pth
+  classlens studio folder:photos --port 8123 --no-browser
+
+It prints a link that opens it in one browser, and, where this machine is reached by SSH, the command of a tunnel. Nobody
+else is let in, and nothing is loaded from elsewhere. Ctrl-C ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from classlens.cli.display import has_display
+from classlens.cli.parsing import add_overrides, number_type, print_note
+from classlens.printed import print_text
+from classlens.runs.own_process import (
+    can_fork,
+    describe_crash_of_child,
+    end_here,
+    exit_status,
+    run_in_child,
+)
+
+if TYPE_CHECKING:
+    import socket
+
+    from classlens.studio.guard import Keys
+    from classlens.studio.session import StudioRequest
+
+ports = number_type(int, lambda value: 0 <= value <= 65_535, "a port, from 0 to 65535")
+CRASHES = 20  # after so many, something else is wrong than a picture
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is shown, and where it is served."""
+    add = parser.add_argument
+    add("targets", nargs="+", metavar="TARGET", help="configs or other addresses, e.g. demo, folder:photos")
+    add("--checkpoint", nargs="+", action="extend", default=[], metavar="FILE", help="weights; several are compared")
+    add("--port", type=ports, default=0, metavar="N", help="where the page is served (default: any that is free)")
+    add("--no-browser", action="store_true", help="print the link, and open nothing")
+    host = "let others in who can reach this address of the machine, and know --token (default: nobody)"
+    add("--host", default="127.0.0.1", metavar="ADDRESS", help=host)
+    add("--token", metavar="TEXT", help="the password of the page; the link then opens any number of browsers")
+    add("--trust-checkpoint", action="store_true", help="unpickle checkpoints even if they could run code")
+    add_overrides(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until Ctrl-C. A picture that kills the process of the server costs the pictures that were on their way."""
+    from classlens.studio.guard import Keys
+    from classlens.studio.serve import address_of, bind, tunnel_line
+
+    request = read_request(arguments)
+    server = bind(request.host, request.port)
+    address = address_of(server, request.host)
+
+    def print_link() -> None:
+        print_text(f"{address}/?token={keys.token}")
+
+    keys = Keys(request.token, print_link)
+    if not request.is_local:
+        what = (
+            f"--host {request.host} lets in everybody who reaches this machine and knows the token, without encryption"
+        )
+        print_note("warning", what)
+    print_link()
+    if request.opens_browser and request.is_local and not os.environ.get("SSH_CONNECTION"):
+        open_browser(f"{address}/?token={keys.token}")
+    if tunnel := tunnel_line(server, request.host):
+        print_note("note", f"from your own machine, before you open the link: {tunnel}")
+    for _ in range(CRASHES):
+        if not can_fork():
+            return serve(server, request, keys)
+        status = run_in_child(lambda: serve(server, request, keys))
+        crash = describe_crash_of_child(status)
+        if not crash:
+            break
+        print_note("note", f"{crash}; the server goes on without it")
+    return status if status >= 0 else 128 - status
+
+
+def open_browser(link: str) -> None:
+    """Have the system open the link, in a process of its own: this one must have no threads when it starts another."""
+    from subprocess import DEVNULL, Popen
+
+    if has_display():
+        Popen([sys.executable, "-m", "webbrowser", link], stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
+
+
+def serve(server: socket.socket, request: StudioRequest, keys: Keys) -> int:
+    """Answer until a signal comes, and end at once."""
+    from classlens.studio.serve import make_server
+    from classlens.studio.session import Session
+
+    session = Session(request)
+    try:
+        make_server(server, session, keys).run([server])
+    except KeyboardInterrupt as stopped:
+        session.close()
+        end_here(exit_status(stopped) - 128)  # threads may be in a decoder for ever
+    return 0
+
+
+def read_request(arguments: argparse.Namespace) -> StudioRequest:
+    """The arguments as a request."""
+    from classlens.adapters import Options
+    from classlens.config.overrides import parse_overrides
+    from classlens.studio.session import StudioRequest
+
+    options = Options(parse_overrides(arguments.cfg_options), arguments.trust_config, arguments.trust_checkpoint)
+    return StudioRequest(
+        tuple(arguments.targets),
+        tuple(arguments.checkpoint),
+        options,
+        host=arguments.host,
+        port=arguments.port,
+        token=arguments.token,
+        opens_browser=not arguments.no_browser,
+    )

@@ -1,0 +1,114 @@
+"""Verify an audit: what `classlens verify` does, from Python.
+
+    assert classlens.verify_audit("out/audit", share=0.1).is_equal
+
+The manifest opens the same network and pictures again. Rows are made again in their batches, pictures of the report from
+their rows; both are compared byte by byte.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from classlens.adapters import Options
+from classlens.audit.carry_out import REPORT, show
+from classlens.audit.place import Place
+from classlens.audit.wishes import AuditOptions
+from classlens.errors import DataError
+from classlens.runs.audit_run import AuditRequest, OpenAudit, open_audit
+from classlens.runs.own_process import Progress
+
+if TYPE_CHECKING:
+    from classlens.audit.manifest import Manifest
+    from classlens.audit.verification import Verification
+
+DATA = re.compile(r'<script type="application/json" class="data">(.*?)</script>', re.DOTALL)
+
+
+def verify_audit(
+    target: str,
+    *,
+    share: float = 0.01,
+    seed: int | None = None,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Verification:
+    """Make a share of the rows of an audit again, 1 for all, and every picture of its report; or a report by itself.
+
+    `seed` chooses the same rows again. `options` say which code may be run, as for the audit.
+
+    Raises:
+        DataError: there is no audit or report, or a shard is missing.
+        ClasslensError: what it was made of cannot be opened any more.
+    """
+    from classlens.audit.manifest import parse_manifest, read_manifest
+    from classlens.audit.verification import Verification, choose_batches, verify_rows
+
+    if target.endswith((".html", ".htm")):
+        page = read_page(Path(target).read_text("utf-8") if Path(target).is_file() else None, target)
+        manifest, batches = parse_manifest(json.dumps(page["manifest"]), target), []
+    else:
+        manifest = read_manifest(Place(target))
+        content = Place(target).read(REPORT)
+        page = read_page(content.decode(), f"{target}/{REPORT}") if content else {"rows": []}
+        batches = choose_batches(manifest, share, seed)
+    opened = open_again(manifest, target, options or Options())
+    setup = [] if opened.spec.manifest == manifest else manifest.differences(opened.spec.manifest)
+    rows, different = 0, list[str]()
+    for done, (count, lines) in enumerate(verify_rows(opened.questions, manifest, opened.place, batches), 1):
+        rows, different = rows + count, different + lines
+        if progress:
+            progress("batches", done, len(batches))
+    different += verify_pictures(opened, manifest, page["rows"])
+    return Verification(target, rows, len(page["rows"]), tuple(different), tuple(setup))
+
+
+def read_page(text: str | None, where: str) -> dict[str, Any]:
+    """The data that a report carries."""
+    found = DATA.search(text or "")
+    try:
+        data: dict[str, Any] = json.loads(found[1]) if found else {}
+        return {"manifest": data["manifest"], "rows": data["rows"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{where} is no report of an audit", hint="`classlens audit` writes report.html") from error
+
+
+def open_again(manifest: Manifest, folder: str, options: Options) -> OpenAudit:
+    """The network and the pictures of a manifest."""
+    layers = tuple(dict.fromkeys(one.layer for one in manifest.maps if one.layer != "input"))
+    wishes = AuditOptions(
+        phase=manifest.phase,
+        methods=tuple(dict.fromkeys(one.method for one in manifest.maps)),
+        layers=layers or None,
+        number=manifest.pictures,
+        flips=manifest.flips,
+        batch_size=manifest.batch_size,
+        device=manifest.device.partition(":")[0],
+        seed=manifest.seed,
+    )
+    options = replace(options, overrides=manifest.overrides)
+    return open_audit(AuditRequest(manifest.target, folder, manifest.checkpoint, manifest.data, options, wishes))
+
+
+def verify_pictures(opened: OpenAudit, manifest: Manifest, rows: list[dict[str, Any]]) -> list[str]:
+    """Make the pictures of a report again, each in its slot of a batch: what differs, a line each."""
+    from classlens.audit.measure import measure
+    from classlens.audit.verification import slot_of
+    from classlens.figures.audit_report import digest_of, show_picture
+
+    lines, questions = [], opened.questions
+    for row in rows:
+        (fed,) = questions.subject.read([row["index"]])
+        (again,) = measure(questions, [*[None] * slot_of(manifest, row["index"]), fed])
+        shown = show(fed, again)
+        if shown is None:
+            lines.append(f"picture {row['index']} of the report: {fed.error or again['error']}")
+            continue
+        made = json.loads(json.dumps({**shown.facts, "picture": digest_of(show_picture(manifest, shown))}))
+        if names := [name for name, value in made.items() if row.get(name) != value]:
+            lines.append(f"picture {row['index']} of the report: {', '.join(names)}")
+    return lines

@@ -1,0 +1,268 @@
+"""The data view: rows of samples, their pictures in four modes, one sample stage by stage, and whole batches.
+
+What is drawn comes from the same functions as `classlens browse`; here its pictures are asked for one by one.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from classlens.studio.guard import Refused
+from classlens.studio.replies import (
+    FOLDERS,
+    answer,
+    number,
+    picture,
+    ready,
+    session_of,
+    soon,
+    split_of,
+    while_connected,
+)
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from classlens.dataset.dataset import Dataset
+    from classlens.dataset.trace import Snapshot, Trace
+    from classlens.image import Image
+    from classlens.runs.browse_run import BatchResult
+    from classlens.runs.browse_samples import SampleResult
+    from classlens.studio.row_index import RowIndex
+
+
+MODES = ("original", "transformed", "concat", "pipeline")
+EDGE, LARGEST_EDGE = 160, 2048  # pixels of a picture's longer side
+MOST_ROWS = 1000
+PATIENCE = 1.0  # seconds until an answer says that the samples are being counted
+LONGEST_SEARCH = 200
+BATCH = 16  # samples of a batch where nothing says how many
+
+
+async def show_rows(request: Request) -> Response:
+    """A page of samples: of all, of those of a class, of a search, or of those that are bad, as far as they were drawn."""
+    session, (target, split) = session_of(request), split_of(request)
+    start, count = number(request, "start", 0), number(request, "count", 60, 1, MOST_ROWS)
+    words, place = request.query_params.get("q", "").strip(), number(request, "class", -1, -1)
+    if len(words) > LONGEST_SEARCH:
+        raise Refused(400, f"a search has {LONGEST_SEARCH} letters or fewer")
+    bad = session.bad_of(target, split) if number(request, "bad", 0, 0, 1) else None
+    chooses = bool(words or place >= 0)
+    dataset = await soon(session.first_samples(target, split), PATIENCE)
+    every = session.dataset(target, split)
+    if chooses or (dataset is not None and start + count > dataset.length):
+        dataset = await soon(every, PATIENCE)
+    elif every.done():
+        dataset = every.result()
+    index: RowIndex | None = None
+    if chooses and dataset is not None:
+        index = await soon(session.row_index(target, split), PATIENCE)
+    if dataset is None or (chooses and index is None):
+        length = dataset.length if dataset else 0
+        return answer({"state": "counting", "length": length, "total": 0, "start": start, "rows": []})
+
+    def list_rows() -> dict[str, Any]:
+        import numpy as np
+
+        which: Any = range(dataset.length) if bad is None else sorted(bad)
+        if index is not None:
+            key = ("filter", target, split, words, place)
+            filtered = session.filters.once(key, partial(index.filter, words, place))
+            which = filtered if bad is None else np.intersect1d(which, filtered)
+        rows = [describe_row(dataset, int(one), bad_of.get(int(one), "")) for one in which[start : start + count]]
+        return {"total": len(which), "rows": rows}
+
+    bad_of = session.bad_of(target, split)
+    facts = await while_connected(request, session.readers, list_rows)
+    name = index.names[place] if index and 0 <= place < len(index.names) else ""
+    command = session.command("browse", session.name(target), *split_words(split, name))
+    says = {"warnings": list(dataset.warnings), "stages": [one.name for one in dataset.stages], "command": command}
+    is_whole = every.done() and dataset is every.result()  # it may have been done while the rows were being read
+    state = "ready" if dataset.length == 0 or is_whole else "counting"
+    return answer({"state": state, "length": dataset.length, "start": start, **facts, **says})
+
+
+def split_words(split: str, class_name: str = "") -> list[str]:
+    """The options of `classlens browse` for a split and a class."""
+    phase = [] if split == "train" else ["--phase", split]
+    return [*phase, *(["--class", class_name] if class_name else [])]
+
+
+def describe_row(dataset: Dataset, index: int, error: str) -> dict[str, Any]:
+    sample = dataset.sample(index)
+    name = os.path.basename(sample.path) if sample.path else ""  # noqa: PTH119
+    return {
+        "index": index,
+        "name": name,
+        "path": sample.path,
+        "classes": list(dataset.class_names(index)),
+        "error": FOLDERS.sub("", error),
+    }
+
+
+async def open_split(request: Request) -> tuple[int, str, Dataset]:
+    """Which split a request is about, opened as far as its sample needs; it is waited for."""
+    session, (target, split) = session_of(request), split_of(request)
+    dataset, every = await ready(session.first_samples(target, split)), session.dataset(target, split)
+    if every.done() or int(request.path_params.get("index", dataset.length)) >= dataset.length:
+        dataset = await ready(every)
+    return target, split, dataset
+
+
+async def show_classes(request: Request) -> Response:
+    """The classes of a split, and how many samples each has; none as long as they are being counted."""
+    session, (target, split) = session_of(request), split_of(request)
+    index = await soon(session.row_index(target, split), PATIENCE)
+    if index is None:
+        return answer({"state": "counting", "names": [], "counts": []})
+    return answer({"state": "ready", "names": list(index.names), "counts": index.counts})
+
+
+async def show_picture(request: Request) -> Response:
+    """A sample in one of four modes; a bad one as a marked tile."""
+    session, (target, split, dataset) = session_of(request), await open_split(request)
+    index, mode = int(request.path_params["index"]), request.query_params.get("mode", "original")
+    seed, edge = number(request, "seed", 0), number(request, "edge", EDGE, 16, LARGEST_EDGE)
+    if mode not in MODES:
+        raise Refused(400, f"a mode is {', '.join(MODES)}")
+    if index >= dataset.length:
+        raise Refused(404, f"there is no sample {index}")
+
+    def draw() -> SampleResult:
+        from classlens.runs.browse_samples import BrowseRequest, render_sample
+
+        wanted = BrowseRequest(mode=mode, tile=edge)  # type: ignore[arg-type]
+        row = render_sample(dataset, index, seed, None, request=wanted, replaces=False)()
+        if row.error:
+            session.bad_of(target, split)[index] = row.error
+        return row
+
+    key = (target, split, index, mode, seed, edge)
+    row = await while_connected(request, session.drawers, lambda: session.pictures.once(key, draw))
+    return picture(row.tile or b"", error=row.error)
+
+
+async def trace_sample(request: Request) -> Trace:
+    """A sample with the picture after every stage; the last few are kept, for these are asked for one by one."""
+    session, (target, split, dataset) = session_of(request), await open_split(request)
+    index, seed = int(request.path_params["index"]), number(request, "seed", 0)
+    if index >= dataset.length:
+        raise Refused(404, f"there is no sample {index}")
+
+    def follow() -> Trace:
+        from classlens.dataset.trace import trace
+
+        return trace(dataset, index, seed)
+
+    key = (target, split, index, seed)
+    return await while_connected(request, session.drawers, lambda: session.traces.once(key, follow))
+
+
+async def show_sample(request: Request) -> Response:
+    """One sample stage by stage, with the parameters that each sampled."""
+    session, (target, split, dataset) = session_of(request), await open_split(request)
+    index, seed = int(request.path_params["index"]), number(request, "seed", 0)
+    name, words = session.name(target), split_words(split)
+    command = session.command("browse", name, "--mode", "pipeline", "--index", index, *words, "--seed", seed)
+    python = f"classlens.trace(classlens.open_source({name!r}).dataset({split!r}), {index}, {seed})"
+    facts: dict[str, Any] = {"index": index, "seed": seed, "command": command, "python": python}
+    from classlens.dataset.decode import BAD_SAMPLE, damage_in
+    from classlens.runs.browse_samples import describe_failure
+
+    try:
+        result = await trace_sample(request)
+    except BAD_SAMPLE as error:
+        if isinstance(error, Refused):
+            raise
+        row = describe_failure(dataset, index, seed, error)
+        facts |= {"path": row.path, "classes": list(row.class_names), "size": None, "remarks": [], "stages": []}
+        return answer(facts | {"error": FOLDERS.sub("", row.error)})
+    stages = [describe_stage(one) for one in result.snapshots]
+    for place, stage in enumerate(stages):
+        stage["picture"] = f"/stage/{target}/{split}/{index}/{place}.webp?seed={seed}"
+    facts |= {"path": result.path, "classes": list(result.class_names), "size": list(result.original.size)}
+    damage = damage_in(result.remarks)
+    return answer(facts | {"remarks": list(result.remarks), "error": damage or None, "stages": stages})
+
+
+def describe_stage(shot: Snapshot) -> dict[str, Any]:
+    """A stage as JSON has it: its parameters, and the same in words."""
+    from classlens.figures.filmstrip import describe_params
+    from classlens.runs.browse_samples import as_plain
+
+    facts = {"name": shot.stage, "params": as_plain(shot.params), "words": describe_params(shot.params)}
+    return facts | {"size": list(shot.size), "changed": shot.changed, "note": shot.note}
+
+
+async def show_stage(request: Request) -> Response:
+    """The picture after one stage."""
+    result, edge = await trace_sample(request), number(request, "edge", 512, 16, LARGEST_EDGE)
+    place = int(request.path_params["stage"])
+    if place >= len(result.snapshots):
+        raise Refused(404, f"there is no stage {place}")
+    shot = result.snapshots[place]
+    return await send_picture(request, shot.image, edge)
+
+
+async def send_picture(request: Request, image: Image, edge: int) -> Response:
+    from classlens.figures.page import webp_of
+
+    encode = partial(webp_of, image, edge, smallest=edge // 2)
+    return picture(await while_connected(request, session_of(request).drawers, encode))
+
+
+async def make_batch(request: Request) -> BatchResult:
+    """A training batch, as `classlens browse --batch` makes it; the last few are kept."""
+    session, (target, split, dataset) = session_of(request), await open_split(request)
+    place, seed = int(request.path_params["number"]), number(request, "seed", 0)
+    size = number(request, "size", dataset.batch.size if dataset.batch else BATCH, 1, 256)
+    if (place + 1) * size > max(dataset.length, size):
+        raise Refused(404, f"there is no batch {place}")
+
+    def mix() -> BatchResult:
+        from classlens.dataset.selection import shuffle
+        from classlens.runs.browse_run import BatchResult, browse
+        from classlens.runs.browse_samples import BrowseRequest
+
+        order = session.orders.once((target, split, seed), lambda: shuffle(dataset, dataset.length, seed))
+        members = tuple(order[place * size : (place + 1) * size])
+        wanted = BrowseRequest(indices=members, batch=len(members), seed=seed + place)
+        batch = next(iter(browse(dataset, wanted)))
+        assert isinstance(batch, BatchResult)
+        return batch
+
+    key = (target, split, place, seed, size)
+    return await while_connected(request, session.drawers, lambda: session.batches.once(key, mix))
+
+
+async def show_batch(request: Request) -> Response:
+    """The samples of a batch, the share of every class in each, and how they are mixed."""
+    session, (target, split) = session_of(request), split_of(request)
+    result, place, query = await make_batch(request), int(request.path_params["number"]), request.url.query
+    batch = result.batch
+    rows = [
+        {
+            "index": index,
+            "partner": partner,
+            "classes": list(shares),
+            "weights": list(shares.values()),
+            "picture": f"/batch/{target}/{split}/{place}/{at}.webp?{query}",
+        }
+        for at, (index, partner, shares) in enumerate(zip(batch.indices, batch.partners, batch.shares, strict=True))
+    ]
+    bad = [{"index": one.index, "error": FOLDERS.sub("", one.error)} for one in result.left_out]
+    seed, name = number(request, "seed", 0), session.name(target)
+    words = ["--batch", len(rows) + len(bad), "--number", place + 1, "--seed", seed, *split_words(split)]
+    facts = result.as_data() | {"text": result.text(), "command": session.command("browse", name, *words)}
+    return answer({"rows": rows, "bad": bad, **facts})
+
+
+async def show_batch_picture(request: Request) -> Response:
+    """One mixed picture of a batch."""
+    result, place = await make_batch(request), int(request.path_params["place"])
+    if place >= len(result.batch.images):
+        raise Refused(404, f"there is no picture {place}")
+    return await send_picture(request, result.batch.images[place], number(request, "edge", EDGE, 16, LARGEST_EDGE))

@@ -1,0 +1,236 @@
+"""The door of the studio: every request passes here before anything else looks at it.
+
+The server listens on this machine only, but pages of other sites run on this machine as well, in the same browser. So a
+request must name the server by its own address (a name that an attacker's DNS leads here is refused), carry the cookie
+that the one-time link has set, and, if it changes anything, come from a page of this very server. Nothing is allowed to
+other origins, and a page may load nothing but what the server itself has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from socket import gethostname
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+from classlens.errors import ClasslensError
+from classlens.printed import json_text
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from classlens.studio.session import StudioRequest
+
+TOKEN_BYTES = 24  # 192 bits
+LONGEST_QUERY = 4096
+LARGEST_HEAD = 16_384  # bytes of the headers of a request
+MOST_BYTES = 64 * 1024  # of the body of a request, but for pictures that are uploaded
+UPLOAD_BYTES = 32_000_000
+SECONDS = 60.0  # for one answer; what takes longer is a job
+SECONDS_OF = {"/report.html": 1800.0}  # a download, for which the browser waits by itself
+READING_SAFELY = ("GET", "HEAD")
+KNOWN_METHODS = (*READING_SAFELY, "POST")
+
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Cache-Control": "no-store",
+}
+"""What every answer says, whatever it is."""
+
+
+GO_ON = b'<!doctype html><title>Classlens</title><meta http-equiv="refresh" content="0;url=/">'
+
+
+class Refused(ClasslensError):
+    """A request that is not answered, and with which status."""
+
+    def __init__(self, status: int, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+@dataclass(eq=False)
+class Keys:
+    """What lets a browser in: the token of a link, which works once unless the user chose it, and the cookie after it."""
+
+    chosen: str | None = None
+    on_used: Callable[[], object] = lambda: None
+    cookie: str = field(default_factory=lambda: secrets.token_urlsafe(TOKEN_BYTES))
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(TOKEN_BYTES))
+
+    def __post_init__(self) -> None:
+        self.token = self.chosen or self.token
+
+    def redeem(self, token: str) -> bool:
+        """Whether the token is right; a new one takes its place."""
+        if not hmac.compare_digest(token.encode(), self.token.encode()):
+            return False
+        if self.chosen is None:
+            self.token = secrets.token_urlsafe(TOKEN_BYTES)
+            self.on_used()
+        return True
+
+
+@dataclass(frozen=True, eq=False)
+class Guard:
+    """An ASGI application around another one, which gets only requests that may be answered."""
+
+    inside: ASGIApp
+    request: StudioRequest
+    port: int
+    keys: Keys
+
+    @property
+    def cookie_name(self) -> str:
+        return f"classlens-studio-{self.port}"  # browsers keep one jar for all ports of a machine
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"the studio answers http only, not {scope['type']}")
+        started = False
+
+        async def send_guarded(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                own = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+                known = {name for name, _ in own}
+                message["headers"] = [*(one for one in message.get("headers", ()) if one[0] not in known), *own]
+            await send(message)
+
+        try:
+            if self.check(scope):
+                await self.let_in(send_guarded)
+                return
+            seconds = SECONDS_OF.get(scope["path"], SECONDS)
+            await asyncio.wait_for(self.inside(scope, limited(scope, receive), send_guarded), seconds)
+        except Refused as error:
+            if not started:
+                await refuse(send_guarded, error)
+        except TimeoutError:
+            if not started:
+                await refuse(send_guarded, Refused(503, "this took too long"))
+
+    def check(self, scope: Scope) -> bool:
+        """Refuse what may not be answered; whether it is somebody with a right token, who gets a cookie."""
+        headers: dict[str, str] = {}
+        for raw, value in scope["headers"]:
+            name = raw.decode("latin-1").lower()
+            if name in headers and name in SINGLE:
+                raise Refused(400, f"several headers {name}")
+            headers[name] = value.decode("latin-1")
+        if not self.knows_host(headers.get("host", "")):
+            raise Refused(421, "this server has another name", hint="open the link that classlens studio has printed")
+        if scope["method"] not in KNOWN_METHODS:
+            raise Refused(405, f"{scope['method'][:20]} is not answered here")
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > LARGEST_HEAD:
+            raise Refused(431, "the headers are too large")
+        if len(scope["query_string"]) > LONGEST_QUERY:
+            raise Refused(414, "the address is too long")
+        check_origin(scope["method"], headers)
+        return self.check_keys(scope, headers.get("cookie", ""))
+
+    def check_keys(self, scope: Scope, cookies: str) -> bool:
+        """Refuse who has neither the cookie nor, at `/`, a token; whether it is the latter."""
+        pairs = (one.strip().partition("=") for one in cookies.split(";"))
+        values = [value for name, _, value in pairs if name == self.cookie_name]
+        is_known = any(hmac.compare_digest(value.encode(), self.keys.cookie.encode()) for value in values)
+        tokens = parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
+        if scope["path"] == "/" and scope["method"] == "GET" and tokens:
+            if is_known or self.keys.redeem(tokens[0]):
+                return True
+            hint = "each link opens one browser; classlens studio prints a new one as soon as one is used"
+            raise Refused(403, "this link has been used, or was never right", hint=hint)
+        if not is_known:
+            raise Refused(401, "nobody is let in without its link", hint="open the link that classlens studio prints")
+        return False
+
+    def knows_host(self, host: str) -> bool:
+        """Whether a Host header names this server: loopback, its own address, or, if it listens to all, any address."""
+        name, _, port = host.rpartition(":")
+        if port != str(self.port):
+            return False
+        local = ("127.0.0.1", "localhost", "[::1]")
+        own = (self.request.host, f"[{self.request.host}]")
+        if name in local or (name in own and self.request.host not in EVERYWHERE):
+            return True
+        if self.request.host not in EVERYWHERE:
+            return False
+        try:  # no DNS leads from a name to this
+            return bool(ip_address(name.removeprefix("[").removesuffix("]")))
+        except ValueError:
+            return name.casefold() == gethostname().casefold()
+
+    async def let_in(self, send: Send) -> None:
+        """Give the browser its cookie, and a page that goes on to an address without a token.
+
+        It is no redirection: to one that begins with a link of another page, such as a notebook, browsers send no cookie
+        that is strictly for this site.
+        """
+        cookie = f"{self.cookie_name}={self.keys.cookie}; HttpOnly; SameSite=Strict; Path=/"
+        headers = [(b"content-type", b"text/html"), (b"set-cookie", cookie.encode())]
+        headers.append((b"content-length", str(len(GO_ON)).encode()))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": GO_ON})
+
+
+def check_origin(method: str, headers: Mapping[str, str]) -> None:
+    """Refuse what a page of another origin asks for; what changes something has to come from a page of this one.
+
+    A server at another port of this machine is another origin, but the same site: browsers send it the cookie.
+    """
+    reads, origin = method in READING_SAFELY, headers.get("origin", "")
+    if origin != f"http://{headers['host']}" and not (reads and not origin):
+        raise Refused(403, "asked by a page of another origin, or by none")
+    is_page = reads and (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
+    if headers.get("sec-fetch-site", "none") not in ("same-origin", "none") and not is_page:
+        raise Refused(403, "asked by a page of another site")
+
+
+SINGLE = ("host", "origin", "cookie", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest", "content-length")
+EVERYWHERE = ("0.0.0.0", "::")
+
+
+def limited(scope: Scope, receive: Receive) -> Receive:
+    """What receives a body, and refuses one that is too large, as it says or as it turns out."""
+    most = UPLOAD_BYTES if scope["path"] == "/upload" else MOST_BYTES
+    sizes = [value for name, value in scope["headers"] if name.lower() == b"content-length"]
+    taken = 0
+    if any(not value.isdigit() or int(value) > most for value in sizes):
+        raise too_large(most)
+
+    async def receive_limited() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > most:
+            raise too_large(most)
+        return message
+
+    return receive_limited
+
+
+def too_large(most: int) -> Refused:
+    return Refused(413, f"more than {most:,} bytes", hint="shrink the picture")
+
+
+async def refuse(send: Send, error: Refused) -> None:
+    """The error as JSON, with which the connection ends: what is left of a body is not read."""
+    body = json_text({"error": str(error), "hint": error.hint}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers += [(b"connection", b"close")]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,239 @@
+"""The look view: layers, methods and classes of a network, pictures that are uploaded, and maps of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache, partial
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from classlens.studio.guard import Refused
+from classlens.studio.jobs import ENDED
+from classlens.studio.replies import FOLDERS, answer, number, picture, ready, session_of, split_of, while_connected
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from classlens.image import Image
+    from classlens.studio.jobs import Job
+
+UPLOADED_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+UPLOADED_PIXELS = 50_000_000
+MOST_MAPS = 64  # of one request
+LONGEST_WORD = 200
+
+
+async def show_network(request: Request) -> Response:
+    """What is known of the network of a target, which is loaded in the background from the first time on.
+
+    After loading was cancelled, or has failed, it is begun anew with `again=1`.
+    """
+    session, target, again = session_of(request), number(request, "target", 0), number(request, "again", 0, 0, 1)
+    job = await while_connected(request, session.readers, partial(session.look, target, again=bool(again)))
+    states = {"waiting": "loading", "running": "loading", "done": "ready", "cancelled": "failed"}
+    facts = {**job.as_data(), "job": job.number, "state": states.get(job.state, job.state)}
+    facts |= {"message": FOLDERS.sub("", job.message), "hint": FOLDERS.sub("", job.hint)}
+    return answer(facts | (await while_connected(request, session.readers, describe_choices)) | (job.result or {}))
+
+
+@cache
+def describe_choices() -> dict[str, Any]:
+    """Methods with what they cost, and colour scales: the same for every network."""
+    from classlens.cam.methods import METHODS
+    from classlens.figures.overlay import COLORMAPS, DEFAULT, OverlayStyle, color_table
+
+    costs = {"activations": "quick", "gradients": "quick", "attention": "quick", "scores": "slow"}
+    methods = [
+        {"name": one.name, "cost": costs[one.needs], "needs": one.needs, "at": one.at, "paper": one.paper}
+        for one in METHODS.values()
+    ]
+    scales = {name: color_table(OverlayStyle(name)).tolist() for name in COLORMAPS}
+    return {"methods": methods, "colour_maps": scales, "default_colour_map": DEFAULT}
+
+
+async def take_upload(request: Request) -> Response:
+    """Decode a picture that the page has sent; what is kept, and shown, are its pixels alone."""
+    session, data = session_of(request), await request.body()
+    image = await while_connected(request, session.drawers, partial(decode_upload, data))
+    place = next(session.numbers)
+    session.uploads.once(place, lambda: image)
+    height, width = image.size
+    address = f"/upload/{place}.webp"
+    return answer({"upload": place, "width": width, "height": height, "picture": address})
+
+
+def decode_upload(data: bytes) -> Image:
+    """The pixels of a picture of a usual format.
+
+    Raises:
+        Refused: it has another format, or too many pixels.
+        DataError: it is damaged.
+    """
+    from classlens.dataset.decode import decode_image, read_header
+
+    header = read_header(data, "the picture", UPLOADED_PIXELS) if data else None
+    if header is None or header.format not in UPLOADED_FORMATS:
+        raise Refused(415, f"no picture of a known kind: {', '.join(UPLOADED_FORMATS)}")
+    return decode_image(data, "the picture", UPLOADED_PIXELS)
+
+
+async def show_upload(request: Request) -> Response:
+    """A picture that was uploaded, encoded anew."""
+    from classlens.figures.page import webp_of
+
+    session, edge = session_of(request), number(request, "edge", 512, 16, 2048)
+    image = session.uploaded(int(request.path_params["number"]))
+    return picture(await while_connected(request, session.drawers, partial(webp_of, image, edge, smallest=edge // 2)))
+
+
+async def begin_map(request: Request) -> Response:
+    """Begin to explain a picture; the page asks for the job until it has ended."""
+    from classlens.studio.tasks import LookOrder, explain_picture
+
+    session, words = session_of(request), await read_order(request)
+    target, _ = split_of(request, words)
+    chosen = {name: tuple(words.get(name) or ()) for name in INSIDE}
+    if prod(max(1, len(several)) for several in chosen.values()) > MOST_MAPS:
+        raise Refused(400, f"more than {MOST_MAPS} maps at once")
+    image, original, path = await find_picture(request, words)
+    order = LookOrder(image, **chosen, whole=bool(words.get("whole")), evaluate=bool(words.get("evaluate")))
+    model = await while_connected(request, session.readers, partial(session.model, target))
+    job = session.submit(session.looks, explain_picture, model, order)
+    options = {
+        "--method": chosen["methods"],
+        "--target-layers": chosen["layers"],
+        "--target-category": chosen["classes"],
+    }
+    said = [word for option, several in options.items() if several for word in (option, *several)]
+    said += ["--each-layer"] if len(chosen["layers"]) > 1 else []
+    said += [f"--{name}" for name in ("whole", "evaluate") if words.get(name)]
+    weights = [model.checkpoints[place] for place in chosen["checkpoints"] or (0,) if place < len(model.checkpoints)]
+    command = session.command("cam", path, model.target, *(["--checkpoint", *weights] if weights else []), *said)
+    named = {"methods": "methods", "layers": "layers", "classes": "targets"}
+    asked = "".join(f", {word}={list(chosen[name])!r}" for name, word in named.items() if chosen[name])
+    weight = repr(weights[0]) if weights else ""
+    python = f"classlens.explain(classlens.open_source({model.target!r}).classifier({weight}), {path!r}{asked})"
+    job.about |= {"original": original, "command": command, "python": python}
+    return answer({"job": job.number})
+
+
+async def find_picture(request: Request, words: Mapping[str, Any]) -> tuple[Image, str, str]:
+    """The picture of an order as read, where the page finds it, and what a command calls it."""
+    session, upload, index = session_of(request), words.get("upload"), words.get("index") or 0
+    if upload is not None:
+        return session.uploaded(upload), f"/upload/{upload}.webp", "PICTURE"
+    target, split = split_of(request, words)
+    dataset = await ready(session.dataset(target, split))
+    if not 0 <= index < dataset.length:
+        raise Refused(404, f"there is no sample {index}")
+
+    def load() -> Image:
+        from classlens.dataset.trace import trace
+
+        return trace(dataset, index, keep="first").original.image
+
+    image = await while_connected(request, session.drawers, load)
+    return image, f"/picture/{target}/{split}/{index}.webp", dataset.sample(index).path or "PICTURE"
+
+
+KINDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("target", "index", "upload"), int),
+    **dict.fromkeys(("checkpoints", "methods", "layers", "classes"), list),
+    **dict.fromkeys(("whole", "evaluate"), bool),
+    "split": str,
+}
+INSIDE: dict[str, tuple[type, ...]] = {
+    "checkpoints": (int,),
+    "methods": (str,),
+    "layers": (str,),
+    "classes": (int, str),
+}
+
+
+async def read_order(request: Request) -> dict[str, Any]:
+    """The words of an order, each of its kind.
+
+    Raises:
+        Refused: it is no JSON, or holds anything else.
+    """
+    try:
+        words = json.loads(await request.body())
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, "the order is no JSON") from error
+    if not isinstance(words, dict) or not words.keys() <= KINDS.keys():
+        raise Refused(400, f"an order has {', '.join(KINDS)}")
+    for name, value in words.items():
+        if value is not None and (
+            not isinstance(value, KINDS[name]) or (KINDS[name] is int and isinstance(value, bool))
+        ):
+            raise Refused(400, f"{name} is of another kind")
+        for one in value if isinstance(value, list) else ():
+            if not isinstance(one, INSIDE[name]) or isinstance(one, bool) or len(str(one)) > LONGEST_WORD:
+                raise Refused(400, f"{name} holds something of another kind")
+    return words
+
+
+def job_of(request: Request) -> Job:
+    session, place = session_of(request), int(request.path_params["number"])
+    job = session.jobs.get(place)
+    if job is None:
+        raise Refused(404, f"there is no job {place}")
+    return job
+
+
+async def show_job(request: Request) -> Response:
+    """How far a job is, and what came of it."""
+    job = job_of(request)
+    facts = job.as_data() | {"message": FOLDERS.sub("", job.message), "hint": FOLDERS.sub("", job.hint)}
+    result = None
+    if job.state == "done" and isinstance(job.result, dict) and "maps" in job.result:
+        maps = [
+            {
+                **{key: value for key, value in one.items() if key != "pixels"},
+                "values": f"/map/{job.number}/{place}.bin",
+            }
+            for place, one in enumerate(job.result["maps"])
+        ]
+        pictures = [f"/fed/{job.number}/{place}.webp" for place in range(len(job.result["pictures"]))]
+        said = {"picture": pictures[0], "pictures": pictures, "maps": maps, "top": job.result["top"]}
+        height, width = job.result["pictures"][0].shape[:2]
+        said |= {"width": width, "height": height, "checkpoints": job.result["checkpoints"]}
+        result = said | job.about
+    return answer(facts | {"result": result})
+
+
+async def cancel_job(request: Request) -> Response:
+    job = job_of(request)
+    if job.state not in ENDED:
+        job.cancel()
+    return answer({"state": job.state})
+
+
+def result_of(request: Request, kind: str, place: int) -> Any:  # noqa: ANN401 - a map or a picture
+    """One of the maps or pictures of a job that has ended."""
+    job = job_of(request)
+    parts = job.result.get(kind, ()) if isinstance(job.result, dict) else ()
+    if not 0 <= place < len(parts):
+        raise Refused(404, f"there is nothing {place} of job {job.number}")
+    return parts[place]
+
+
+async def show_map(request: Request) -> Response:
+    """A heat map: a byte for each pixel of the picture as fed, row by row."""
+    return Response(result_of(request, "maps", int(request.path_params["place"]))["pixels"], media_type=BYTES)
+
+
+async def show_fed(request: Request) -> Response:
+    """The picture as a network was fed it, of which every pixel has its place in the map."""
+    from classlens.figures.page import webp_of
+    from classlens.image import Image
+
+    image = Image(result_of(request, "pictures", int(request.path_params["place"])))
+    encode = partial(webp_of, image, max(image.size), exact=True)
+    return picture(await while_connected(request, session_of(request).drawers, encode))
+
+
+BYTES = "application/octet-stream"

@@ -1,0 +1,130 @@
+"""How an answer of the studio is made: from numbers to JSON, a picture, or one error.
+
+What takes time is done by threads, and is left out where the browser has gone away before it was its turn. An error is
+one line and a hint, as everywhere; files in it are named without their folders.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from classlens.dataset.conventions import SPLITS
+from classlens.errors import ClasslensError, NotFound, NotOffered, WrongIndex, WrongValue
+from classlens.printed import json_text, print_aside
+from classlens.studio.guard import Refused
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from classlens.studio.session import Session
+
+Thing = TypeVar("Thing")
+
+FOLDERS = re.compile(r"(?:[A-Za-z]:)?(?:[/\\][^/\\:'\"\n]+)*[/\\](?=[^/\\\s])")
+"""Folders in front of a file's name."""
+
+
+def answer(data: object, status: int = 200) -> Response:
+    return Response(json_text(data), status, media_type="application/json")
+
+
+def session_of(request: Request) -> Session:
+    session: Session = request.app.state.session
+    return session
+
+
+def explain_error(error: Exception) -> tuple[int, str, str]:
+    """The status, the message and the hint of an error; files are named without their folders."""
+    if isinstance(error, HTTPException):
+        return error.status_code, str(error.detail).lower(), ""
+    missing = isinstance(error, NotFound | NotOffered | WrongIndex | WrongValue)
+    status = error.status if isinstance(error, Refused) else 404 if missing else 422
+    hint = error.hint if isinstance(error, ClasslensError) else ""
+    return status, FOLDERS.sub("", str(error)), FOLDERS.sub("", hint)
+
+
+async def on_error(request: Request, error: Exception) -> Response:
+    status, message, hint = explain_error(error)
+    return answer({"error": message, "hint": hint}, status)
+
+
+async def on_mistake(request: Request, error: Exception) -> Response:
+    """A mistake of ours: the terminal says what, the page only that."""
+    print_aside(f"error: the studio failed, which is a mistake in it: {type(error).__name__}: {error}"[:300])
+    return answer({"error": "the studio failed, which is a mistake in it", "hint": "its terminal says more"}, 500)
+
+
+def number(request: Request, name: str, usual: int, least: int = 0, most: int = 2**53) -> int:
+    """A whole number of the query.
+
+    Raises:
+        Refused: it is none, or out of range.
+    """
+    text = request.query_params.get(name, "")
+    if not text:
+        return usual
+    if not re.fullmatch(r"-?[0-9]{1,16}", text) or not least <= int(text) <= most:
+        raise Refused(400, f"{name} is a whole number from {least} to {most}")
+    return int(text)
+
+
+async def while_connected(request: Request, pool: Executor, work: Callable[[], Thing]) -> Thing:
+    """What `work` returns, from a thread; it is not begun where the browser has gone away before its turn."""
+    loop = asyncio.get_running_loop()
+    future = loop.run_in_executor(pool, work)
+    gone = asyncio.ensure_future(left(request))
+    waiting: set[asyncio.Future[Any]] = {future, gone}
+    asked = session_of(request).asked
+    asked.add(future)
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if not future.done():
+            raise Refused(499, "nobody waits for it any more")
+        return future.result()
+    finally:
+        asked.discard(future)
+        future.cancel()
+        gone.cancel()
+
+
+async def left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def split_of(request: Request, words: Mapping[str, Any] | None = None) -> tuple[int, str]:
+    """The target and the split that a request is about, in its path, its query, or the words of an order.
+
+    Raises:
+        Refused: there is no such split.
+    """
+    named = words or request.path_params or {"target": number(request, "target", 0), **request.query_params}
+    target, split = int(named.get("target") or 0), str(named.get("split") or "train")
+    if split not in SPLITS:
+        raise Refused(404, f"a split is {', '.join(SPLITS)}")
+    return target, split
+
+
+async def ready(future: Future[Thing]) -> Thing:
+    """What a thread makes; who goes away does not end its work."""
+    return await asyncio.shield(asyncio.wrap_future(future))
+
+
+async def soon(future: Future[Thing], patience: float) -> Thing | None:
+    """What a thread makes, or None if it is not there after so many seconds."""
+    if not future.done():
+        await asyncio.wait({asyncio.wrap_future(future)}, timeout=patience)
+    return future.result() if future.done() else None
+
+
+def picture(data: bytes, kind: str = "image/webp", *, error: str = "") -> Response:
+    """An encoded picture; one that marks a bad sample says so in a header, too."""
+    headers = {"X-Error": FOLDERS.sub("", error).encode("ascii", "backslashreplace").decode()[:300]} if error else {}
+    return Response(data, media_type=kind, headers=headers)

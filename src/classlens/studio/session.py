@@ -1,0 +1,305 @@
+"""What a studio shows: the targets that were named when it was started, each part opened once, when it is first looked at.
+
+A page asks for things by their numbers; what these numbers mean is decided here, and was said on the command line. All
+of it may be asked for by several threads at once: who comes first does the work, and the others wait for it.
+"""
+
+from __future__ import annotations
+
+import shlex
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from classlens.adapters import Options, open_source
+from classlens.errors import ConfigError, WrongValue
+from classlens.studio.jobs import Job, Work, Workshop
+
+if TYPE_CHECKING:
+    from classlens.dataset.dataset import Dataset
+    from classlens.image import Image
+    from classlens.runs.explain_files import ModelRequest
+    from classlens.source import Source
+    from classlens.studio.row_index import RowIndex
+
+Thing = TypeVar("Thing")
+
+FIRST_ROWS = 1000  # samples of a large dataset that are there at once
+FIRST_PICTURES = 0.2  # seconds after which the page has asked for the pictures of these
+LONGEST_WAIT = 2.0  # seconds that work in the background waits for a page that never rests
+MOST_JOBS = 20  # whose results are kept
+LEAST_TOKEN = 16  # letters of a token that a user makes up
+DRAWERS = 3  # threads that draw pictures: decoders take turns, and what encodes works beside them
+
+
+@dataclass(frozen=True)
+class StudioRequest:
+    """What a studio shows, and where it is served.
+
+    `targets` are addresses, `checkpoints` weights for the first of them that has a classifier. `port` 0 is any that is
+    free. A `host` that others can reach needs a `token`, which is then the password of the page.
+
+    Raises:
+        ConfigError: no target is named, or the host needs a token, or the token is too short.
+    """
+
+    targets: tuple[str, ...]
+    checkpoints: tuple[str, ...] = ()
+    options: Options = field(default_factory=Options)
+    host: str = "127.0.0.1"
+    port: int = 0
+    token: str | None = None
+    opens_browser: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.targets:
+            raise ConfigError("a studio needs something to show", hint="name a config or another address, e.g. demo")
+        if not self.is_local and not self.token:
+            hint = "an SSH tunnel needs no --host; or choose a password: --token TEXT"
+            raise ConfigError(f"--host {self.host} lets others in: it needs a token", hint=hint)
+        if self.token is not None and (len(self.token) < LEAST_TOKEN or not self.token.isascii()):
+            hint = "python -c 'import secrets; print(secrets.token_urlsafe(24))' makes a good one"
+            raise ConfigError(f"a token has {LEAST_TOKEN} letters or more, of ASCII", hint=hint)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the page."""
+        return self.host in LOOPBACK
+
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(eq=False)
+class Kept:
+    """What is made once, by whoever asks first, while others wait for it; an error is kept, too, and raised again.
+
+    Of more than `most` things, those that nobody has asked for the longest go.
+    """
+
+    most: int = 2**31
+    things: OrderedDict[object, Future[Any]] = field(default_factory=OrderedDict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def claim(self, key: object) -> tuple[Future[Any], bool]:
+        """The future of a thing, and whether it is the caller's to make."""
+        with self.lock:
+            future = self.things.get(key)
+            if is_new := future is None:
+                future = self.things[key] = Future()
+                future.set_running_or_notify_cancel()  # who waits no longer cannot cancel it for others
+                while len(self.things) > self.most:
+                    self.things.popitem(last=False)
+            else:
+                self.things.move_to_end(key)
+        return future, is_new
+
+    def once(self, key: object, make: Callable[[], Thing]) -> Thing:
+        """What `make` returns, made here when first asked for under this key."""
+        future, is_new = self.claim(key)
+        if is_new:
+            fill(future, make)
+        thing: Thing = future.result()
+        return thing
+
+    def begin(self, key: object, make: Callable[[], Thing], pool: Executor) -> Future[Thing]:
+        """The same, made by a thread of a pool; nobody waits here."""
+        future, is_new = self.claim(key)
+        if is_new:
+            pool.submit(fill, future, make)
+        return future
+
+    def drop(self, key: object) -> None:
+        """Forget a thing, or why there is none."""
+        with self.lock:
+            self.things.pop(key, None)
+
+
+def fill(future: Future[Any], make: Callable[[], object]) -> None:
+    try:
+        future.set_result(make())
+    except BaseException as error:
+        future.set_exception(error)
+
+
+def threads(number: int, name: str) -> Callable[[], ThreadPoolExecutor]:
+    return lambda: ThreadPoolExecutor(number, f"studio-{name}")
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """One run of a studio: its request, and what was opened and drawn by now."""
+
+    request: StudioRequest
+    opened: Kept = field(default_factory=Kept)
+    traces: Kept = field(default_factory=lambda: Kept(3))
+    pictures: Kept = field(default_factory=lambda: Kept(1024))
+    schedules: Kept = field(default_factory=lambda: Kept(32))
+    filters: Kept = field(default_factory=lambda: Kept(8))
+    orders: Kept = field(default_factory=lambda: Kept(1))
+    batches: Kept = field(default_factory=lambda: Kept(2))
+    uploads: Kept = field(default_factory=lambda: Kept(8))
+    jobs: dict[int, Job] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    looks: Workshop = field(default_factory=Workshop)
+    checks: Workshop = field(default_factory=Workshop)
+    bad: dict[tuple[int, str], dict[int, str]] = field(default_factory=dict)
+    openers: ThreadPoolExecutor = field(default_factory=threads(4, "open"))
+    counters: ThreadPoolExecutor = field(default_factory=threads(1, "count"))
+    readers: ThreadPoolExecutor = field(default_factory=threads(4, "read"))
+    drawers: ThreadPoolExecutor = field(default_factory=threads(DRAWERS, "draw"))
+    asked: set[object] = field(default_factory=set)
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def name(self, target: int) -> str:
+        """What a target is called on the command line.
+
+        Raises:
+            WrongValue: there is no such target.
+        """
+        if not 0 <= target < len(self.request.targets):
+            raise WrongValue(f"there is no target {target}")
+        return self.request.targets[target]
+
+    def source(self, target: int) -> Source:
+        """The source of a target by its number."""
+        open_target = partial(open_source, self.name(target), options=self.request.options)
+        return self.opened.once(("source", target), open_target)
+
+    def dataset(self, target: int, split: str) -> Future[Dataset]:
+        """A split of a target, which is opened by a thread."""
+
+        def open_split() -> Dataset:
+            from classlens.dataset.listing import listed_first
+
+            first, _ = self.opened.claim(("first", target, split))
+            try:
+                with listed_first(FIRST_ROWS) as looked:
+                    dataset = self.source(target).dataset(split)
+                is_beginning = looked.is_cut and dataset.stages_of is None  # not a choice among all
+                if is_beginning:
+                    first.set_result(dataset)
+                    self.give_way(FIRST_PICTURES)
+                if looked.is_cut:
+                    dataset = self.source(target).dataset(split)
+                if not is_beginning:
+                    first.set_result(dataset)
+            except BaseException as error:
+                if not first.done():
+                    first.set_exception(error)
+                raise
+            return dataset
+
+        return self.opened.begin(("dataset", target, split), open_split, self.openers)
+
+    def give_way(self, seconds: float = 0) -> bool:
+        """Wait while the page waits for something, and so long at least; whether the studio goes on."""
+        latest = monotonic() + LONGEST_WAIT
+        self.ended.wait(seconds)
+        while self.asked and monotonic() < latest and not self.ended.is_set():
+            self.ended.wait(0.01)
+        return not self.ended.is_set()
+
+    def first_samples(self, target: int, split: str) -> Future[Dataset]:
+        """The beginning of a split, which is there long before a million samples are listed; or all of a small one."""
+        self.dataset(target, split)
+        return self.opened.claim(("first", target, split))[0]
+
+    def row_index(self, target: int, split: str) -> Future[RowIndex]:
+        """The labels and names of a split in columns, once they are counted."""
+
+        def index() -> RowIndex:
+            from classlens.studio.row_index import index_rows
+
+            return index_rows(self.dataset(target, split).result(), self.give_way)
+
+        return self.opened.begin(("rows", target, split), index, self.counters)
+
+    def model(self, target: int) -> ModelRequest:
+        """The network of a target; the checkpoints are those of the first target that has one."""
+        from classlens.runs.explain_files import ModelRequest
+
+        with_network = (n for n in range(len(self.request.targets)) if "classifier" in self.source(n).parts)
+        weights = self.request.checkpoints if target == next(with_network, -1) else ()
+        if "classifier" not in self.source(target).parts:
+            self.source(target).classifier()  # raises, with what is offered
+        return ModelRequest(self.name(target), weights or None, self.request.options)
+
+    def look(self, target: int, *, again: bool = False) -> Job:
+        """The job that loads the networks of a target, begun by the first who asks, or anew where it came to nothing."""
+        from classlens.studio.tasks import load
+
+        return self.once_or_again("look", target, again, lambda: self.submit(self.looks, load, self.model(target)))
+
+    def check(self, target: int, *, again: bool = False) -> Job:
+        """The job that checks a target, in the same way."""
+        from classlens.runs.check_run import CheckRequest
+        from classlens.studio.tasks import check_target
+
+        order = partial(CheckRequest, self.name(target), self.first_checkpoint(target), self.request.options)
+        return self.once_or_again("check", target, again, lambda: self.submit(self.checks, check_target, order()))
+
+    def report(self, target: int) -> Job:
+        """A new job that makes the one-file report of a target."""
+        from classlens.runs.report_run import ReportRequest
+        from classlens.studio.tasks import make_report
+
+        order = ReportRequest(self.name(target), self.first_checkpoint(target), options=self.request.options)
+        return self.submit(self.checks, make_report, order)
+
+    def first_checkpoint(self, target: int) -> str | None:
+        with_network = "classifier" in self.source(target).parts
+        return next(iter(self.model(target).checkpoints), None) if with_network else None
+
+    def once_or_again(self, kind: str, target: int, again: bool, begin: Callable[[], Job]) -> Job:  # noqa: FBT001
+        job = self.opened.once((kind, target), begin)
+        if again and job.state in ("failed", "cancelled"):
+            self.opened.drop((kind, target))
+            job = self.opened.once((kind, target), begin)
+        return job
+
+    def submit(self, workshop: Workshop, work: Work, *words: object) -> Job:
+        """A new job; of those before it the last are remembered."""
+        job = Job(next(self.numbers))
+        with self.opened.lock:
+            self.jobs[job.number] = job
+            for old in list(self.jobs)[:-MOST_JOBS]:
+                del self.jobs[old]
+        return workshop.submit(job, work, *words)
+
+    def uploaded(self, place: int) -> Image:
+        """A picture that the page has sent.
+
+        Raises:
+            WrongValue: there is none of that number any more.
+        """
+        if place not in self.uploads.things:
+            raise WrongValue(f"there is no upload {place} any more")
+        image: Image = self.uploads.things[place].result()
+        return image
+
+    def bad_of(self, target: int, split: str) -> dict[int, str]:
+        """The bad samples of a split that were drawn by now, and what is wrong with each."""
+        return self.bad.setdefault((target, split), {})
+
+    def close(self) -> None:
+        """Let the threads end: nothing that waits is begun any more."""
+        self.ended.set()
+        self.looks.close()
+        self.checks.close()
+        for pool in (self.openers, self.counters, self.readers, self.drawers):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def command(self, verb: str, *words: object) -> str:
+        """A command line that shows the same, with the overrides that the studio was given."""
+        options = self.request.options
+        said = [f"{key}={value}" for key, value in options.overrides.items()]
+        said = ["--cfg-options", *said] if said else []
+        trusted = ["--trust-config"] if options.trust_config else []
+        return shlex.join(map(str, ["classlens", verb, *words, *said, *trusted]))

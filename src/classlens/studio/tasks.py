@@ -1,0 +1,173 @@
+"""What workshops do, each in its own process: load networks, list their layers, explain pictures, check a target.
+
+It is done by the functions behind `classlens cam` and `classlens check`. Networks are kept. Nothing of torch leaves the
+process: what goes back are numbers, names, pictures, and heat maps of one byte a pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from classlens.image import Image
+from classlens.runs.explain_files import MapOptions, MapRequest, ModelRequest, plan_maps
+from classlens.runs.own_process import Progress, collecting_later
+
+if TYPE_CHECKING:
+    from classlens.cam.layers import PreviewRow
+    from classlens.cam.saliency import Fused, Saliency
+    from classlens.runs.check_run import CheckRequest
+    from classlens.runs.map_pictures import Network
+    from classlens.runs.report_run import ReportRequest
+
+PROBE = (512, 512, 3)  # a picture that shows to which size a test pipeline brings pictures
+RANKS = 5  # so many classes of a picture are named
+
+
+@dataclass(frozen=True)
+class LookOrder:
+    """What is to be explained: a picture, by which of the networks, and how; the words are those of `explain`."""
+
+    image: Image
+    checkpoints: tuple[int, ...] = ()
+    methods: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    classes: tuple[int | str, ...] = ()
+    whole: bool = False
+    evaluate: bool = False
+
+
+NETWORKS: dict[str, dict[str, Network]] = {}
+"""By what was asked for, every checkpoint's network, under a short name."""
+
+
+def load(report: Progress, model: ModelRequest) -> dict[str, Any]:
+    """Open the networks of a target, and say what can be asked of them."""
+    report("importing torch", 0, 3)
+    notes: list[str] = []
+    networks = open_once(report, model, notes)
+    from classlens.cam.layers import preview
+
+    report("looking at every layer", 2, 3)
+    first = next(iter(networks.values()))
+    rows = preview(first.classifier).rows
+    return {
+        "layers": layer_tree(rows),
+        "default_layer": first.layers[0],
+        "classes": None if first.classifier.classes is None else list(first.classifier.classes),
+        "size": list(first.classifier.size),
+        "name": first.classifier.name,
+        "checkpoints": list(networks),
+        "notes": list(dict.fromkeys(notes)),
+    }
+
+
+def open_once(report: Progress, model: ModelRequest, notes: list[str]) -> Mapping[str, Network]:
+    """The networks, opened when they are first asked for."""
+    key = repr(model)
+    if key not in NETWORKS:
+        with collecting_later("torch"):
+            from classlens.runs.map_pictures import open_networks
+
+        report("building the network and reading its weights", 1, 3)
+        plan = plan_maps(MapRequest((), model, MapOptions()))
+        NETWORKS[key] = open_networks(plan, Image(np.zeros(PROBE, np.uint8)), lambda kind, text: notes.append(text))
+    return NETWORKS[key]
+
+
+def layer_tree(rows: Sequence[PreviewRow]) -> list[dict[str, Any]]:
+    """The layers inside each other, as their names say."""
+    top: list[dict[str, Any]] = []
+    places: dict[str, list[dict[str, Any]]] = {"": top}
+    for row in rows:
+        children: list[dict[str, Any]] = []
+        facts = asdict(row) | {"shape": row.shape and list(row.shape), "children": children}
+        places.get(row.name.rpartition(".")[0], top).append(facts)
+        places[row.name] = children
+    return top
+
+
+def explain_picture(report: Progress, model: ModelRequest, order: LookOrder) -> dict[str, Any]:
+    """Explain a picture by some of the networks, and score the maps if that is wanted."""
+    networks = list(open_once(report, model, []).items())
+    chosen = [networks[place] for place in order.checkpoints if place < len(networks)] or networks[:1]
+    report("explaining", 0, 0)
+    from classlens.cam.classifier import put_weights
+    from classlens.runs.picture_inputs import explain
+
+    result: dict[str, Any] = {"top": [], "maps": [], "pictures": [], "checkpoints": [name for name, _ in chosen]}
+    for place, (_, network) in enumerate(chosen):
+        if network.weights:
+            put_weights(network.classifier.module, network.weights)
+        options = replace(network.options, whole=order.whole, progress=report, ranks=RANKS)
+        maps = explain(
+            network.classifier,
+            order.image,
+            methods=order.methods or ("GradCAM",),
+            layers=order.layers or network.layers,
+            targets=list(order.classes) or ["predicted"],
+            options=options,
+        )
+        result["pictures"].append(maps[0].image.pixels)
+        result["top"].append([asdict(one) for one in maps[0].ranking])
+        result["maps"] += [{"checkpoint": place, **describe_map(one)} for one in maps]
+        if order.evaluate:
+            add_scores(network, list(maps), result["maps"][-len(maps) :], report)
+    return result
+
+
+def describe_map(one: Saliency | Fused) -> dict[str, Any]:
+    """A map as facts, and its pixels as the overlay of `classlens cam` colours them."""
+    from classlens.cam.saliency import facts
+
+    values = (255 * one.heatmap().values).astype(np.uint8)
+    return {
+        **facts(one),
+        "layer": one.layer,
+        "pixels": values.tobytes(),
+        "width": values.shape[1],
+        "height": len(values),
+    }
+
+
+def add_scores(network: Network, maps: list[Saliency], described: list[dict[str, Any]], report: Progress) -> None:
+    """How faithful each map of a class is, beside a uniform and a random one."""
+    from classlens.cam.faithfulness import evaluations
+    from classlens.runs.map_scores import group_by
+
+    done = 0
+    report("maps scored", 0, len(maps))
+    for group in group_by(list(zip(maps, described, strict=True)), lambda pair: pair[0].subject).values():
+        if group[0][0].subject is not None:
+            scored = evaluations(network.classifier, [one for one, _ in group], options=network.options)
+            for (_, facts), evaluation in zip(group, scored, strict=True):
+                facts["scores"] = asdict(evaluation)
+                done += 1
+                report("maps scored", done, len(maps))
+
+
+def make_report(progress: Progress, request: ReportRequest) -> bytes:
+    """The page of `classlens report`."""
+    progress("opening the target", 0, 0)
+    from classlens.runs.report_run import report
+
+    return report(request, progress=progress).page
+
+
+def check_target(report: Progress, request: CheckRequest) -> dict[str, Any]:
+    """Run the rules of `classlens check`; the pictures of the findings come as WebP."""
+    report("opening the target", 0, 0)
+    from classlens.figures.findings import LARGEST, SMALLEST
+    from classlens.figures.page import webp_of
+    from classlens.runs.check_run import run_checks
+
+    notes: list[str] = []
+    findings = run_checks(request, on_note=lambda kind, text: notes.append(text), progress=report)
+    encode = partial(webp_of, longest=LARGEST, quality=80, smallest=SMALLEST)
+    pictures = [[(encode(one.image), one.caption) for one in finding.pictures] for finding in findings.findings]
+    facts = {"summary": findings.summary(), "ran": list(findings.ran), "notes": notes}
+    return findings.as_data() | facts | {"pictures": pictures}

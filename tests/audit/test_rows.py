@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import classlens
+from classlens.audit.rows import read_rows, schema_of
+from classlens.errors import NotFound
+from tests.audit.tiny_setup import write_network, write_pictures
+
+
+@pytest.fixture(scope="module")
+def audit(tmp_path_factory):
+    """An audit of 50 pictures, of which one is bad and one of another size."""
+    place = tmp_path_factory.mktemp("rows")
+    pictures = classlens.open_source(write_pictures(place / "photos", 50, bad=(7,), other_size=(9,)))
+    network = classlens.open_source(write_network(place))
+    options = classlens.AuditOptions(methods=["GradCAM", "EigenCAM"], flips=True, batch_size=4)
+    return classlens.audit(network, place / "out", pictures=pictures, options=options)
+
+
+def all_rows(audit, columns=None, **how):
+    parts = list(read_rows(audit.folder, columns, **how))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def test_pandas_polars_and_duckdb_read_the_same_rows(audit):
+    files = f"{audit.folder}/rows/*.parquet"
+    frame = pl.read_parquet(files)
+    tables = [
+        pd.concat(map(pd.read_parquet, sorted(Path(audit.folder, "rows").iterdir()))).reset_index(drop=True),
+        frame.to_pandas(),
+        duckdb.sql(f"select * from '{files}' order by index").df(),
+    ]
+
+    assert [len(table) for table in tables] == [50, 50, 50]
+    for table in tables:
+        assert table["index"].tolist() == list(range(50))
+        assert table["path"].tolist() == tables[0]["path"].tolist()
+        np.testing.assert_array_equal(table["probability"].to_numpy(float), tables[0]["probability"].to_numpy(float))
+        np.testing.assert_array_equal(table["map_0"][0], tables[0]["map_0"][0])
+    assert frame.schema["map_0"] == pl.List(pl.Float16)
+
+
+def test_rows_agree_with_the_network_asked_directly(audit):
+    """Predictions, probabilities, losses and maps are those of `explain`, which feeds one picture after the other."""
+    rows = all_rows(audit)
+    classifier = classlens.open_source(audit.manifest.target).classifier()
+    images = [classlens.read_image(path) for path in rows["path"].tolist()]
+    maps = classlens.explain(classifier, images, methods=["GradCAM", "EigenCAM"])
+
+    for method, column in (("GradCAM", "map_0"), ("EigenCAM", "map_1")):
+        for at, one in enumerate(maps.where(method=method)):
+            if images[at].size != (16, 16):
+                continue  # brought to the usual size
+            assert rows["predicted"][at] == one.predicted.target
+            assert rows["probability"][at] == pytest.approx(one.predicted.probability, rel=1e-5)
+            values = rows[column][at].astype(np.float32) * rows[f"{column}_scale"][at]
+            np.testing.assert_allclose(values, one.values, atol=2e-3 * np.abs(one.values).max())
+    labels = np.exp(-rows["loss"].astype(float))
+    np.testing.assert_allclose(labels, rows["label_probability"], rtol=1e-5)
+    shares = np.exp(rows["logits"].astype(float))
+    np.testing.assert_allclose((shares / shares.sum(axis=1, keepdims=True)).max(axis=1), rows["probability"], rtol=5e-3)
+
+
+def test_a_bad_picture_is_a_row_with_an_error(audit):
+    bad, good = all_rows(audit, ["path", "error", "predicted"], bad=True), all_rows(audit, ["predicted"])
+
+    assert len(bad["index"]) == 1
+    assert bad["path"][0].endswith("00007.png")
+    assert "header cannot be read" in bad["error"][0]
+    assert bad["predicted"].tolist() == [-1]
+    assert len(good["index"]) == 49
+    assert audit.summary.bad == {bad["error"][0]: 1}
+
+
+def test_columns_say_what_they_are_and_unknown_ones_are_refused(audit):
+    schema = schema_of(audit.manifest)
+
+    assert all(field.metadata[b"says"] for field in schema)
+    with pytest.raises(NotFound, match=r"no column named 'probabilty' in .*out"):
+        next(read_rows(audit.folder, ["probabilty"]))
+
+
+def test_evidence_in_a_corner_and_evidence_everywhere_are_told_apart():
+    from classlens.audit.measure import describe_maps
+
+    maps = np.zeros((3, 8, 8), np.float32)
+    maps[0] = 2.0
+    maps[1, 0, 0] = 3.0
+    facts = describe_maps(maps)
+
+    np.testing.assert_allclose(facts["_border"][:2], [1 - 0.75**2, 1])
+    np.testing.assert_allclose(facts["_centre"][:2], [0.25, 0])
+    np.testing.assert_allclose(facts["_entropy"][:2], [1, 0], atol=1e-9)
+    np.testing.assert_allclose(facts["_area"][:2], [1, 1 / 64])
+    assert [facts[name][2] for name in ("_border", "_centre", "_entropy")] == [None] * 3
+    assert facts["_scale"] == [2.0, 3.0, 0.0]

@@ -1,0 +1,81 @@
+"""What a real browser says of pages: `python -m tests.figures.browsing FILE ...` prints it as JSON.
+
+It is a process of its own, so that no other browser of the suite is in its way.
+"""
+
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+LOOKS = {
+    "light": {"viewport": {"width": 1400, "height": 900}},
+    "dark": {"viewport": {"width": 1400, "height": 900}, "color_scheme": "dark"},
+    "phone": {"viewport": {"width": 390, "height": 844}},
+    "plain": {"viewport": {"width": 1400, "height": 900}, "java_script_enabled": False},
+}
+SHOWN = """() => ({
+  scripted: getComputedStyle(document.getElementById("tools")).display !== "none" || !!document.querySelector(".live"),
+  wide: document.documentElement.scrollWidth > innerWidth,
+  words: document.body.innerText,
+  broken: [...document.images].filter((one) => one.complete && !one.naturalWidth).length,
+  pictures: [...document.images].filter((one) => one.complete && one.naturalWidth).length,
+})"""
+USED = """() => {
+  const [find, heat] = ["search", "range"].map((kind) => document.querySelector(`#tools [type=${kind}]`));
+  const shown = () => [...document.querySelectorAll(".pictures figure")].filter((one) => !one.hidden).length;
+  const before = shown();
+  find.value = "no such words"; find.oninput();
+  const none = shown();
+  find.value = ""; find.oninput();
+  heat.value = "1"; heat.oninput();
+  const opacity = document.querySelector(".heat") && getComputedStyle(document.querySelector(".heat")).opacity;
+  return { before, none, after: shown(), opacity };
+}"""
+
+
+def look_at(browser, axe, place, look):
+    """What one page is and does in one look: what went wrong, what can be read, how long it took to open."""
+    slips = []
+    context = browser.new_context(**LOOKS[look])
+    page = context.new_page()
+    page.on("console", lambda message: slips.append(message.text))
+    page.on("pageerror", lambda error: slips.append(str(error)))
+    own = place.parent.as_uri()
+    page.on("request", lambda one: None if one.url.startswith((own, "data:")) else slips.append(one.url[:200]))
+    began = time.monotonic()
+    page.goto(place.as_uri(), wait_until="load")
+    page.screenshot(path=place.with_suffix(f".{look}.png"))
+    said = {"seconds": time.monotonic() - began, "slips": slips, **page.evaluate(SHOWN)}
+    if look != "plain":
+        said["used"] = page.evaluate(USED)
+        if page.locator(".pictures figure").count() < 1000:  # it takes minutes for thousands
+            said["axe"] = [
+                one["id"] + ": " + one["nodes"][0]["html"][:200] for one in axe.run(page).response["violations"]
+            ]
+    if look == "light":
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        page.wait_for_timeout(300)
+        page.screenshot(path=place.with_suffix(".end.png"))
+        said["printed"] = len(page.pdf()) if place.name == "report.html" else 0
+    context.close()
+    return said
+
+
+def main(names):
+    from axe_playwright_python.sync_playwright import Axe
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        places = [Path(name).resolve() for name in names]
+        print(
+            json.dumps({place.name: {look: look_at(browser, Axe(), place, look) for look in LOOKS} for place in places})
+        )
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,163 @@
+"""A report shows all of a setup on one page, says what it cannot show, and is the same for the same setup."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image as Pillow
+
+import classlens
+from classlens.cli.main import main
+from classlens.files import PHOTOS
+from classlens.runs import report_run
+from classlens.runs.report_run import ReportRequest, report
+
+
+def headings(page):
+    return re.findall(r"<h2[^>]*>(.*?)</h2>", page)
+
+
+def made_of(page):
+    return dict(re.findall(r"<tr><td>(\w+)</td><td>(.*?)</td></tr>", page.partition("How this page was made</h2>")[2]))
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    place = tmp_path_factory.mktemp("report") / "new" / "demo.html"
+    run = report(ReportRequest("demo", output=place, pictures=7, maps=3, seed=3))
+    return run, place.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Two classes; one of three pictures is cut off."""
+    for name, label in (("coffee.png", "cup"), ("chelsea.png", "cat"), ("camera.png", "cat")):
+        (tmp_path / "photos" / label).mkdir(parents=True, exist_ok=True)
+        with Pillow.open(next(PHOTOS.rglob(f"{Path(name).stem}.*"))) as picture:
+            picture.convert("RGB").resize((90, 60)).save(tmp_path / "photos" / label / name)
+    cut = tmp_path / "photos" / "cat" / "camera.png"
+    cut.write_bytes(cut.read_bytes()[:300])
+    return tmp_path / "photos"
+
+
+def test_everything_is_on_one_page_and_findings_come_first(demo):
+    run, page = demo
+
+    assert headings(page) == ["Findings", "Data", "Schedule", "Maps", "How this page was made"]
+    assert run.missing == ()
+    assert run.findings.ran
+    assert page.count('class="heat"') == 3
+    assert page.count("<figure") == 2 * 7 + report_run.STRIPS + 3
+
+
+def test_a_page_says_of_what_it_was_made(demo):
+    _, page = demo
+    made = made_of(page)
+
+    assert made["command"].startswith("classlens report demo --output ")
+    assert made["command"].endswith("--pictures 7 --maps 3 --seed 3")
+    assert re.fullmatch(r"sha256 of its parameters [0-9a-f]{64}", made["weights"])
+    assert f"classlens {classlens.__version__}, Python 3." in made["versions"]
+    assert made["seed"] == "3"
+
+
+def test_the_schedule_has_its_landmarks_in_exact_values(demo):
+    _, page = demo
+    source = classlens.open_source("demo")
+    (curve,) = (one for one in classlens.replay(source.schedule(), source.clock()).only("lr")[:1])
+
+    step, peak = curve.peak
+    assert f'<td class="number">{step}</td><td>peak, warm-up ends</td><td class="number">{peak!r}</td>' in page
+    assert f"{curve.final!r}</td>" in page
+
+
+def test_the_same_setup_is_the_same_page(demo):
+    """Also where its source is open already, as in the studio, and where nothing is written."""
+    run, _ = demo
+    again = report(
+        ReportRequest("demo", output=run.output, pictures=7, maps=3, seed=3), source=classlens.open_source("demo")
+    )
+
+    assert again.page == run.page == run.output.read_bytes()
+
+
+def test_a_bad_picture_is_a_marked_tile_and_a_part_that_is_not_there_is_left_out(photos, tmp_path):
+    run = report(ReportRequest(f"folder:{photos}"))
+    page = run.page.decode()
+
+    assert headings(page) == ["Findings", "Data", "How this page was made"]
+    assert [Path(row.path).name for row in run.bad] == ["camera.png"]
+    assert '<figure class="marked">' in page
+    assert '<td>cat</td><td class="number">2</td>' in page
+    assert "cut" in run.text() or "truncated" in run.text()
+
+
+def test_a_part_that_cannot_be_shown_says_why(tmp_path, photos):
+    config = tmp_path / "config.py"
+    config.write_text(
+        "optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1))\n"
+        "param_scheduler = dict(type='CosineAnnealingLR')\ntrain_cfg = dict(by_epoch=True, max_epochs=3)\n"
+        f"train_dataloader = dict(batch_size=2, dataset=dict(type='CustomDataset', data_root='{tmp_path}/gone', pipeline=[dict(type='LoadImageFromFile')]))\n"
+    )
+
+    run = report(ReportRequest(str(config), dataset_size=100))
+
+    assert [line.partition(":")[0] for line in run.missing] == ["Data"]
+    assert "not shown: " in run.page.decode()
+    assert "Schedule" in headings(run.page.decode())
+    assert "sha256 of the config as it is understood" in made_of(run.page.decode())["config"]
+
+
+def test_wrong_answers_come_first(photos, tmp_path):
+    shutil.rmtree(photos / "cup")
+    (photos / "espresso").mkdir()
+    shutil.copy(photos / "cat" / "chelsea.png", photos / "espresso" / "a_cat.png")
+    compare = report_run.compare
+
+    assert compare("espresso", None, ("espresso",)) == {"label": "espresso"}
+    answer = classlens.explain(classlens.open_source("demo").classifier(), str(photos / "espresso" / "a_cat.png"))[
+        0
+    ].predicted
+    classes = ("espresso, coffee", answer.class_name)
+    assert compare("espresso", answer, classes) == {"label": "espresso", "correct": False}
+    assert compare(answer.class_name.split(",")[0], answer, classes)["correct"]
+    assert "correct" not in compare("something else", answer, classes)
+
+
+def test_a_run_that_is_stopped_leaves_no_file(photos, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        report(ReportRequest(f"folder:{photos}", output=tmp_path / "out" / "r.html"), progress=stop)
+
+    assert "was not" in stopped.value.__notes__[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_prints_what_it_found_and_where_the_page_is(photos, tmp_path, capsys):
+    place = tmp_path / "r.html"
+
+    assert main(["report", f"folder:{photos}", "--output", str(place)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"wrote {place}"
+    assert main(["report", f"folder:{photos}", "--output", str(place), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["file"] == str(place)
+    assert [row["index"] for row in data["bad"]] == [0]
+    assert {finding["code"] for finding in data["findings"]} >= {"D001"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["demo", "--output", "report.png"], "ending '.png'"),
+        (["folder:nowhere"], "nowhere"),
+        (["demo", "missing.pth"], "missing.pth"),
+        (["folder:PHOTOS", "weights.pth"], "has no classifier"),
+    ],
+)
+def test_slips_are_said_before_any_work(words, said, photos, capsys):
+    assert main(["report", *(word.replace("PHOTOS", str(photos)) for word in words)]) == 2
+    assert said in capsys.readouterr().err

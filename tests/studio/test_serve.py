@@ -1,0 +1,146 @@
+"""How a studio starts and ends: its link, its port, its signals, and what it says to who is elsewhere."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+import classlens
+from classlens.errors import ConfigError, DataError
+from classlens.studio.guard import Keys
+from classlens.studio.serve import bind, tunnel_line
+from classlens.studio.session import Kept, StudioRequest
+from tests.studio.running import LINK, running_studio
+
+TOKEN = "a-password-of-some-length"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_at_once_with_all_its_processes(number):
+    with running_studio("demo") as studio:
+        studio.get("/data.json")
+        studio.get("/look.json")  # a process that loads torch
+        began = time.monotonic()
+
+        studio.process.send_signal(number)
+        studio.process.wait(10)
+
+    assert studio.process.returncode == 128 + number
+    assert time.monotonic() - began < 8
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", studio.port), timeout=2)
+
+
+def test_a_port_that_is_taken_is_one_error():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "classlens", "studio", "demo", "--no-browser", "--port", str(port)]
+
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: cannot serve at 127.0.0.1:{port}: address already in use")
+    assert len(result.stderr.splitlines()) == 2
+
+
+def test_a_host_of_another_machine_is_one_error():
+    with pytest.raises(ConfigError, match="cannot serve at"):
+        bind("192.0.2.1", 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        ({"targets": ()}, "needs something to show"),
+        ({"targets": ("demo",), "host": "0.0.0.0"}, "lets others in: it needs a token"),
+        ({"targets": ("demo",), "host": "0.0.0.0", "token": "short"}, "16 letters or more"),
+    ],
+)
+def test_a_studio_that_is_not_safe_is_refused(words, what):
+    with pytest.raises(ConfigError, match=what):
+        StudioRequest(**words)
+
+
+def test_others_are_let_in_only_with_the_token_and_a_warning():
+    with running_studio("demo", "--host", "0.0.0.0", "--token", TOKEN) as studio:
+        link = f"/?token={TOKEN}"
+        again = studio.ask(link, cookie=False)[0]
+        by_number = studio.ask("/session.json", host=f"192.168.7.8:{studio.port}")[0]
+        by_name = studio.ask("/session.json", host=f"evil.example:{studio.port}")[0]
+        without = studio.ask("/session.json", cookie=False)[0]
+        studio.process.send_signal(signal.SIGTERM)
+        _, said = studio.process.communicate(timeout=10)
+
+    assert (again, by_number, by_name, without) == (200, 200, 421, 401)
+    assert said.startswith("warning: --host 0.0.0.0 lets in everybody")
+
+
+def test_where_the_machine_is_reached_by_ssh_it_prints_the_tunnel(monkeypatch):
+    monkeypatch.setenv("SSH_CONNECTION", "10.0.0.9 51234 10.0.0.2 2222")
+    monkeypatch.setenv("USER", "ada")
+    with bind("127.0.0.1", 0) as server:
+        port = server.getsockname()[1]
+
+        assert tunnel_line(server, "127.0.0.1") == f"ssh -N -L {port}:127.0.0.1:{port} -p 2222 ada@10.0.0.2"
+        monkeypatch.delenv("SSH_CONNECTION")
+        assert tunnel_line(server, "127.0.0.1") == ""
+
+
+def test_every_link_works_once_and_the_next_one_is_printed():
+    printed = []
+    keys = Keys(on_used=lambda: printed.append(keys.token))
+    first = keys.token
+
+    assert keys.redeem(first)
+    assert not keys.redeem(first)
+    assert printed == [keys.token]
+    assert keys.redeem(printed[0])
+
+
+def test_a_picture_that_kills_the_server_costs_no_more_than_itself(tmp_path):
+    """The process of the server is killed as by a decoder: the next one has the same address, cookie and page."""
+    with running_studio("demo") as studio:
+        listed = subprocess.run(["ps", "--ppid", str(studio.process.pid), "-o", "pid="], capture_output=True, text=True)
+        os.kill(int(listed.stdout.split()[0]), signal.SIGSEGV)
+
+        assert studio.get("/data.json")["state"] in ("ready", "counting")
+
+
+def test_in_a_program_it_runs_beside_what_else_is_done():
+    studio = classlens.studio("demo")
+    try:
+        link = LINK.search(studio.link)[0]
+        port = int(link.partition("//")[2].partition("/")[0].rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(f"GET /session.json HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+            assert connection.recv(100).startswith(b"HTTP/1.1 401")
+        assert link in studio._repr_html_()
+    finally:
+        studio.close()
+    assert not studio.thread.is_alive()
+
+
+def test_what_is_kept_is_made_once_and_its_error_too():
+    kept, made = Kept(2), []
+
+    def make(name):
+        made.append(name)
+        if name == "bad":
+            raise DataError("no such thing")
+        return name
+
+    for name in ("a", "a", "b", "a"):
+        kept.once(name, lambda name=name: make(name))
+    for _ in range(2):
+        with pytest.raises(DataError):
+            kept.once("bad", lambda: make("bad"))
+    kept.once("a", lambda: make("a"))
+    kept.once("b", lambda: make("b"))
+
+    assert made == ["a", "b", "bad", "b"]
