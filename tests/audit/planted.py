@@ -13,7 +13,7 @@ from torch import nn
 from classlens.cam.classifier import Classifier
 from classlens.dataset.dataset import Dataset, Sample, Stage
 from classlens.dataset.state import State, to_image
-from classlens.image import Encoding, Image
+from classlens.image import Encoding
 from classlens.source import Source
 
 FED = Encoding("RGB", "CHW", 1.0)

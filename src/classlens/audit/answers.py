@@ -9,7 +9,7 @@ trouble rests on more than chance: each question says what it measured, and was 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from classlens.cam.classifier import encode_batch, placement_of, preserved
 from classlens.cam.forward import logits_of
 from classlens.errors import NotFound, NotOffered
 from classlens.printed import json_text
+from classlens.results import Drawable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
     from classlens.audit.rows import Array
     from classlens.audit.subject import Subject
     from classlens.dataset.dataset import Dataset
+    from classlens.image import Image
 
 NAME = "answers.json"
+Facts = Mapping[str, str | int | float]  # what a row of a table says, by the names of its columns
 BATCH = 32  # pictures that go through the network at once
 
 
@@ -46,13 +49,26 @@ class Answer:
     name: str
     verdict: str
     is_trouble: bool
-    table: tuple[Mapping[str, str | int | float], ...] = ()
+    table: tuple[Facts, ...] = ()
     examples: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def question(self) -> str:
         return QUESTIONS[self.name].words
+
+
+@dataclass(frozen=True, eq=False)
+class Answers(Drawable):
+    """The answers from the audit in a folder, and the pictures that show them, as fed, by their indices."""
+
+    folder: str
+    given: tuple[Answer, ...]
+    shown: Mapping[int, Image]
+
+    def as_data(self) -> list[dict[str, Any]]:
+        """Everything but the pictures; this is `answers.json`."""
+        return [{"question": one.question, **asdict(one)} for one in self.given]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +115,7 @@ QUESTIONS: Mapping[str, Question] = {
 }  # fmt: skip
 
 
-def answers(inquiry: Inquiry, names: Sequence[str] = ()) -> tuple[Answer, ...]:
+def answers(inquiry: Inquiry, names: Sequence[str] = ()) -> Answers:
     """Answer questions by their names, all that can be answered without any, and write them to `answers.json`.
 
     Raises:
@@ -114,15 +130,18 @@ def answers(inquiry: Inquiry, names: Sequence[str] = ()) -> tuple[Answer, ...]:
         question = QUESTIONS[name]
         lacks = [need for need in question.needs if getattr(inquiry, need) is None]
         if lacks and names:
-            hints = {"other": "--against names the audit of the other split", "subject": "", "training": ""}
-            raise NotOffered(f"{name}: there is no {' and no '.join(lacks)}", hint=hints[lacks[0]])
+            hint = "--against names the audit of the other split" if "other" in lacks else ""
+            raise NotOffered(f"{name}: there is no {' and no '.join(lacks)}", hint=hint)
         if not lacks:
             module, _, function = question.address.partition(".")
             answer: Answer = getattr(import_module(f"classlens.audit.{module}"), function)(inquiry)
             given.append(answer)
-    data = [{"question": one.question, **asdict(one)} for one in given]
-    Place(inquiry.folder).write(NAME, json_text(data, indent=1).encode())
-    return tuple(given)
+    wanted = sorted({index for one in given for index in one.examples})
+    fed = inquiry.subject.read(wanted) if inquiry.subject else ()
+    shown = {one.index: replace(one.image, encoded=None) for one in fed if one.image is not None}
+    result = Answers(inquiry.folder, tuple(given), shown)
+    Place(inquiry.folder).write(NAME, json_text(result.as_data(), indent=1).encode())
+    return result
 
 
 def read_batches(inquiry: Inquiry, indices: Sequence[int], what: str = "") -> Iterator[tuple[list[int], Tensor]]:

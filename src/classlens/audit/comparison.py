@@ -57,7 +57,7 @@ class MapChange:
 
     `correlation` is Pearson's, of the positive evidence place by place. `elsewhere` is the share of the evidence that
     lies at another place than before, 0 to 1. `right` and `down` say where its centre went, in parts of the picture's
-    sides, and `outward` how much more of it lies in the outer quarter of each side.
+    sides, and `outward` how much more of it lies in the outer eighth of each side.
     """
 
     pictures: int
@@ -124,7 +124,7 @@ def compare(first: str | PathLike[str], second: str | PathLike[str]) -> Comparis
     notes = []
     if not has_maps and (one.maps or other.maps):
         notes.append("maps are not compared: both audits need maps of one method")
-    tally = Tally(one.class_count)
+    tally = PairTally(one.class_count)
     columns = [*COLUMNS, *(["map_0"] if has_maps else [])]
     for pair in pair_rows(*(read_rows(folder, columns) for folder in folders)):
         add_pair(tally, pair, one)
@@ -166,7 +166,7 @@ def pair_rows(first: Iterator[Rows], second: Iterator[Rows]) -> Iterator[tuple[R
             other = next(second, None)
 
 
-class Tally:
+class PairTally:
     """Sums over pairs of rows: a class because it changes with every shard."""
 
     def __init__(self, classes: int) -> None:
@@ -176,7 +176,7 @@ class Tally:
         self.maps = np.zeros((2, 6))  # same and changed predictions: pictures, then the sums of what `MapChange` has
 
 
-def add_pair(tally: Tally, pair: tuple[Rows, Rows], manifest: Manifest) -> None:
+def add_pair(tally: PairTally, pair: tuple[Rows, Rows], manifest: Manifest) -> None:
     """Count the rows of one shard."""
     one, other = pair
     label, changed = one["label"], one["predicted"] != other["predicted"]
@@ -224,7 +224,7 @@ def shrink(maps: Array, height: int, width: int) -> Array:
     return np.asarray(smaller * (maps.shape[1] * maps.shape[2] / (height * width)))
 
 
-def conclude_pairs(folders: tuple[str, str], manifest: Manifest, tally: Tally, notes: Sequence[str]) -> Comparison:
+def conclude_pairs(folders: tuple[str, str], manifest: Manifest, tally: PairTally, notes: Sequence[str]) -> Comparison:
     """The comparison of everything counted; classes that lost most stand first."""
     kinds = {"all": tally.maps.sum(axis=0), "same": tally.maps[0], "changed": tally.maps[1]}
     maps = {name: MapChange(int(sums[0]), *(sums[1:] / sums[0]).tolist()) for name, sums in kinds.items() if sums[0]}

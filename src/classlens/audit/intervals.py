@@ -66,5 +66,6 @@ def mcnemar(first_only: int, second_only: int) -> float:
     if not differ:
         return 1.0
     if differ <= EXACT:
-        return min(1.0, 2 * sum(comb(differ, hits) for hits in range(fewer + 1)) / 2**differ)
+        tail = sum(comb(differ, hits) for hits in range(fewer + 1))
+        return float(min(1.0, 2 * tail / 2**differ))
     return erfc(max(0, abs(first_only - second_only) - 1) / sqrt(2 * differ))

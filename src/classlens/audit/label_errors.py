@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from classlens.audit.answers import Answer, Inquiry, read_batches
+from classlens.audit.answers import Answer, Facts, Inquiry, read_batches
 from classlens.audit.intervals import share_of
 from classlens.audit.rows import Array, read_rows
 from classlens.cam.classifier import preserved
@@ -50,7 +50,7 @@ def answer_labels(inquiry: Inquiry) -> Answer:
     belief = believe(features, shares, label)
     margin = margins(belief, label)
     doubtful = find_doubtful(belief, label)
-    table = tuple(
+    table: tuple[Facts, ...] = tuple(
         {
             "index": int(index[at]),
             "path": subject.dataset.sample(int(index[at])).path or "",
@@ -61,7 +61,9 @@ def answer_labels(inquiry: Inquiry) -> Answer:
         for at in doubtful
     )
     share = share_of(len(table), len(label))
-    verdict = f"{len(table):,} of {count_of(len(label), 'label')} are doubtful: {share}" if table else "no label is doubtful"
+    verdict = (
+        f"{len(table):,} of {count_of(len(label), 'label')} are doubtful: {share}" if table else "no label is doubtful"
+    )
     return Answer("labels", verdict, share.low > LIMIT, table, tuple(int(index[at]) for at in doubtful[:EXAMPLES]))
 
 
@@ -71,7 +73,9 @@ def find_doubtful(belief: Array, labels: Array) -> list[int]:
     Source of the second condition: Northcutt et al., Confident learning, JAIR 70, 2021, eq. 2.
     """
     margin, best = margins(belief, labels), belief.argmax(axis=1)
-    usual = np.array([belief[labels == one, one].mean() if (labels == one).any() else 1 for one in range(belief.shape[1])])
+    usual = np.array(
+        [belief[labels == one, one].mean() if (labels == one).any() else 1 for one in range(belief.shape[1])]
+    )
     doubtful = (margin < -DOUBT) & (belief.max(axis=1) >= FIRM * usual[best])
     return [at for at in np.argsort(margin, kind="stable").tolist() if doubtful[at]]
 
@@ -91,7 +95,7 @@ def look(inquiry: Inquiry, indices: Sequence[int]) -> tuple[Array, Array, Array]
             grid = captured.layouts[0].grid(captured.outputs[0].detach()).float()
             logits = [logits_of(classifier, view) for view in views_of(batch)]
         side = max(1, int((NUMBERS / grid.shape[1]) ** 0.5))
-        grid = F.adaptive_avg_pool2d(grid, [min(side, extent) for extent in grid.shape[2:]]).flatten(1)
+        grid = F.adaptive_avg_pool2d(grid, (min(side, grid.shape[2]), min(side, grid.shape[3]))).flatten(1)
         places += read
         features.append(grid.cpu().numpy().astype(np.float32))
         shares.append(torch.stack([probabilities(one.float(), kind) for one in logits], dim=1).cpu().numpy())
@@ -142,7 +146,7 @@ def neighbour_votes(features: Array, labels: Array, classes: int) -> Array:
         weights = np.exp(SHARPNESS * (near - near.max(axis=1, keepdims=True)))
         rows = np.repeat(np.arange(start, start + len(cosines)), count)
         np.add.at(votes, (rows, labels[bank[nearest]].ravel()), weights.ravel())
-    return votes / votes.sum(axis=1, keepdims=True)
+    return np.asarray(votes / votes.sum(axis=1, keepdims=True))
 
 
 def margins(belief: Array, labels: Array) -> Array:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from classlens.audit.answers import Answer, Inquiry
+from classlens.audit.answers import Answer, Facts, Inquiry
 from classlens.audit.intervals import share_of
 from classlens.audit.manifest import read_manifest
 from classlens.audit.place import Place
@@ -55,10 +55,12 @@ def answer_leaks(inquiry: Inquiry) -> Answer:
     shares = [share_of(int((correct & which).sum()), int(which.sum())) for which in (known, known & ~leaked)]
     verdict = f"no picture of {here.phase} is also in {there.phase}"
     if found:
-        verdict = f"{count_of(int(leaked.sum()), 'picture')} of {len(index):,} of {here.phase} are also in {there.phase}"
+        verdict = (
+            f"{count_of(int(leaked.sum()), 'picture')} of {len(index):,} of {here.phase} are also in {there.phase}"
+        )
         verdict += f": accuracy {shares[0].value:.2%} with them, {shares[1].value:.2%} without"
     sample = inquiry.subject.dataset.sample if inquiry.subject else None
-    table = tuple(
+    table: tuple[Facts, ...] = tuple(
         {"index": one, "path": (sample(one).path or "") if sample else "", "other": other, "distance": round(apart, 4)}
         for one, other, apart in found
     )
@@ -102,7 +104,9 @@ def nearest_across(own: Array, other: str, compact: Array, middle: Array) -> tup
         for start in range(0, len(own), BLOCK):
             part = slice(start, start + BLOCK)
             cosines = np.concatenate([best[part], own[part] @ theirs.T], axis=1)
-            indices = np.concatenate([partners[part], np.broadcast_to(rows["index"], (len(best[part]), len(theirs)))], 1)
+            indices = np.concatenate(
+                [partners[part], np.broadcast_to(rows["index"], (len(best[part]), len(theirs)))], 1
+            )
             order = np.argsort(-cosines, axis=1, kind="stable")[:, :NEAREST]
             best[part], partners[part] = (np.take_along_axis(one, order, axis=1) for one in (cosines, indices))
     return best, partners

@@ -9,21 +9,22 @@ their grey are gone. A stage that moves them is sent two ramps, along and down, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
 import torch
+from PIL import Image as Pillow
 
 from classlens.audit.answers import Answer, Inquiry
-from classlens.audit.intervals import Share, share_of
+from classlens.audit.intervals import share_of
 from classlens.audit.rows import Array, read_rows
 from classlens.audit.summary import shares_of
 from classlens.dataset.dataset import Stage
 from classlens.dataset.decode import BAD_SAMPLE
 from classlens.dataset.rng import generator, seed_of, seeded_globals
-from classlens.dataset.state import State, arrays_of, array_of, with_picture
+from classlens.dataset.state import Foreign, State, array_of, arrays_of, with_picture
 from classlens.image import Image
 
 PICTURES, DRAWS = 200, 4  # pictures that are right, evenly spread, and how often each goes through the pipeline
@@ -60,11 +61,12 @@ def answer_cuts(inquiry: Inquiry) -> Answer:
         return Answer("cuts", "nothing to say without maps", is_trouble=False)
     rows = [rows for rows in read_rows(inquiry.folder, ["label", "correct", "map_0"]) if rows["correct"].any()]
     index, label, maps = (
-        np.concatenate([one[name][one["correct"]] for one in rows] or [np.empty(0)]) for name in ("index", "label", "map_0")
+        np.concatenate([one[name][one["correct"]] for one in rows] or [np.empty(0)])
+        for name in ("index", "label", "map_0")
     )
-    chosen = np.unique(np.linspace(0, len(index) - 1, PICTURES).round().astype(int)) if len(index) else []
+    chosen = np.unique(np.linspace(0, len(index) - 1, PICTURES).round().astype(int)) if len(index) else np.empty(0, int)
     stages, draws = training.pipeline(0), list[Draw]()
-    for done, at in enumerate(chosen, start=1):
+    for done, at in enumerate(chosen.tolist(), start=1):
         try:
             state = subject.dataset.load(int(index[at]))
             evidence = evidence_as_read(maps[at], state, subject.dataset.to_image, subject.classifier.prepare)
@@ -82,7 +84,8 @@ def judge(draws: Sequence[Draw], stages: Sequence[str], class_name: Callable[[in
     """The shares of draws that cut the evidence away, by stage and by class."""
     table = []
     groups = {"all": list(draws)} | {
-        class_name(label): [one for one in draws if one.label == label] for label in sorted({one.label for one in draws})
+        class_name(label): [one for one in draws if one.label == label]
+        for label in sorted({one.label for one in draws})
     }
     for name, members in groups.items():
         causes = [("any", [one.cut_by is not None for one in members])]
@@ -121,7 +124,7 @@ def evidence_as_read(
 
     def run(pixels: Array) -> Array:
         fed = prepare(Image(pixels))
-        return fed.pixels.mean(axis=2) if fed.encoded is None else fed.encoded.mean(axis=0)
+        return np.asarray(fed.pixels.mean(axis=2) if fed.encoded is None else fed.encoded.mean(axis=0))
 
     places = places_of(run, size)
     height, width = places.shape[:2]
@@ -134,25 +137,27 @@ def evidence_as_read(
 
 def follow(stages: Sequence[Stage], state: State, evidence: Array, index: int, seed: int) -> Iterator[float]:
     """The share of the evidence that is left after every stage, for what the stages draw with this seed."""
-    places = None
+    places = place_grid(*numbers_in(state).shape)
     for position, stage in enumerate(stages):
-
-        def apply(one: State, stage: Stage = stage, position: int = position) -> State:
-            with seeded_globals(seed_of(seed * len(stages) + position, index)):
-                after: State = stage.apply(one, generator(seed, index, position)).state
-            return after
-
-        if places is None:
-            size = numbers_of_picture(state).shape
-            places = place_grid(size[0], size[1])
-        before = state
-        here = places_of(lambda pixels, before=before: numbers_of_picture(apply(spell(before, pixels))), places.shape[:2])
-        places = sample(places, here)
-        state = apply(state)
+        draw = partial(apply_stage, stage, (seed, index, position))
+        places = look_up(places, places_of(partial(run_stage, draw, state), places.shape[:2]))
+        state = draw(state)
         bins = bins_of(places)
         hits = np.bincount(bins[bins >= 0], minlength=GRID * GRID)
         enough = 0.3 * np.median(hits[hits > 0]) if hits.any() else 1
         yield float(evidence[hits >= max(enough, 1)].sum())
+
+
+def apply_stage(stage: Stage, chance: tuple[int, int, int], state: State) -> State:
+    """A stage with its chance fixed, however often it runs: by seed, index and position."""
+    seed, index, position = chance
+    with seeded_globals(seed_of(seed * 1000 + position, index)):
+        after: State = stage.apply(state, generator(seed, index, position)).state
+    return after
+
+
+def run_stage(draw: Callable[[State], State], state: State, pixels: Array) -> Array:
+    return numbers_in(draw(with_pixels(state, pixels)))
 
 
 def places_of(run: Run, size: tuple[int, int]) -> Array:
@@ -193,7 +198,7 @@ def changed_blocks(out: Array, levels: Array) -> Array:
     for level in range(LEVELS):
         if (levels == level).any():
             usual[levels == level] = np.median(means[levels == level])
-    return np.asarray(np.abs(means - usual) > BELONGS * np.ptp(usual)) & bool(np.ptp(usual) > 0)
+    return np.asarray((np.abs(means - usual) > BELONGS * np.ptp(usual)) & (np.ptp(usual) > 0))
 
 
 def place_grid(height: int, width: int) -> Array:
@@ -202,9 +207,9 @@ def place_grid(height: int, width: int) -> Array:
     return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).astype(np.float32)
 
 
-def sample(places: Array, here: Array) -> Array:
+def look_up(places: Array, here: Array) -> Array:
     """The places of pixels in the first picture, from those in the one before and where that one's pixels were."""
-    there = np.isfinite(here).all(axis=-1)
+    there = np.asarray(np.isfinite(here).all(axis=-1))
     last = np.array(places.shape[:2]) - 1
     at = np.minimum((np.where(there[..., None], here, 0) * places.shape[:2]).astype(int), last)
     return np.where(there[..., None], places[at[..., 0], at[..., 1]], np.nan)
@@ -212,40 +217,37 @@ def sample(places: Array, here: Array) -> Array:
 
 def bins_of(places: Array) -> Array:
     """The bin of every place, -1 for what is no place."""
-    there = np.isfinite(places).all(axis=-1)
+    there = np.asarray(np.isfinite(places).all(axis=-1))
     bins = np.minimum((np.where(there[..., None], places, 0) * GRID).astype(int), GRID - 1)
     return np.asarray(np.where(there, bins[..., 0] * GRID + bins[..., 1], -1))
 
 
-def spell(state: State, pixels: Array) -> State:
+def with_pixels(state: State, pixels: Array) -> State:
     """The state with another picture in the place of its own, of the same kind."""
-    from dataclasses import replace
-
-    def fill(picture: Any) -> Any:  # noqa: ANN401 - of any framework
-        if hasattr(picture, "convert"):
-            from PIL import Image as Pillow
-
-            return Pillow.fromarray(pixels).convert(picture.mode)
-        array, layout = array_of(picture, state.encoding.layout)
-        values = pixels if layout == "HWC" else pixels.transpose(2, 0, 1)
-        if array.dtype.kind == "f":
-            values = replace(state.encoding, layout=layout).encode(Image(pixels))
-        axis = 2 if layout == "HWC" else 0
-        same = picture.clone() if hasattr(picture, "clone") else picture.copy()
-        if same.ndim > 2 and same.shape[axis] != 3:
-            values = values.take([0] * same.shape[axis], axis)
-        if same.ndim == 2:
-            values = values.take(0, axis)
-        if hasattr(picture, "clone"):
-            same.copy_(torch.from_numpy(np.ascontiguousarray(values)))
-        else:
-            same[...] = values
-        return same
-
-    return replace(state, value=with_picture(state.value, fill))
+    return replace(state, value=with_picture(state.value, partial(alike, state, pixels)))
 
 
-def numbers_of_picture(state: State) -> Array:
+def alike(state: State, pixels: Array, picture: Foreign) -> Foreign:
+    """Pixels as a picture of the kind of another one: Pillow's, a tensor or an array, in its layout and range."""
+    if isinstance(picture, Pillow.Image):
+        return Pillow.fromarray(pixels).convert(picture.mode)
+    array, layout = array_of(picture, state.encoding.layout)
+    values = pixels if layout == "HWC" else pixels.transpose(2, 0, 1)
+    if array.dtype.kind == "f":
+        values = replace(state.encoding, layout=layout).encode(Image(pixels))
+    axis = 2 if layout == "HWC" else 0
+    if picture.ndim == 2:
+        values = values.take(0, axis)
+    elif picture.shape[-3:][axis] != 3:
+        values = values.take([0] * picture.shape[-3:][axis], axis)
+    if hasattr(picture, "clone"):
+        return picture.clone().copy_(torch.from_numpy(np.ascontiguousarray(values)))
+    other = picture.copy()
+    other[...] = values
+    return other
+
+
+def numbers_in(state: State) -> Array:
     """The first picture of a state, the mean of its channels as they are."""
     first = state.views[0] if state.views else state
     array, layout = next(arrays_of(first.value, first.encoding.layout))

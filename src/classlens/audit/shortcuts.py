@@ -1,4 +1,4 @@
-"""Shortcuts: does a class hang on a stamp in a corner, a frame or a tint, wherever its pictures come from?
+"""Shortcuts: classes that hang on a stamp in a corner, a frame or a tint, instead of what their pictures show.
 
 Maps propose, the network decides. A region is proposed where the maps of a class, or of a group of its pictures that look
 alike, show evidence, and those of other classes show hardly any: off the place where pictures usually show what they are
@@ -76,7 +76,7 @@ class Trial:
 
 def answer_shortcuts(inquiry: Inquiry) -> Answer:
     """Try what the maps propose, on few pictures and then on more, and name the best region of every class that turns them."""
-    rows = [rows for rows in read_rows(inquiry.folder, ["label", "predicted", *(["map_0"] if inquiry.manifest.maps else [])])]
+    rows = list(read_rows(inquiry.folder, ["label", "predicted", *(["map_0"] if inquiry.manifest.maps else [])]))
     index, labels, predicted = (np.concatenate([one[name] for one in rows]) for name in ("index", "label", "predicted"))
     random, right = np.random.default_rng(inquiry.manifest.seed), np.flatnonzero(labels == predicted)
     regions = []
@@ -133,7 +133,9 @@ def conclude_trials(inquiry: Inquiry, index: Array, trials: Sequence[Trial]) -> 
     )
     shown = tuple(int(index[at]) for one in causes for at in one.region.members[:4])
     notes = ("what lies where all classes show themselves cannot be told from the thing itself",)
-    return Answer("shortcuts", "; ".join(said) or "no class hangs on a place or a tint", bool(causes), table, shown, notes)
+    return Answer(
+        "shortcuts", "; ".join(said) or "no class hangs on a place or a tint", bool(causes), table, shown, notes
+    )
 
 
 def propose_tints(
