@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "cam": ("draw where a trained classifier looks (class activation maps)", "cat.png demo --save-path cam.png"),
     "check": ("look for silent mismatches in data, classes, network and schedule", "demo"),
     "audit": ("ask a network about every picture of a dataset, and sum it up", "demo"),
+    "compare": ("put two audits of the same pictures side by side", "out/before out/after"),
     "verify": ("make rows of an audit again, and say whether they are the same", "out/audit"),
     "studio": ("open a page that shows all of it, linked, on this machine", "demo"),
     "report": ("write all of it on one page, in one file", "demo --output report.html"),
