@@ -167,3 +167,12 @@ def test_what_answers_first_has_loaded_nothing_heavy():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert result.stdout == "[]\n"
+
+
+def test_a_checkpoint_that_is_not_there_is_refused_at_once(tmp_path):
+    (tmp_path / "epoch_10.pth").touch()
+
+    with pytest.raises(DataError, match="no such checkpoint") as refused:
+        StudioRequest(("demo",), (str(tmp_path / "epoch_01.pth"),))
+
+    assert "epoch_10.pth" in refused.value.hint
