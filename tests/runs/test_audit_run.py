@@ -116,7 +116,9 @@ def test_only_failed_rows_are_asked_again(setup, tmp_path):
     assert files_of(out) == files_of(Path(clean.folder))
 
 
-def test_a_decoder_that_crashes_costs_one_row(setup, tmp_path):
+@pytest.mark.filterwarnings("ignore")  # Ray's own, about itself
+@pytest.mark.parametrize("ray", [None, "auto"])
+def test_a_decoder_that_crashes_costs_one_row(setup, tmp_path, ray):
     (tmp_path / "crash.py").write_text("""
 import os
 from pathlib import Path
@@ -140,7 +142,9 @@ def make():
 """)
     write_pictures(tmp_path / "photos", 20)
 
-    run = classlens.run_audit(request((setup[0], f"py:{tmp_path}/crash.py:make"), tmp_path / "out", workers=1))
+    crashing = (setup[0], f"py:{tmp_path}/crash.py:make")
+
+    run = classlens.run_audit(request(crashing, tmp_path / "out", workers=1, ray=ray))
 
     (bad,) = read_rows(run.folder, ["error", "path"], bad=True)
     assert (bad["index"].tolist(), bad["error"].tolist()) == (

@@ -16,7 +16,7 @@ from tests.cli.test_stopping import of_session, until
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked for in /proc")
 
 KILLS = 50 if os.environ.get("CLASSLENS_ALL_KILLS") else 2
-COUNT = 1500
+COUNT = 600
 
 
 def start(command):
@@ -37,7 +37,7 @@ def hit(run, chance):
 
 
 def test_rows_are_those_of_a_run_that_nobody_disturbs(tmp_path):
-    pictures = write_pictures(tmp_path / "photos", COUNT, bad=(5, 700), other_size=(12,))
+    pictures = write_pictures(tmp_path / "photos", COUNT, bad=(5, 300), other_size=(12,))
     words = ["audit", write_network(tmp_path), "--data", pictures, "--batch-size", "8", "--workers", "2", "-o"]
     command = [sys.executable, "-m", "classlens", *words]
     begun = time.monotonic()

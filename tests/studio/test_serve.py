@@ -157,3 +157,13 @@ def test_what_is_kept_is_made_once_and_its_error_too():
     kept.once("b", lambda: make("b"))
 
     assert made == ["a", "b", "bad", "b"]
+
+
+def test_what_answers_first_has_loaded_nothing_heavy():
+    """A first answer comes at once: numpy, OpenCV, Pillow and torch are loaded by who needs them."""
+    code = "import sys, classlens.cli.studio, classlens.studio.routes, classlens.studio.serve\n"
+    code += "print([one for one in ('numpy', 'cv2', 'PIL', 'torch', 'matplotlib', 'multiprocessing') if one in sys.modules])"
+
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert result.stdout == "[]\n"

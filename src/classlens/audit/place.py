@@ -7,6 +7,7 @@ one kind of them, such as s3fs, is the user's to install.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -59,6 +60,15 @@ class Place:
                 return file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def remove(self, name: str) -> None:
+        """Remove a file; another one may have done so before."""
+        with suppress(FileNotFoundError):
+            if self.is_remote:
+                system, root = self._remote()
+                system.rm_file(f"{root}/{name}")
+            else:
+                Path(self / name).unlink()
 
     def names(self, folder: str) -> set[str]:
         """The names of all files in a folder of it; none where there is no such folder."""

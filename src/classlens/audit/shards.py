@@ -42,7 +42,7 @@ def begin(place: Place, manifest: Manifest) -> None:
     """
     place.check()
     if place.read(NAME) is None:
-        if place.names(FOLDER):
+        if any(one.endswith(".parquet") for one in place.names(FOLDER)):
             raise DataError(f"{place.address} holds rows, but no {NAME}", hint="choose another folder")
         write_manifest(place, manifest)
         return
