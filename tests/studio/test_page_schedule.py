@@ -35,9 +35,16 @@ def plot(page, name="Learning rate"):
     return panel(page, name).locator(".u-over")
 
 
+def box_of(page, name="Learning rate"):
+    """Where a plot is; it is made anew when its values arrive."""
+    while (box := plot(page, name).bounding_box()) is None:
+        page.wait_for_timeout(50)
+    return box
+
+
 def point_at(page, share, name="Learning rate"):
     """Move the pointer to a share of a plot's width."""
-    box = plot(page, name).bounding_box()
+    box = box_of(page, name)
     page.mouse.move(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
 
 
@@ -89,7 +96,7 @@ def test_the_arrows_go_from_step_to_step(schedule, rates):
 
 
 def test_a_stretch_is_zoomed_to_in_every_panel_and_all_is_shown_again(schedule):
-    box = plot(schedule).bounding_box()
+    box = box_of(schedule)
     middle = box["y"] + box["height"] / 2
     schedule.mouse.move(box["x"] + 0.25 * box["width"], middle)
     schedule.mouse.down()
