@@ -15,7 +15,7 @@ test: $(VENV)/test.done
 
 # The whole counts of runs that are killed at random moments, of which the suite takes a share: half an hour.
 test-kills: $(VENV)/test.done
-	CLASSLENS_ALL_KILLS=1 $(VENV)/bin/python -m pytest tests/strangers/test_kills.py tests/strangers/test_audit_kills.py -n 0
+	CLASSLENS_ALL_KILLS=1 $(VENV)/bin/python -m pytest tests/strangers/test_kills.py tests/strangers/test_audit_kills.py tests/runs/test_audit_run.py -n 0
 
 test-peers: .venv-peers/done
 	.venv-peers/bin/python -m pytest tests_peers -n 2 --dist loadfile

@@ -146,3 +146,18 @@ def crop_stage(low, high, name="RandomResizedCrop"):
         return Outcome(state.with_pixels(cv2.resize(part, (SIDE, SIDE))), {"box": (left, top, side, side)})
 
     return Stage(name, apply, draws_globally=False)
+
+
+def copies_of(pictures, kind):
+    """The same pictures in other files."""
+    import cv2
+
+    if kind == "brighter":
+        return (pictures * 1.1 + 8).clip(0, 255).astype(np.uint8)
+    if kind == "noisy":
+        noise = np.random.default_rng(5).normal(0, 4, pictures.shape)
+        return (pictures + noise).clip(0, 255).astype(np.uint8)
+    if kind == "recompressed":
+        encoded = [cv2.imencode(".jpg", one, [cv2.IMWRITE_JPEG_QUALITY, 80])[1] for one in pictures]
+        return np.stack([cv2.imdecode(one, cv2.IMREAD_COLOR) for one in encoded])
+    return pictures.copy()

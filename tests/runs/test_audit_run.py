@@ -16,6 +16,7 @@ from classlens.errors import DataError, NotOffered
 from tests.audit.tiny_setup import files_of, write_network, write_pictures
 
 COUNT = 60
+slow = pytest.mark.skipif(not os.environ.get("CLASSLENS_ALL_KILLS"), reason="a minute: make test-kills")
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +118,7 @@ def test_only_failed_rows_are_asked_again(setup, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")  # Ray's own, about itself
-@pytest.mark.parametrize("ray", [None, "auto"])
+@pytest.mark.parametrize("ray", [None, pytest.param("auto", marks=slow)])
 def test_a_decoder_that_crashes_costs_one_row(setup, tmp_path, ray):
     (tmp_path / "crash.py").write_text("""
 import os

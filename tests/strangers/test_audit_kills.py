@@ -1,4 +1,7 @@
-"""Audits that are killed at any moment, again and again, end with the same rows, each once; `make test-kills` kills 50 times."""
+"""Audits that are killed at any moment, again and again, end with the same rows, each once.
+
+`make test-kills` does so 50 times; the suite has a kill of each kind in `tests/runs/test_audit_run.py`.
+"""
 
 import os
 import random
@@ -13,9 +16,12 @@ import pytest
 from tests.audit.tiny_setup import files_of, write_network, write_pictures
 from tests.cli.test_stopping import of_session, until
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked for in /proc")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="processes are looked for in /proc"),
+    pytest.mark.skipif(not os.environ.get("CLASSLENS_ALL_KILLS"), reason="many minutes: make test-kills"),
+]
 
-KILLS = 50 if os.environ.get("CLASSLENS_ALL_KILLS") else 2
+KILLS = 50
 COUNT = 600
 
 

@@ -1,6 +1,6 @@
 """What an audit was made of, as `manifest.json` beside its rows: enough to make every row again, and to refuse another.
 
-A run goes on only where everything in `SETUP` is as it was: a row by other weights, another list of pictures or another
+A run goes on only where everything in it is as it was: a row by other weights, another list of pictures or another
 version of a decoder would stand unnoticed among the rest.
 """
 

@@ -175,6 +175,7 @@ export const TEXT = {
   "findings.family.D": ["Data", "数据"],
   "findings.family.M": ["Model", "模型"],
   "findings.family.R": ["Run", "训练"],
+  "findings.key.next": ["next, previous finding", "下一个、上一个结果"],
   "findings.cure": ["Cure", "解决办法"],
   "findings.copy": ["Copy the command that shows {code} again", "复制可再次显示 {code} 的命令"],
   "findings.copy_short": ["Copy", "复制"],
