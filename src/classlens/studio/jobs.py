@@ -18,7 +18,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from classlens.errors import ClasslensError, first_line
-from classlens.runs.own_process import GRACE, end_processes, end_with
+from classlens.runs.own_process import GRACE, end_processes, end_with, holding
 from classlens.studio.guard import without_folders
 
 if TYPE_CHECKING:
@@ -149,7 +149,8 @@ class Workshop:
             context = get_context("spawn")  # a forked one could hang in native code that already ran
             self.connection, theirs = context.Pipe()
             self.process = context.Process(target=work_for, args=(os.getpid(), theirs))
-            self.process.start()
+            with holding((signal.SIGINT,)):  # Ctrl-C is this process's business
+                self.process.start()
             theirs.close()
         return self.connection
 
@@ -168,7 +169,6 @@ class Workshop:
 
 def work_for(parent: int, connection: Connection) -> None:
     """The life of a workshop's process: orders come, words about progress and one result for each go."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is its parent's business
     end_with(parent)
     threading.Thread(target=end_when_alone, args=(parent,), daemon=True).start()
     last = 0.0
