@@ -21,6 +21,7 @@ PAGES = {
     "check": "check.md",
     "studio": "studio.md",
     "audit": "audit.md",
+    "compare": "audit-answers.md",
     "verify": "audit.md",
     "report": "report.md",
     "config": "configs.md",

@@ -107,3 +107,11 @@ def test_numbers_that_can_be_read_in_several_ways_are_refused_with_the_way_to_sa
         pictures_in(numbers, encoding, where="x")
 
     assert caught.value.hint
+
+
+def test_channels_are_judged_by_their_own_mean_and_std(image):
+    encoding = Encoding(layout="CHW", white=1.0, mean=(0.5, 0.0, 0.2), std=(0.05, 2.0, 0.5))
+
+    ((read, _),) = pictures_in(encoding.encode(image), encoding, where="image")
+
+    np.testing.assert_array_equal(read.pixels, image.pixels)

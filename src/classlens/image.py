@@ -133,7 +133,7 @@ def pictures_in(numbers: object, encoding: Encoding | None, *, where: str) -> li
     encoding = encoding or Encoding()
     colours = [0, 0, 0] if batch.shape[axis] == 1 else [0, 1, 2]  # grey is three equal channels
     batch = np.take(batch, colours, axis)
-    check_range(batch, encoding, what)
+    check_range(np.moveaxis(batch, axis, -1).reshape(-1, 3), encoding, what)
     return [(encoding.decode(one), one) for one in batch]
 
 
@@ -150,10 +150,11 @@ def encoding_hint(array: np.ndarray) -> str:
     return f"say how, e.g. {own} for 0..{white:g} with {place} (order='BGR' for OpenCV's), or {ready}"
 
 
-def check_range(numbers: np.ndarray, encoding: Encoding, what: str) -> None:
+def check_range(numbers: Shaped[np.ndarray, "pixels 3"], encoding: Encoding, what: str) -> None:
     """Refuse numbers that would be shown as white or black nearly everywhere: they are encoded otherwise."""
     low, high = float(numbers.min()), float(numbers.max())
-    ends = np.array([low, high])[:, None] * encoding.std + encoding.mean
+    # By channel: what is usual beside one std is far away beside another.
+    ends = np.stack([numbers.min(axis=0), numbers.max(axis=0)]) * encoding.std + encoding.mean
     is_far = not np.isfinite(ends).all() or ends.min() < -encoding.white or ends.max() > 2 * encoding.white
     is_dark = numbers.dtype.kind == "f" and 0 < high <= 1 < encoding.white and encoding.std == Encoding.std
     if is_far or (is_dark and not any(encoding.mean)):

@@ -102,7 +102,7 @@ def test_long_lines_break_between_words_on_a_terminal_only(columns, lines, monke
 
 @pytest.mark.parametrize("terminal", ["", "dumb"])
 def test_progress_is_a_plain_line_now_and_then_where_a_line_cannot_be_written_again(terminal, monkeypatch, capsys):
-    clock = iter([0.0, 1.0, 31.0, 32.0, 62.0])
+    clock = iter([0.0, 1.0, 61.0, 62.0, 122.0])
     monkeypatch.setattr(own_process, "monotonic", lambda: next(clock))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: bool(terminal))
     monkeypatch.setenv("TERM", terminal)
@@ -111,4 +111,4 @@ def test_progress_is_a_plain_line_now_and_then_where_a_line_cannot_be_written_ag
     for done in (1, 31, 32, 62):
         count("pictures", done, 62)
 
-    assert capsys.readouterr().err.splitlines() == ["pictures: 31 of 62, 30 s left", "pictures: 62 of 62, 0 s left"]
+    assert capsys.readouterr().err.splitlines() == ["pictures: 31 of 62, 1.0 min left", "pictures: 62 of 62, 0 s left"]

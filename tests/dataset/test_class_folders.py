@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from classlens.adapters import open_source
+from classlens.dataset.class_folders import scan_folder
+from classlens.dataset.listing import listed_first
 from classlens.dataset.trace import trace
 from classlens.errors import ConfigError, DataError
 from tests.dataset.listings import counted, listed, opened, pack, write
@@ -202,3 +204,21 @@ def test_a_picture_is_no_dataset(folder):
         open_source(f"folder:{folder / 'b' / '2.jpg'}").dataset("train")
 
     assert caught.value.hint == "give the folder it lies in"
+
+
+def test_a_first_look_is_the_beginning_of_the_whole(tmp_path):
+    """A folder of a million pictures is shown before it is listed: with the same numbers, labels and names."""
+    for number in range(30):
+        place = tmp_path / f"class{number % 3}" / f"{number:02}.jpg"
+        place.parent.mkdir(exist_ok=True)
+        place.touch()
+    whole = scan_folder(str(tmp_path)).listing()
+
+    with listed_first(15) as looked:
+        first = scan_folder(str(tmp_path)).listing()
+    with listed_first(1000) as all_of_it:
+        every = scan_folder(str(tmp_path)).listing()
+
+    assert (looked.is_cut, first.length, first.classes) == (True, 20, whole.classes)
+    assert [first.sample(index) for index in range(20)] == [whole.sample(index) for index in range(20)]
+    assert (all_of_it.is_cut, every.length) == (False, 30)

@@ -161,3 +161,15 @@ def test_the_command_prints_what_it_found_and_where_the_page_is(photos, tmp_path
 def test_slips_are_said_before_any_work(words, said, photos, capsys):
     assert main(["report", *(word.replace("PHOTOS", str(photos)) for word in words)]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_names_are_text_on_the_page(photos):
+    (photos / "cup").rename(photos / "<img src=x onerror=alert(1)>")
+    (photos / "cat" / "chelsea.png").rename(photos / "cat" / '"><script>alert(2)<.png')
+
+    page = report(ReportRequest(f"folder:{photos}")).page.decode()
+
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert "&lt;script&gt;alert(2)&lt;.png" in page
+    assert "<img src=x" not in page
+    assert page.count("<script") == 2

@@ -201,6 +201,15 @@ def test_one_odd_step_of_a_long_run_is_seen_and_reached(open_page, several):
     expect(odd.locator(".course output")).to_have_text("0.9")
 
 
+def test_a_run_that_is_too_long_for_every_step_says_so(page, studio):
+    page.goto(f"{studio.address}/schedule?epochs=1000000")
+    rates = panel(page, "Learning rate")
+    expect(rates.locator(".density")).to_contain_text("too long to send every step")
+    point_at(page, 0.5)
+    expect(rates.locator(".course output")).to_have_text(re.compile("^≈ 0"))
+    assert page.recorder.slips == []
+
+
 def test_a_run_without_its_data_says_what_it_needs_and_mistakes_are_shown(open_page, several):
     page = enter(open_page, several, "/schedule?steps=")
     expect(page.locator(".lint", has_text="short_cosine")).to_contain_text("error")
@@ -236,5 +245,5 @@ def test_axe_finds_nothing(open_page, studio, scheme, locale, width):
     report = axe.run(page)
 
     assert report.violations_count == 0, report.generate_report()
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator(".scroll").evaluate_all("all => all.every((one) => one.scrollWidth <= one.clientWidth)")
     assert page.recorder.slips == []

@@ -157,3 +157,22 @@ def test_what_is_kept_is_made_once_and_its_error_too():
     kept.once("b", lambda: make("b"))
 
     assert made == ["a", "b", "bad", "b"]
+
+
+def test_what_answers_first_has_loaded_nothing_heavy():
+    """A first answer comes at once: numpy, OpenCV, Pillow and torch are loaded by who needs them."""
+    code = "import sys, classlens.cli.studio, classlens.studio.routes, classlens.studio.serve\n"
+    code += "print([one for one in ('numpy', 'cv2', 'PIL', 'torch', 'matplotlib', 'multiprocessing') if one in sys.modules])"
+
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert result.stdout == "[]\n"
+
+
+def test_a_checkpoint_that_is_not_there_is_refused_at_once(tmp_path):
+    (tmp_path / "epoch_10.pth").touch()
+
+    with pytest.raises(DataError, match="no such checkpoint") as refused:
+        StudioRequest(("demo",), (str(tmp_path / "epoch_01.pth"),))
+
+    assert "epoch_10.pth" in refused.value.hint

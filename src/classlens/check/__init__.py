@@ -9,9 +9,9 @@ predictions) is in one `Inspection`, where each is made once, when the first rul
 How to add a rule:
 
 1. Write a function in the file of its family (`class_rules`, `data_rules`, ...) that takes the `Inspection` and yields a
-   `Finding` for whatever is wrong, and nothing else; `message`, `where`, `evidence` and `pictures` are its to say. Its
-   docstring is its page: what it does, and paragraphs that begin with "Why it matters:", "Example:" and "Cure:".
-2. Give it a line in the `RULES` at the end of that file: code, name, severity, what it needs, the function. Codes stay.
+   `Finding` for whatever is wrong, and nothing else; `message`, `where`, `evidence` and `pictures` are its to say.
+2. Give it a row in the `RULES` at the end of that file: code, name, severity, what it needs, the function, and its page
+   (else the function's docstring): what it looks for, then "Why it matters:", "Example:" and "Cure:". Codes stay.
 3. Plant its fault in `tests/check/`, and its healthy twin, in which it must find nothing.
 4. Run `python scripts/write_rule_pages.py`; `scripts/measure_check.py` counts faults and alarms for docs/check.md.
 

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import cv2
 import numpy as np
@@ -29,6 +30,10 @@ from classlens.sharing import unwarned
 MOST = 20_000  # pictures of a split that are looked at
 NAMED, SHOWN = 3, 4  # pictures that a message names, and pairs beside a finding
 HEIGHT = 160  # of a picture beside a finding
+ODD = ("EXIF orientation", "more than 8 bits", "alpha", "a transparent colour", "CMYK", "Lab colours")
+TRIED, UNLIKE = 5, 4.0  # files of each kind that are read again, and levels of 255 by which readings differ
+SEEN_DEEP = 20  # files whose values are looked at as they are stored
+SAME_FILE = "the same file"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,13 +53,15 @@ class Look:
         return self.path or f"{self.split} #{self.index}"
 
 
+Pair = tuple[Look, Look, str]  # two pictures that are the same, and how
+
+
 def looks(inspection: Inspection) -> Sequence[Look]:
     """All pictures, bad ones included; what a split lists several times is one."""
 
     def look_at_all() -> list[Look]:
-        chosen = [
-            (split, index) for split, dataset in inspection.splits.items() for index in spaced(dataset.length, MOST)
-        ]
+        splits = inspection.splits.items()
+        chosen = [(split, index) for split, dataset in splits for index in spaced(dataset.length, MOST)]
         rows: dict[object, Look] = {}
         for done, (split, index) in enumerate(chosen, start=1):
             one = look(inspection, split, index)
@@ -89,14 +96,14 @@ def describe(
 ) -> Iterator[Finding]:
     """A finding about some pictures, with the first of them; none if there are none. `count` is theirs and their like."""
     if found:
-        numbers = {"pictures": len(found), "looked at": len(looks(inspection)), **evidence}
-        shown = [Exhibit(picture_of(inspection, one), str(one)) for one in found[:SHOWN] if not one.error]
-        where = join_first(list(map(str, found)), NAMED)
-        yield Finding(f"{share_of(inspection, count or len(found))} {words}", where, numbers, tuple(shown))
+        every = len(looks(inspection))
+        shown = tuple(Exhibit(picture_of(inspection, one), str(one)) for one in found[:SHOWN] if not one.error)
+        numbers = {"pictures": len(found), "looked at": every, **evidence}
+        yield Finding(f"{count or len(found)} of {every} pictures {words}", named(found), numbers, shown)
 
 
-def share_of(inspection: Inspection, found: int) -> str:
-    return f"{found} of {len(looks(inspection))} pictures"
+def named(found: Sequence[object]) -> str:
+    return join_first(list(map(str, found)), NAMED)
 
 
 def picture_of(inspection: Inspection, one: Look) -> Image:
@@ -108,65 +115,19 @@ def picture_of(inspection: Inspection, one: Look) -> Image:
 
 
 def unreadable(inspection: Inspection) -> Iterator[Finding]:
-    """Pictures that cannot be decoded.
-
-    Why it matters: training stops at them, often after hours; loaders that go on put another picture in their place.
-    Example: an HTML page saved as .jpg, a download of 0 bytes, a HEIC picture renamed.
-    Cure: get the files again, or take them out of the list.
-    """
     bad = [one for one in looks(inspection) if one.error]
     yield from describe(inspection, bad, f"cannot be read: {bad[0].error if bad else ''}")
 
 
 def damaged(inspection: Inspection) -> Iterator[Finding]:
-    """Pictures that are damaged, and are decoded all the same.
-
-    Why it matters: decoders fill what is missing with grey or noise, and say nothing; the network learns it.
-    Example: the lower half of a JPEG whose copy was broken off.
-    Cure: get the files again, or take them out of the list.
-    """
     bad = [one for one in good(inspection) if damage_in(one.remarks)]
     yield from describe(inspection, bad, f"are damaged: {damage_in(bad[0].remarks) if bad else ''}")
 
 
-def across_splits(inspection: Inspection) -> Iterator[Finding]:
-    """Pictures that are in two splits: as they are, recompressed, resized, brighter, mirrored, or cropped a little.
+def twins(inspection: Inspection) -> Sequence[Pair]:
+    """Every two pictures that are the same; a file that is listed twice in one split is no pair."""
 
-    Why it matters: the network is tested on what it learnt by heart; the score is too high, by up to tens of points.
-    Example: frames of one video, or crops and flips of one photo, that were shared out at random.
-    Cure: take them out of one split; share out whole videos, patients, or places, and augment after that.
-    """
-    yield from describe_twins(inspection, lambda one, other: one.split != other.split, "are in two splits")
-
-
-def within_split(inspection: Inspection) -> Iterator[Finding]:
-    """Pictures that are there twice in one split, as they are or nearly so.
-
-    Why it matters: they count twice in the loss and in the score, and a random split of these data will leak.
-    Example: one photo downloaded under two names; an augmentation that was written to disk.
-    Cure: take one of each pair out, unless the repetition is meant.
-    """
-    yield from describe_twins(inspection, lambda one, other: one.split == other.split, "are twice in a split")
-
-
-def under_other_label(inspection: Inspection) -> Iterator[Finding]:
-    """The same picture under two labels.
-
-    Why it matters: at least one label is wrong, and the network cannot learn either.
-    Example: a photo of a cat and a dog that was found by both words.
-    Cure: look at the pairs, and correct the labels or take them out.
-    """
-
-    def differ(one: Look, other: Look) -> bool:
-        return None not in (one.label, other.label) and one.label != other.label
-
-    yield from describe_twins(inspection, differ, "are there under another label, too")
-
-
-def twins(inspection: Inspection) -> Sequence[tuple[Look, Look, str]]:
-    """Every two pictures that are the same, and how; a file that is listed twice in one split is no pair."""
-
-    def find() -> list[tuple[Look, Look, str]]:
+    def find() -> list[Pair]:
         found, rows = good(inspection), []
         for pair in find_pairs([one.copy for one in found], [min(one.size) < TINY for one in found]):
             one, other = found[pair.one], found[pair.other]
@@ -178,52 +139,38 @@ def twins(inspection: Inspection) -> Sequence[tuple[Look, Look, str]]:
     return inspection.once("twins", find)
 
 
-SAME_FILE = "the same file"
-
-
-def describe_twins(inspection: Inspection, chosen: Callable[[Look, Look], bool], words: str) -> Iterator[Finding]:
+def describe_twins(chosen: Callable[[Look, Look], bool], words: str, inspection: Inspection) -> Iterator[Finding]:
     """One finding about all pairs of a kind, with the first of them side by side."""
     found = [pair for pair in twins(inspection) if chosen(*pair[:2])]
     if not found:
         return
-    shown = []
-    for one, other, kind in found[:SHOWN]:
-        labels = [
-            ", ".join(inspection.splits[each.split].class_names(each.index)) or "no label" for each in (one, other)
-        ]
-        sheet = side_by_side(picture_of(inspection, one), picture_of(inspection, other))
-        shown.append(Exhibit(sheet, f"{kind}: {one} ({labels[0]}) and {other} ({labels[1]})"))
-    first = {(one.split, one.index) for one, _, _ in found}
+
+    def spelled(one: Look) -> str:
+        return f"{one} ({', '.join(inspection.splits[one.split].class_names(one.index)) or 'no label'})"
+
+    shown = tuple(
+        Exhibit(
+            side_by_side(*(picture_of(inspection, each) for each in pair)),
+            f"{kind}: {' and '.join(map(spelled, pair))}",
+        )
+        for *pair, kind in found[:SHOWN]
+    )
+    every, first = len(looks(inspection)), {(one.split, one.index) for one, _, _ in found}
     splits = sorted({f"{one.split} and {other.split}" for one, other, _ in found if one.split != other.split})
     pairs = [f"{one} ({kind})" if kind == SAME_FILE else f"{one} = {other}" for one, other, kind in found]
-    yield Finding(
-        f"{share_of(inspection, len(first))} {words}" + (f" ({join_first(splits)})" if splits else ""),
-        join_first(pairs, NAMED),
-        {"pairs": len(found), **Counter(kind for _, _, kind in found), "looked at": len(looks(inspection))},
-        tuple(shown),
-    )
-
-
-ODD = ("EXIF orientation", "more than 8 bits", "alpha", "a transparent colour", "CMYK", "Lab colours")
-TRIED, UNLIKE = 5, 4.0  # files of each kind that are read again, and levels of 255 by which readings differ
+    message = f"{len(first)} of {every} pictures {words}" + (f" ({join_first(splits)})" if splits else "")
+    numbers = {"pairs": len(found), **Counter(kind for _, _, kind in found), "looked at": every}
+    yield Finding(message, named(pairs), numbers, shown)
 
 
 def read_otherwise(inspection: Inspection) -> Iterator[Finding]:
-    """Pictures that OpenCV, Pillow (which torchvision and timm use) and loaders that follow EXIF read differently.
-
-    Why it matters: trained with one loader and used with another, the network sees turned, inverted or black pictures.
-    Example: photos of a phone, stored sideways; PNG files with transparency; 16-bit scans, which Pillow clips.
-    Cure: write the files again as upright 8-bit RGB; or use one loader everywhere, and see with `browse` what it reads.
-    """
     for kind in ODD:
         found = [one for one in looks(inspection) if one.path and any(words.startswith(kind) for words in one.remarks)]
         gaps = {one: disagreement(one.path or "") for one in found[:TRIED]}
-        unlike = [one for one, (levels, _) in gaps.items() if levels > UNLIKE]
-        if unlike:
+        if unlike := [one for one, (levels, _) in gaps.items() if levels > UNLIKE]:
             levels, words = max(gaps.values())
             words = f"are read differently by the usual loaders ({kind}): {words}"
-            numbers = {"tried": len(gaps), "levels": round(levels, 1)}
-            yield from describe(inspection, unlike, words, count=len(found), **numbers)
+            yield from describe(inspection, unlike, words, count=len(found), tried=len(gaps), levels=round(levels, 1))
 
 
 def disagreement(path: str) -> tuple[float, str]:
@@ -245,16 +192,8 @@ def disagreement(path: str) -> tuple[float, str]:
     return max(gaps)
 
 
-SEEN_DEEP = 20
-
-
 def part_of_range(inspection: Inspection) -> Iterator[Finding]:
-    """Pictures whose values fill a small part of their range: 12 bits stored in 16, or 0 and 1 stored in 8.
-
-    Why it matters: divided by the largest number that the file could hold, they are nearly black.
-    Example: microscopes and medical scanners write 12 bits into 16-bit files; masks are saved as 0 and 1.
-    Cure: divide by the true maximum (4095), or stretch the values when writing.
-    """
+    """The highest value of some files, as they are stored, against what their type can hold."""
     files = [one for one in good(inspection) if one.path]
     chosen = [files[place] for place in spaced(len(files), SEEN_DEEP)]
     highest: dict[int, list[int]] = defaultdict(list)
@@ -264,20 +203,12 @@ def part_of_range(inspection: Inspection) -> Iterator[Finding]:
             highest[np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 0].append(int(pixels.max()))
     for full, values in highest.items():
         if len(values) >= 3 and 0 < max(values) <= full / 8:
-            yield Finding(
-                f"the pictures go from 0 to {max(values)} where {full.bit_length()} bits go to {full}",
-                join_first(list(map(str, chosen)), NAMED),
-                {"highest value": max(values), "of": full, "pictures": len(values)},
-            )
+            message = f"the pictures go from 0 to {max(values)} where {full.bit_length()} bits go to {full}"
+            yield Finding(message, named(chosen), {"highest value": max(values), "of": full, "pictures": len(values)})
 
 
 def odd_sizes(inspection: Inspection) -> Iterator[Finding]:
-    """A few pictures that are far smaller than the others, or far longer than wide.
-
-    Why it matters: blown up to the size of the network they are blurs; cut square, nothing of their object is left.
-    Example: thumbnails and icons among downloaded photos; panoramas; a strip of 1 pixel.
-    Cure: take them out, or cut and pad them on purpose.
-    """
+    """Pictures whose short side is an eighth of the usual one, or whose aspect is; a tenth of all at most."""
     found = good(inspection)
     if not found:
         raise DataError("no picture can be read")
@@ -291,14 +222,46 @@ def odd_sizes(inspection: Inspection) -> Iterator[Finding]:
         yield from describe(inspection, odd, words, usual=usual)
 
 
+ACROSS = partial(describe_twins, lambda one, other: one.split != other.split, "are in two splits")
+WITHIN = partial(describe_twins, lambda one, other: one.split == other.split, "are twice in a split")
+RELABELLED = partial(
+    describe_twins,
+    lambda one, other: None not in (one.label, other.label) and one.label != other.label,
+    "are there under another label, too",
+)
 FILES: tuple[Need, ...] = ("dataset",)
 RULES = (
-    Rule("D001", "pictures that cannot be read", "error", FILES, unreadable),
-    Rule("D002", "damaged pictures", "error", FILES, damaged),
-    Rule("D003", "pictures in two splits", "error", FILES, across_splits),
-    Rule("D004", "pictures twice in a split", "warning", FILES, within_split),
-    Rule("D005", "a picture under two labels", "error", ("dataset", "labels"), under_other_label),
-    Rule("D006", "pictures that loaders read differently", "warning", FILES, read_otherwise),
-    Rule("D007", "values that fill a part of their range", "warning", FILES, part_of_range),
-    Rule("D008", "pictures of an odd size", "warning", FILES, odd_sizes),
-)
+    Rule("D001", "pictures that cannot be read", "error", FILES, unreadable, """Pictures that cannot be decoded.
+        Why it matters: training stops at them, often after hours; loaders that go on put another picture in their
+        place. Example: an HTML page saved as .jpg, a download of 0 bytes, a HEIC picture renamed. Cure: get the files
+        again, or take them out of the list."""),
+    Rule("D002", "damaged pictures", "error", FILES, damaged, """Pictures that are damaged, and are decoded all the
+        same. Why it matters: decoders fill what is missing with grey or noise, and the network learns it. Example: the
+        lower half of a JPEG whose copy was broken off. Cure: get the files again, or take them out of the list."""),
+    Rule("D003", "pictures in two splits", "error", FILES, ACROSS, """The same picture in two splits: as it is,
+        recompressed, resized, brighter, mirrored, or cropped a little. Why it matters: the network is tested on what it
+        learnt by heart; the score is too high, by up to tens of points. Example: frames of one video, or crops and
+        flips of one photo, that were shared out at random. Cure: take them out of one split; share out whole videos,
+        patients, or places, and augment after that."""),
+    Rule("D004", "pictures twice in a split", "warning", FILES, WITHIN, """The same picture twice in one split, as it is
+        or nearly so. Why it matters: they count twice in the loss and in the score, and a random split of these data
+        will leak. Example: one photo downloaded under two names; an augmentation that was written to disk. Cure: take
+        one of each pair out, unless the repetition is meant."""),
+    Rule("D005", "a picture under two labels", "error", ("dataset", "labels"), RELABELLED, """Two copies of a picture,
+        with two labels. Why it matters: at least one label is wrong, and the network cannot learn either. Example: a
+        photo of a cat and a dog that was found by both words. Cure: look at the pairs, and correct the labels or take
+        them out."""),
+    Rule("D006", "pictures that loaders read differently", "warning", FILES, read_otherwise, """Pictures that OpenCV,
+        Pillow (so torchvision and timm) and loaders that follow EXIF read differently. Why it matters: trained with one
+        loader and used with another, the network sees turned, inverted or black pictures. Example: photos of a phone,
+        stored sideways; PNG files with transparency; 16-bit scans, which Pillow clips. Cure: write the files again as
+        upright 8-bit RGB; or use one loader everywhere, and see with `browse` what it reads."""),
+    Rule("D007", "values that fill a part of their range", "warning", FILES, part_of_range, """Values up to an eighth of
+        what the file could hold, or less. Why it matters: divided by the largest number that the file could hold, they
+        are nearly black. Example: microscopes and medical scanners write 12 bits into 16-bit files; masks are saved as
+        0 and 1. Cure: divide by the true maximum (4095), or stretch the values when writing."""),
+    Rule("D008", "pictures of an odd size", "warning", FILES, odd_sizes, """A few pictures that are far smaller than the
+        others, or far longer than wide. Why it matters: blown up to the size of the network they are blurs; cut square,
+        nothing of their object is left. Example: thumbnails and icons among downloaded photos; panoramas; a strip of 1
+        pixel. Cure: take them out, or cut and pad them on purpose."""),
+)  # fmt: skip

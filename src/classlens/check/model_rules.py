@@ -6,6 +6,7 @@ Rules about single layers look at the weights alone; those about answers and cha
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from math import sqrt
 from typing import TYPE_CHECKING
 
@@ -21,100 +22,52 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from classlens.cam.classifier import Layer
-    from classlens.checkpoints.load_checkpoint import Misfit
 
 NAMED = 4  # layers that a message names
 FORMS = (".rbr_", ".branch_", "_reparam.", ".lk_origin", ".small_conv")
 """Parts of names that tell the training form of a network that is merged for deployment."""
 
+PICTURES, DEAD = 32, 0.5  # that show silent channels, and a share of them that no healthy layer has
+MANY, ALL = 20, 0.98  # pictures, and the share of one answer among them that no healthy network gives
 HEADS = ("head.", "fc.", "classifier.", "heads.", "last_linear.", "logits.")
 
 
-def misfit_of(inspection: Inspection, *, is_other_form: bool = False) -> Misfit | None:
-    """How checkpoint and network of the same form differ, or of other forms; any other trouble with them is raised."""
+def describe_misfit(side: str, inspection: Inspection) -> Iterator[Finding]:
+    """How checkpoint and network differ on one side, or in their form; any other trouble with them is raised."""
     from classlens.checkpoints.load_checkpoint import Misfit
 
     try:
         inspection.classifier  # noqa: B018 - opened for its error
     except Misfit as error:
-        names = (*error.missing, *error.unexpected)
-        return error if is_other_form == any(part in name for name in names for part in FORMS) else None
-    return None
-
-
-def describe_misfit(inspection: Inspection, misfit: Misfit, names: Sequence[str], words: str) -> Finding:
-    """A finding about tensors by name."""
-    sides = {"missing": misfit.missing, "unexpected": misfit.unexpected, "of another shape": misfit.unlike}
-    message = words.format(count_of(len(names), "tensor"), join_first(names, NAMED))
-    where = inspection.checkpoint or inspection.source.origin
-    return Finding(message, where, {side: len(tensors) for side, tensors in sides.items()}, cure=misfit.hint)
-
-
-def missing_weights(inspection: Inspection) -> Iterator[Finding]:
-    """The network has layers for which the checkpoint holds no weights.
-
-    Why it matters: loaded with `strict=False`, as many scripts do, these layers stay random, and nobody is told.
-    Example: a checkpoint of a backbone alone, from self-supervised training, in a network with a head.
-    Cure: take the checkpoint that belongs to this network, or train the layers that are missing.
-    """
-    if (misfit := misfit_of(inspection)) and misfit.missing:
-        yield describe_misfit(inspection, misfit, misfit.missing, "the checkpoint lacks {} of the network: {}")
-
-
-def unused_weights(inspection: Inspection) -> Iterator[Finding]:
-    """The checkpoint holds weights for layers that the network lacks.
-
-    Why it matters: loaded with `strict=False` they are dropped in silence: a neck, an attention, a second head.
-    Example: a checkpoint of ResNet-50-D in a config of ResNet-50; `with_cp`, `neck` or `frozen` parts left out.
-    Cure: give the config the layers that the checkpoint has; compare the names.
-    """
-    if (misfit := misfit_of(inspection)) and misfit.unexpected:
-        yield describe_misfit(inspection, misfit, misfit.unexpected, "the network lacks {} of the checkpoint: {}")
-
-
-def other_shapes(inspection: Inspection) -> Iterator[Finding]:
-    """Layers of the checkpoint have another shape than those of the network: most often the head, for other classes.
-
-    Why it matters: loaders that skip what does not fit leave the head random: right answers by chance only.
-    Example: a checkpoint for 1,000 classes in a config with `num_classes=10`.
-    Cure: set the number of classes to that of the checkpoint; where others differ, compare depth, width and picture size.
-    """
-    misfit = misfit_of(inspection) or misfit_of(inspection, is_other_form=True)
-    if misfit and misfit.unlike:
-        is_head = all(any(f".{head}" in f".{name}" for head in HEADS) for name in misfit.unlike)
-        words = "the head has another number of classes ({}): {}" if is_head else "{} have another shape: {}"
-        yield describe_misfit(inspection, misfit, misfit.unlike, words)
-
-
-def other_form(inspection: Inspection) -> Iterator[Finding]:
-    """One of checkpoint and config is in the training form of a network, with several branches, the other in its deploy form.
-
-    Why it matters: one does not fit the other; with `strict=False` nearly nothing is loaded.
-    Example: `RepVGG-A0_deploy.py` with the checkpoint of the training.
-    Cure: set `model.backbone.deploy` to match, or convert the checkpoint (tools/model_converters).
-    """
-    if misfit := misfit_of(inspection, is_other_form=True):
-        sides = ["the network is in its training form", "the checkpoint in the deploy form"]
-        if any(part in name for name in misfit.unexpected for part in FORMS):
-            sides = ["the checkpoint is in the training form", "the network in its deploy form"]
-        yield describe_misfit(inspection, misfit, misfit.unexpected, ", ".join(sides) + " ({} differ): {}")
+        sides = {"missing": error.missing, "unexpected": error.unexpected, "of another shape": error.unlike}
+        forms = [any(part in name for name in sides[one] for part in FORMS) for one in ("unexpected", "missing")]
+        is_head = all(any(f".{head}" in f".{name}" for head in HEADS) for name in error.unlike)
+        names, is_this = sides.get(side, error.unexpected), any(forms)
+        if side != "form":
+            is_this = bool(names) and (side == "of another shape" or not is_this)
+        words = {
+            "missing": "the checkpoint lacks {} of the network: {}",
+            "unexpected": "the network lacks {} of the checkpoint: {}",
+            "of another shape": "the head has another number of classes ({}): {}"
+            if is_head
+            else "{} have another shape: {}",
+            "form": "the checkpoint is in the training form, the network in its deploy form ({} differ): {}"
+            if forms[0]
+            else "the network is in its training form, the checkpoint in the deploy form ({} differ): {}",
+        }
+        if is_this:
+            message = words[side].format(count_of(len(names), "tensor"), join_first(names, NAMED))
+            counts = {one: len(tensors) for one, tensors in sides.items()}
+            yield Finding(message, inspection.checkpoint or inspection.source.origin, counts, cure=error.hint)
 
 
 def no_numbers(inspection: Inspection) -> Iterator[Finding]:
-    """Weights or statistics that are NaN or infinite.
-
-    Why it matters: every score that they touch is NaN, and `argmax` of NaN is class 0: accuracy looks like chance.
-    Example: the last checkpoint of a run whose loss became NaN in mixed precision.
-    Cure: take an earlier checkpoint; train with a lower rate, gradient clipping, or bfloat16.
-    """
     tensors = inspection.classifier.module.state_dict()
     counts = {name: int((~one.isfinite()).sum()) for name, one in tensors.items() if one.is_floating_point()}
     if bad := {name: count for name, count in counts.items() if count}:
-        yield Finding(
-            f"{sum(bad.values())} weights in {len(bad)} of {len(tensors)} tensors are no numbers: {join_first(list(bad), NAMED)}",
-            next(iter(bad)),
-            {"weights": sum(bad.values()), "tensors": len(bad)},
-        )
+        weights, where = sum(bad.values()), f"{len(bad)} of {len(tensors)} tensors"
+        message = f"{weights} weights in {where} are no numbers: {join_first(list(bad), NAMED)}"
+        yield Finding(message, next(iter(bad)), {"weights": weights, "tensors": len(bad)})
 
 
 def starts_of(shape: Sequence[int]) -> Iterator[tuple[float, bool]]:
@@ -127,9 +80,7 @@ def starts_of(shape: Sequence[int]) -> Iterator[tuple[float, bool]]:
 
 
 FEWEST, DRAWN = 1_000, 20_000  # weights that are enough to judge a layer by, and as many as are sorted
-STRICT = (
-    1.95  # Kolmogorov & Smirnov: the distance that one sample of a thousand exceeds, times the root of their number
-)
+STRICT = 1.95  # Kolmogorov & Smirnov: the distance, times the root of their number, that a sample of a thousand exceeds
 
 
 def is_initial(module: nn.Module) -> bool | None:
@@ -162,63 +113,28 @@ def is_initial(module: nn.Module) -> bool | None:
 
 
 def random_weights(inspection: Inspection) -> Iterator[Finding]:
-    """The head, or most layers, have weights as they are at the start of training.
-
-    The distribution of a layer's weights is compared with those from which torch, timm, transformers and OpenMMLab draw.
-
-    Why it matters: the checkpoint was not loaded, or not for these layers; the answers are chance.
-    Example: `pretrained=False`; a new head on a pretrained backbone, tested before it was trained; a key that did not
-    match and was skipped.
-    Cure: load the checkpoint with `strict=True`, and look at which names do not match.
-    """
+    """Tells if the head, or half of all layers, are as at the start."""
     verdicts = {one.name: is_initial(one.module) for one in layers_with(inspection.classifier, "weight")}
     judged = [name for name, verdict in verdicts.items() if verdict is not None]
     initial = [name for name in judged if verdicts[name]]
-    if not initial or (judged[-1] not in initial and 2 * len(initial) < len(judged)):
-        return
-    is_last = initial == judged[-1:]
-    which = "the last layer has" if is_last else f"{len(initial)} of {len(judged)} layers have"
-    yield Finding(
-        f"{which} weights as at the start of training: {join_first(initial[::-1], NAMED)}",
-        initial[-1],
-        {"layers as at the start": len(initial), "layers": len(judged)},
-    )
+    if initial and (judged[-1] in initial or 2 * len(initial) >= len(judged)):
+        which = f"{len(initial)} of {len(judged)} layers have" if initial != judged[-1:] else "the last layer has"
+        message = f"{which} weights as at the start of training: {join_first(initial[::-1], NAMED)}"
+        yield Finding(message, initial[-1], {"layers as at the start": len(initial), "layers": len(judged)})
 
 
 def idle_norms(inspection: Inspection) -> Iterator[Finding]:
-    """Batch norms whose statistics are those of the start: mean 0 and variance 1, in every channel.
-
-    Why it matters: in training they use those of the batch and the loss is fine; in testing they use these, and the
-    answers are wrong.
-    Example: a network trained with `momentum=0`, or in evaluation mode; statistics left out of an averaged checkpoint.
-    Cure: run some hundred batches through the network in training mode without a step of the optimizer
-    (`torch.optim.swa_utils.update_bn`), and save it again.
-    """
     norms = {one.name: one.module.state_dict() for one in layers_with(inspection.classifier, "running_mean")}
-    idle = [
-        name for name, one in norms.items() if not one["running_mean"].any() and bool((one["running_var"] == 1).all())
-    ]
+    idle = [name for name, one in norms.items() if not one["running_mean"].any() and (one["running_var"] == 1).all()]
     if idle:
         words = f"{len(idle)} of {len(norms)} batch norms never saw a batch: mean 0 and variance 1"
         evidence = {"idle": len(idle), "batch norms": len(norms)}
         yield Finding(f"{words} ({join_first(idle, NAMED)})", idle[0], evidence)
 
 
-PICTURES = 32
-DEAD = 0.5  # a share of silent channels that no healthy layer has
-
-
 def dead_channels(inspection: Inspection) -> Iterator[Finding]:
-    """A layer in which at least half of the channels give the same number everywhere, in 32 real pictures.
-
-    Why it matters: they carry nothing; the network has the capacity of one that is half as wide.
-    Example: ReLUs that died at a high learning rate; channels that pruning or a wrong weight decay set to 0.
-    Cure: train again with a lower rate or a warm-up; look at the rate at which the loss jumped.
-    """
-    spans = channel_ranges(inspection)
-    shares = {
-        name: float(np.mean(span <= 1e-6 * max(span.max(), 1e-30))) for name, span in spans.items() if len(span) > 1
-    }
+    spans = {name: span for name, span in channel_ranges(inspection).items() if len(span) > 1}
+    shares = {name: float(np.mean(span <= 1e-6 * max(span.max(), 1e-30))) for name, span in spans.items()}
     dead = {name: share for name, share in shares.items() if share >= DEAD}
     if dead:
         name, share = max(dead.items(), key=lambda pair: pair[1])
@@ -249,36 +165,61 @@ def channel_ranges(inspection: Inspection) -> Mapping[str, Array]:
     return {name: high + low for name, (high, low) in ends.items()}
 
 
-MANY, ALL = 20, 0.98
-
-
 def one_answer(inspection: Inspection) -> Iterator[Finding]:
-    """The network answers the same class to nearly every picture, whatever is in it.
-
-    Why it matters: it learnt nothing, or what it learnt is not in these weights, or it is fed something it never saw.
-    Example: a checkpoint of the first epoch; a head that was not loaded; pictures divided by 255 twice.
-    Cure: look at the loss of the run; load the checkpoint with `strict=True`; compare how training feeds the network.
-    """
     predictions = inspection.predictions
     count, answers = len(predictions.labels), np.bincount(predictions.answers)
     share, of_label = answers.max() / count, np.unique(predictions.labels, return_counts=True)[1].max() / count
     if count >= MANY and share >= ALL and of_label <= 0.7:
-        yield Finding(
-            f"{share:.0%} of {count} pictures get the answer {answers.argmax()}, and no label is on more than {of_label:.0%}",
-            inspection.place(),
-            {"share": float(share), "pictures": count, "most frequent label": float(of_label)},
-        )
+        message = f"{share:.0%} of {count} pictures get the answer {answers.argmax()}, and no label is on more than {of_label:.0%}"
+        evidence = {"share": float(share), "pictures": count, "most frequent label": float(of_label)}
+        yield Finding(message, inspection.place(), evidence)
 
 
-NETWORK: tuple[Need, ...] = ("classifier",)
+NET: tuple[Need, ...] = ("classifier",)
+LABELS: tuple[Need, ...] = ("classifier", "dataset", "labels")
+MISSING, UNUSED, UNLIKE, FORM = (
+    partial(describe_misfit, side) for side in ("missing", "unexpected", "of another shape", "form")
+)
 RULES = (
-    Rule("M001", "weights missing from the checkpoint", "error", NETWORK, missing_weights),
-    Rule("M002", "weights that the network lacks", "error", NETWORK, unused_weights),
-    Rule("M003", "weights of another shape", "error", NETWORK, other_shapes),
-    Rule("M004", "training form and deploy form", "error", NETWORK, other_form),
-    Rule("M005", "weights that are no numbers", "error", NETWORK, no_numbers),
-    Rule("M006", "random weights", "error", NETWORK, random_weights),
-    Rule("M007", "batch norms that never saw a batch", "error", NETWORK, idle_norms),
-    Rule("M008", "silent channels", "warning", ("classifier", "dataset"), dead_channels),
-    Rule("M009", "one answer to every picture", "warning", ("classifier", "dataset", "labels"), one_answer),
+    Rule("M001", "weights missing from the checkpoint", "error", NET, MISSING, """Layers of the network for which the
+        checkpoint holds no weights. Why it matters: loaded with `strict=False`, as many scripts do, they stay random,
+        and nobody is told. Example: a checkpoint of a backbone alone, from self-supervised training, in a network with
+        a head. Cure: take the checkpoint that belongs to this network, or train the layers that are missing."""),
+    Rule("M002", "weights that the network lacks", "error", NET, UNUSED, """Layers of the checkpoint that the network
+        does not have. Why it matters: loaded with `strict=False` they are dropped in silence: a neck, an attention, a
+        second head. Example: a checkpoint of ResNet-50-D in a config of ResNet-50; `with_cp`, `neck` or `frozen` parts
+        left out. Cure: give the config the layers that the checkpoint has; compare the names."""),
+    Rule("M003", "weights of another shape", "error", NET, UNLIKE, """Layers of another shape in the checkpoint than in
+        the network: most often the head, for other classes. Why it matters: loaders that skip what does not fit leave
+        the head random: right answers by chance only. Example: a checkpoint for 1,000 classes in a config with
+        `num_classes=10`. Cure: set the number of classes to that of the checkpoint; where others differ, compare depth,
+        width and picture size."""),
+    Rule("M004", "training form and deploy form", "error", NET, FORM, """Of checkpoint and config one is in the training
+        form, with several branches, the other in the deploy form. Why it matters: one does not fit the other; with
+        `strict=False` nearly nothing is loaded. Example: `RepVGG-A0_deploy.py` with the checkpoint of the training.
+        Cure: set `model.backbone.deploy` to match, or convert the checkpoint (tools/model_converters)."""),
+    Rule("M005", "weights that are no numbers", "error", NET, no_numbers, """Weights or statistics that are NaN or
+        infinite. Why it matters: every score that they touch is NaN, and `argmax` of NaN is class 0: accuracy looks
+        like chance. Example: the last checkpoint of a run whose loss became NaN in mixed precision. Cure: take an
+        earlier checkpoint; train with a lower rate, gradient clipping, or bfloat16."""),
+    Rule("M006", "random weights", "error", NET, random_weights, """The head, or most layers, as they are at the start
+        of training: weights spread as torch, timm, transformers and OpenMMLab draw them. Why it matters: the checkpoint
+        was not loaded, or not for these layers; the answers are chance. Example: `pretrained=False`; a new head on a
+        pretrained backbone, before it was trained; a key that did not match and was skipped. Cure: load the checkpoint
+        with `strict=True`, and look at which names do not match."""),
+    Rule("M007", "batch norms that never saw a batch", "error", NET, idle_norms, """Statistics as at the start: mean 0
+        and variance 1, in every channel. Why it matters: training uses those of the batch and the loss is fine; testing
+        uses these, and the answers are wrong. Example: a network trained with `momentum=0`, or in evaluation mode;
+        statistics left out of an averaged checkpoint. Cure: run some hundred batches through the network in training
+        mode without a step of the optimizer (`torch.optim.swa_utils.update_bn`), and save it again."""),
+    Rule("M008", "silent channels", "warning", ("classifier", "dataset"), dead_channels, """A layer in which half of the
+        channels or more give the same number everywhere, in 32 real pictures. Why it matters: they carry nothing; the
+        network has the capacity of one that is half as wide. Example: ReLUs that died at a high learning rate; channels
+        that pruning or a wrong weight decay set to 0. Cure: train again with a lower rate or a warm-up; look at the
+        rate at which the loss jumped."""),
+    Rule("M009", "one answer to every picture", "warning", LABELS, one_answer, """The same class for 98 % of the
+        pictures, whatever is in them. Why it matters: the network learnt nothing, or what it learnt is not in these
+        weights, or it is fed something it never saw. Example: a checkpoint of the first epoch; a head that was not
+        loaded; pictures divided by 255 twice. Cure: look at the loss of the run; load the checkpoint with
+        `strict=True`; compare how training feeds the network."""),
 )  # fmt: skip

@@ -6,11 +6,11 @@ the group `classlens.rules`, whose value leads to a tuple of rules: `package.mod
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module, metadata
+from textwrap import fill
 from typing import TYPE_CHECKING, Literal
 
 from classlens.errors import ConfigError, NotFound, first_line
@@ -27,15 +27,12 @@ FAMILIES = {"S": "schedule", "L": "loader", "F": "feed", "C": "class", "D": "dat
 
 GROUP = "classlens.rules"
 CODE = re.compile(r"[A-Z]+\d{3}")
-SECTIONS = re.compile(r"^(Why it matters|Example|Cure): *", re.MULTILINE)
+SECTIONS = re.compile(r"\b(Why it matters|Example|Cure):")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule: its stable code, a name in words, how bad it is what it finds, what it needs, and the function itself.
-
-    The function's docstring is the page of the rule, unless `text` is.
-    """
+    """One rule; its page is `text`, or the docstring of the function."""
 
     code: str
     name: str
@@ -51,13 +48,14 @@ class Rule:
     @property
     def page(self) -> Mapping[str, str]:
         """What the rule says about itself, by heading; what it does has none."""
-        what, *rest = SECTIONS.split(inspect.cleandoc(self.text or self.examine.__doc__ or ""))
+        what, *rest = SECTIONS.split(" ".join((self.text or self.examine.__doc__ or "").split()))
         return dict(zip(["", *rest[::2]], map(str.strip, [what, *rest[1::2]]), strict=True))
 
     def explain(self) -> str:
         """The page as text for a terminal."""
         head = f"{self.code} {self.name} ({self.severity}; needs {', '.join(self.needs) or 'nothing but a source'})"
-        return "\n\n".join([head, *(f"{title}: {words}" if title else words for title, words in self.page.items())])
+        parts = (f"{title}: {words}" if title else words for title, words in self.page.items())
+        return "\n\n".join([head, *(fill(part, 110, break_on_hyphens=False) for part in parts)])
 
 
 def all_rules(families: Collection[str] = ()) -> tuple[Rule, ...]:

@@ -5,7 +5,7 @@ The mistakes are found by `schedule.replay`, each by its kind; here every kind h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 
 from classlens.check.finding import Finding, Severity
@@ -24,75 +24,62 @@ def find_mistakes(kind: str, inspection: Inspection) -> Iterator[Finding]:
             yield Finding(one.what, place, numbers, cure=one.hint, command=command)
 
 
-KINDS: Mapping[str, tuple[str, Severity, str]] = {
-    "S001": ("wrong unit", "warning", """Milestones or a period that look like epochs where steps are counted.
-        Why it matters: the rate falls within the first minutes of a run that takes days.
-        Example: `dict(type='MultiStepLR', by_epoch=False, milestones=[30, 60, 90])` in a run of 100 epochs.
+KINDS: tuple[tuple[str, str, Severity, str], ...] = (
+    ("S001", "wrong unit", "warning", """Milestones or a period like epochs, where steps are counted. Why it matters:
+        the rate falls within minutes of a run that takes days. Example: `by_epoch=False, milestones=[30, 60, 90]`.
         Cure: count steps, or set `by_epoch=True`; mmengine's `convert_to_iter_based=True` turns epochs into steps."""),
-    "S002": ("dead milestone", "warning", """A milestone that never fires: at or behind the end of the run, or no whole number of its unit.
-        Why it matters: the rate is never lowered there, and the last stretch of training is missing its fine steps.
-        Example: milestones at 30, 60 and 100 of a run of 100 epochs, whose last epoch is number 99.
-        Cure: put the milestone before the end of the run, or leave it out."""),
-    "S003": ("stuck warm-up", "warning", """A warm-up over a single unit: the rate never gets back to its full value.
-        Why it matters: the whole run trains at a fraction of the rate that the config names.
-        Example: `dict(type='LinearLR', start_factor=0.001, by_epoch=True, end=1)` without `convert_to_iter_based`.
-        Cure: let it act in steps: `convert_to_iter_based=True`, or give it more steps."""),
-    "S004": ("zero start", "error", """A linear or constant factor that starts at 0.
-        Why it matters: the next step divides by the factor before it, and training stops with an error.
-        Example: `dict(type='LinearLR', start_factor=0, end=5)`.
-        Cure: start at a small number, such as 1e-6."""),
-    "S005": ("restored", "warning", """A constant factor at the end of a run that is given back one unit too early.
-        Why it matters: the last epoch trains at a rate many times as high as the ones before, and undoes their work.
-        Example: `dict(type='ConstantLR', factor=0.1, begin=90, end=100)` in a run of 100 epochs.
-        Cure: let the factor end one unit behind the run."""),
-    "S006": ("converted gamma", "warning", """An exponential decay that was converted to steps, and keeps its gamma.
-        Why it matters: what was meant for an epoch happens at every step, and the rate is next to nothing at once.
-        Example: `dict(type='ExponentialLR', gamma=0.95, by_epoch=True, convert_to_iter_based=True)`.
-        Cure: take the root of gamma: `gamma ** (1 / steps_per_epoch)`."""),
-    "S007": ("short cosine", "warning", """A cosine that is over before it stops acting, and rises again.
-        Why it matters: the rate goes up at the end of training, where it should be lowest.
-        Example: `T_max=90` in a run of 100 epochs.
-        Cure: let `T_max` be the length over which the rule acts: the run without its warm-up."""),
-    "S008": ("long cosine", "warning", """A cosine that is cut off before its minimum.
-        Why it matters: training ends at a high rate, some tenths of a percent worse than it could.
-        Example: `T_max=300`, copied from a longer run, in one of 100 epochs.
-        Cure: let `T_max` be the length over which the rule acts: the run without its warm-up."""),
-    "S009": ("short cycle", "error", """A one-cycle policy with fewer steps than the run.
-        Why it matters: torch raises an error at the step after its last, which may be after days.
-        Example: `total_steps` computed before the number of epochs was raised.
-        Cure: let `total_steps` be the number of steps in the run."""),
-    "S010": ("long warm-up", "warning", """A warm-up, or a linear decay, that is longer than the run.
-        Why it matters: the rate that the config names, or the low one at the end, is never reached.
-        Example: `dict(type='LinearLR', by_epoch=True, end=500)` in a run of 40 epochs: 500 steps were meant.
-        Cure: shorten the warm-up to a few percent of the run."""),
-    "S011": ("frozen", "warning", """A rule that counts epochs in a run that counts steps, in which no epoch ever ends.
-        Why it matters: the value stays where it starts; nothing is ever lowered.
-        Example: `by_epoch=True` rules under `IterBasedTrainLoop`.
+    ("S002", "dead milestone", "warning", """A milestone that never fires: at or behind the end of the run, or no whole
+        number of its unit. Why it matters: the rate is never lowered there. Example: milestones at 30, 60 and 100 of a
+        run whose last epoch is number 99. Cure: put the milestone before the end of the run, or leave it out."""),
+    ("S003", "stuck warm-up", "warning", """A warm-up over a single unit: the rate never gets back to its full value.
+        Why it matters: the whole run trains at a fraction of the rate. Example: `LinearLR` with `start_factor=0.001,
+        by_epoch=True, end=1`. Cure: let it act in steps: `convert_to_iter_based=True`, or give it more of them."""),
+    ("S004", "zero start", "error", """A linear or constant factor that starts at 0. Why it matters: the next step
+        divides by the factor before it, and training stops with an error. Example: `dict(type='LinearLR',
+        start_factor=0, end=5)`. Cure: start at a small number, such as 1e-6."""),
+    ("S005", "restored", "warning", """A constant factor that is given back one unit before the end of the run.
+        Why it matters: the last epoch trains at a far higher rate, and undoes the work of those before. Example:
+        `ConstantLR` with `begin=90, end=100` in a run of 100 epochs. Cure: let the factor end one unit behind the
+        run."""),
+    ("S006", "converted gamma", "warning", """An exponential decay that was converted to steps, and keeps its gamma.
+        Why it matters: what was meant for an epoch happens at every step, and the rate vanishes. Example: `gamma=0.95,
+        by_epoch=True, convert_to_iter_based=True`. Cure: take the root: `gamma ** (1 / steps_per_epoch)`."""),
+    ("S007", "short cosine", "warning", """A cosine that is over before it stops acting. Why it matters: the rate rises
+        at the end of training, where it should be lowest. Example: `T_max=90` in a run of 100 epochs. Cure: let `T_max`
+        be the length over which the rule acts: the run without its warm-up."""),
+    ("S008", "long cosine", "warning", """A cosine that is cut off before its minimum. Why it matters: training ends at
+        a high rate, some tenths of a percent worse than it could. Example: `T_max=300`, copied from a longer run. Cure:
+        let `T_max` be the length over which the rule acts: the run without its warm-up."""),
+    ("S009", "short cycle", "error", """A one-cycle policy with fewer steps than the run. Why it matters: torch raises
+        an error at the step after its last, maybe after days. Example: `total_steps` computed before the number of
+        epochs was raised. Cure: let `total_steps` be the number of steps in the run."""),
+    ("S010", "long warm-up", "warning", """A warm-up, or a linear decay, that is longer than the run. Why it matters:
+        the full rate, or the low one at the end, is never reached. Example: `dict(type='LinearLR', by_epoch=True,
+        end=500)` in a run of 40 epochs: 500 steps were meant. Cure: shorten the warm-up to a few percent of the
+        run."""),
+    ("S011", "frozen", "warning", """A rule that counts epochs in a run that counts steps, in which no epoch ever ends.
+        Why it matters: the value stays where it starts. Example: `by_epoch=True` rules under `IterBasedTrainLoop`.
         Cure: set `by_epoch=False`, and count steps."""),
-    "S012": ("not a number", "error", """A value that is NaN or infinite.
-        Why it matters: the first update with it makes every weight NaN.
-        Example: a power of a negative number in a polynomial decay that goes on behind its end.
-        Cure: let the rule end where the run does."""),
-    "S013": ("negative", "error", """A value below 0.
-        Why it matters: a negative rate climbs the loss.
-        Example: a linear decay whose `end` lies before that of the run, without a floor.
-        Cure: let the rule end where the run does, or give it a minimum of 0."""),
-    "S014": ("vanished", "warning", """A rate below a billionth of its peak for the last tenth of the run, or longer.
-        Why it matters: training goes on for hours and changes nothing.
-        Example: `StepLR(step_size=30)` stepped after every batch instead of every epoch.
-        Cure: count in the unit that was meant."""),
-    "S015": ("minimum above start", "warning", """An absolute minimum that is above the rate with which a group of parameters starts.
-        Why it matters: the rate of that group rises where it should fall; with layer-wise decay, of most groups.
-        Example: `eta_min=1e-5` where the lowest layers start at 1e-7.
-        Cure: use a minimum relative to each group: `eta_min_ratio`."""),
-    "S016": ("idle plateau", "warning", """A plateau rule whose patience outlasts the run.
-        Why it matters: it can never act; the rate stays as it is.
-        Example: `patience=10` in a run that is validated five times.
-        Cure: lower the patience, or validate more often."""),
-}  # fmt: skip
-"""Code -> the kind of mistake, its severity, its page."""
+    ("S012", "not a number", "error", """A value that is NaN or infinite. Why it matters: the first update with it makes
+        every weight NaN. Example: a power of a negative number in a polynomial decay that goes on behind its end. Cure:
+        let the rule end where the run does."""),
+    ("S013", "negative", "error", """A value below 0. Why it matters: a negative rate climbs the loss. Example: a linear
+        decay that ends before the run, without a floor. Cure: let the rule end where the run does, or give it a minimum
+        of 0."""),
+    ("S014", "vanished", "warning", """A rate below a billionth of its peak for the last tenth of the run, or longer.
+        Why it matters: training goes on for hours and changes nothing. Example: `StepLR(step_size=30)` stepped after
+        every batch instead of every epoch. Cure: count in the unit that was meant."""),
+    ("S015", "minimum above start", "warning", """An absolute minimum above the rate with which a group of parameters
+        starts. Why it matters: its rate rises where it should fall; with layer-wise decay, that of most groups.
+        Example: `eta_min=1e-5` where the lowest layers start at 1e-7. Cure: use a minimum relative to each group:
+        `eta_min_ratio`."""),
+    ("S016", "idle plateau", "warning", """A plateau rule whose patience outlasts the run. Why it matters: it can never
+        act; the rate stays as it is. Example: `patience=10` in a run that is validated five times. Cure: lower the
+        patience, or validate more often."""),
+)  # fmt: skip
+"""Code, the kind of mistake, its severity, its page."""
 
 RULES = tuple(
     Rule(code, kind, severity, ("schedule",), partial(find_mistakes, kind), text)
-    for code, (kind, severity, text) in KINDS.items()
+    for code, kind, severity, text in KINDS
 )

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPMessage
 from importlib.util import find_spec
@@ -21,7 +21,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from platformdirs import user_cache_path
 
 from classlens.errors import DataError, MissingDependency
-from classlens.files import writing
+from classlens.files import CHECKPOINT_ENDINGS, suggest_path, writing
 from classlens.printed import ONE_LINE, print_aside
 
 PACKAGE = "package:"
@@ -29,6 +29,18 @@ PACKAGE = "package:"
 
 def has_scheme(address: str) -> bool:
     return address.startswith((PACKAGE, "https://", "http://"))
+
+
+def check_checkpoints(checkpoints: Sequence[str]) -> None:
+    """Refuse files that are not there, or named twice."""
+    for weights in checkpoints:
+        place = Path(weights).expanduser()
+        if not has_scheme(weights) and not place.is_file():
+            near = suggest_path(place, lambda one: one.name.lower().endswith(CHECKPOINT_ENDINGS))
+            what = f"the checkpoint {weights} is a folder" if place.is_dir() else f"no such checkpoint: {weights}"
+            raise DataError(what, hint=near or "a checkpoint is a file or a URL")
+    if twice := [one for one in checkpoints if checkpoints.count(one) > 1]:
+        raise DataError(f"the checkpoint {twice[0]} is named twice", hint="name others to compare it with")
 
 
 def find_checkpoint(address: str) -> Path:

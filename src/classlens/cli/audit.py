@@ -20,6 +20,8 @@ from classlens.cli.parsing import add_overrides, any_int, positive_int, print_no
 from classlens.printed import json_text, print_text
 
 if TYPE_CHECKING:
+    from classlens.audit.answers import Answers
+    from classlens.audit.carry_out import Audit
     from classlens.runs.audit_run import AuditRequest
 
 METHODS = (
@@ -28,6 +30,10 @@ METHODS = (
 WORKERS = "processes, each with the network on one thread; on a GPU, those that decode (default: one for each core)"
 RAY = "spread over a Ray cluster: its address, or auto, which starts one on this machine"
 BATCH = "pictures that go through the network at once (default: by memory, at most 32 on a CPU); rows depend on it"
+
+ANSWERS = (
+    "answer questions, too: labels, shortcuts, leaks, cuts, or all that can be answered; see docs/audit-answers.md"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=whole_number, metavar="N", help=WORKERS)
     add("--ray", metavar="ADDRESS", help=RAY)
     add("--retry-failed", action="store_true", help="ask again about pictures whose rows have an error, and no others")
+    add("--answers", nargs="+", action="extend", metavar="NAME", help=ANSWERS)
+    add("--against", metavar="DIR", help="audit of another split by the same network, for the answer about leaks")
     add("--dry-run", action="store_true", help="say how long it will take, from a few batches; nothing is written")
     add("--seed", type=any_int, default=0, metavar="N", help="for datasets that draw (default: 0)")
     add("--trust-checkpoint", action="store_true", help="unpickle the checkpoint even if it could run code")
@@ -65,7 +73,17 @@ def run(arguments: argparse.Namespace) -> int:
         print_text(json_text(vars(estimate)) if arguments.json else str(estimate))
         return 0
     result = run_audit(request, on_note=print_note, progress=progress_line(with_rate=True))
-    print_text(json_text(result.facts(), indent=1) if arguments.json else f"{draw(result)}\nwrote {result.page}")
+    results: list[Audit | Answers] = [result]
+    data = result.facts()
+    if arguments.answers:
+        from classlens.runs.answer_run import answer_questions
+
+        names = [] if arguments.answers == ["all"] else [name for one in arguments.answers for name in one.split(",")]
+        asked = answer_questions(request, names, against=arguments.against, progress=progress_line())
+        results.append(asked)
+        data["answers"] = asked.as_data()
+    text = "\n\n".join([*map(str, map(draw, results)), f"wrote {result.page}"])
+    print_text(json_text(data, indent=1) if arguments.json else text)
     return 0
 
 

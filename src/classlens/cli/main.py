@@ -20,15 +20,16 @@ from classlens.runs.own_process import ASKED, Stopped, exit_status, on_ending_si
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "browse": (
-        "show a dataset: as loaded, as the network gets it, after every stage",
+        "show a dataset: as loaded, as the network gets it, after each stage",
         "folder:photos --html page.html",
     ),
     "lr": ("draw the learning rate and other scheduled values, before training", "demo --save-path lr.png"),
     "cam": ("draw where a trained classifier looks (class activation maps)", "cat.png demo --save-path cam.png"),
     "check": ("look for silent mismatches in data, classes, network and schedule", "demo"),
     "audit": ("ask a network about every picture of a dataset, and sum it up", "demo"),
+    "compare": ("put two audits of the same pictures side by side", "out/before out/after"),
     "verify": ("make rows of an audit again, and say whether they are the same", "out/audit"),
-    "studio": ("open a page that shows all of it, linked with each other, on this machine", "demo"),
+    "studio": ("open a page that shows all of it, linked, on this machine", "demo"),
     "report": ("write all of it on one page, in one file", "demo --output report.html"),
     "config": ("print a config as it is understood, or what differs between two", "model.py --diff other.py"),
     "sources": ("list what can be opened, and what is not installed", ""),
@@ -112,7 +113,7 @@ def parser_of(name: str, prog: str) -> Parser:
 
 def print_welcome(words: Sequence[str]) -> int:
     """Answer `classlens` without a command, which asks for help; a word that is none was meant to be one."""
-    rows = (f"  {name:<12}{what}\n{'':<14}classlens {name} {rest}".rstrip() for name, (what, rest) in COMMANDS.items())
+    rows = (f"  {name:<11}{what}\n{'':<13}classlens {name} {rest}".rstrip() for name, (what, rest) in COMMANDS.items())
     parser = Parser("classlens", "classlens COMMAND ...", WELCOME.format("\n".join(rows)), formatter_class=Help)
     parser.add_argument("--version", action="version", version=f"classlens {classlens.__version__}")
     if words and not words[0].startswith("-"):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from classlens.cli.display import has_display
 from classlens.cli.parsing import add_overrides, number_type, print_note
-from classlens.printed import print_text
+from classlens.printed import json_text, print_text
 from classlens.runs.own_process import (
     can_fork,
     describe_crash_of_child,
@@ -65,7 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     address = address_of(server, request.host)
 
     def print_link() -> None:
-        print_text(f"{address}/?token={keys.token}")
+        link = f"{address}/?token={keys.token}"
+        print_text(json_text({"link": link}) if arguments.json else link)
 
     keys = Keys(request.token, print_link)
     if not request.is_local:
@@ -76,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     print_link()
     if request.opens_browser and request.is_local and not os.environ.get("SSH_CONNECTION"):
         open_browser(f"{address}/?token={keys.token}")
+    print_note("note", "a link opens one browser, and the next one is printed then; Ctrl-C ends the studio")
     if tunnel := tunnel_line(server, request.host):
         print_note("note", f"from your own machine, before you open the link: {tunnel}")
     watched, killers = mmap(-1, PLACE), dict[str, str]()  # shared with the child

@@ -24,6 +24,7 @@ from classlens.dataset.class_folders import find_misnamed
 from classlens.dataset.conventions import SPLIT_OF, is_picture_name, join_first, letters_of
 from classlens.dataset.dataset import Sample
 from classlens.dataset.listing import FIRST, Classes, Listing
+from classlens.dataset.packed_names import PackedNames
 from classlens.dataset.storage import SEPARATOR, is_archive, join_path, read_bytes, split_archive
 from classlens.errors import DataError, first_line
 
@@ -107,11 +108,12 @@ def list_annotations(path: str, folder: str, classes: Classes = None, *, labelle
         if len(set(folders.values())) == len(folders) > 1:  # the pictures lie in a folder for each class
             notes += find_misnamed(folders, classes)
     start = SEPARATOR.join(split_archive(folder)) if is_archive(folder) else ""
+    packed = PackedNames(names)
 
     def sample(index: int) -> Sample:
-        return Sample(start + names[index] if start else join_path(folder, names[index]), labels[index])
+        return Sample(start + packed[index] if start else join_path(folder, packed[index]), labels[index])
 
-    return Listing(len(names), sample, tuple(known) if known else None, tuple(notes))
+    return Listing(len(packed), sample, tuple(known) if known else None, tuple(notes))
 
 
 def read_columns(rows: Rows, columns: Columns, troubles: Troubles) -> tuple[list[str], list[Label], Sequence[int]]:

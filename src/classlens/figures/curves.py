@@ -160,19 +160,19 @@ def draw_stroke(draw: ImageDraw.ImageDraw, path: Path, width: float, *, dashed: 
         draw.line(dash.ravel().tolist(), fill=255, width=thickness)
 
 
-def html_of(runs: Sequence[Curves], chart: Chart, drawn: Sheet) -> bytes:
+def html_of(runs: Sequence[Curves], chart: Chart, sheet: Sheet) -> bytes:
     """The curves as a page of their own, with every exact value that a reader could ask for."""
-    return HtmlPage(chart.title or "schedule", chart.subtitle, [chart_section(runs, chart, drawn)]).encode()
+    return HtmlPage(chart.title or "schedule", chart.subtitle, [chart_section(runs, chart, sheet)]).encode()
 
 
-def chart_section(runs: Sequence[Curves], chart: Chart, drawn: Sheet, title: str = "") -> Section:
+def chart_section(runs: Sequence[Curves], chart: Chart, sheet: Sheet, title: str = "") -> Section:
     """Curves on a page: a picture, which scripts let zoom, above what happens at which step, in exact values."""
 
     def plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold
         return list(map(finite, value.tolist())) if isinstance(value, np.ndarray) else vars(value)
 
     label = escape(f"curves of {chart.title}".translate(ONE_LINE))
-    svg = svg_of(*drawn).decode().replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    svg = svg_of(*sheet).decode().replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
     html = f'<div class="chart">{svg}</div>{island("curves", chart, plain)}'
     heading = ("value", *(["run"] if len(runs) > 1 else []), "group", "step", "what", "exactly")
     html += table_of(heading, landmarks(runs))

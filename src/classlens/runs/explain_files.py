@@ -24,12 +24,12 @@ from classlens.cam.methods import METHODS, find_method
 from classlens.cam.saliency import ExplainedClass
 from classlens.cam.targets import check_targets
 from classlens.checkpoints.class_names import read_names
-from classlens.checkpoints.download import has_scheme
+from classlens.checkpoints.download import check_checkpoints
 from classlens.dataset.conventions import join_first
 from classlens.errors import DataError, MissingDependency, count_of
 from classlens.figures.drawing import check_ending
 from classlens.figures.overlay import ENDINGS, PLAIN, OverlayStyle, caption
-from classlens.files import CHECKPOINT_ENDINGS, check_place, read_regular, suggest_path
+from classlens.files import check_place, read_regular
 from classlens.printed import ONE_LINE, join_lines
 from classlens.results import Drawable
 from classlens.runs.own_process import Progress, collecting_later
@@ -305,18 +305,6 @@ def plan_maps(request: MapRequest) -> MapPlan:
     at_once = maps.batch_size if maps.evaluate else BATCHES * maps.batch_size
     at_once = max(1, len(origins)) if files.numbers else at_once
     return MapPlan(replace(request, maps=maps), origins, source, tuple(methods), boxes, names, outputs, at_once)
-
-
-def check_checkpoints(checkpoints: Sequence[str]) -> None:
-    """Refuse files that are not there, or named twice."""
-    for weights in checkpoints:
-        place = Path(weights).expanduser()
-        if not has_scheme(weights) and not place.is_file():
-            near = suggest_path(place, lambda one: one.name.lower().endswith(CHECKPOINT_ENDINGS))
-            what = f"the checkpoint {weights} is a folder" if place.is_dir() else f"no such checkpoint: {weights}"
-            raise DataError(what, hint=near or "a checkpoint is a file or a URL")
-    if twice := [one for one in checkpoints if checkpoints.count(one) > 1]:
-        raise DataError(f"the checkpoint {twice[0]} is named twice", hint="name others to compare it with")
 
 
 def check_files(files: MapFiles, origins: Mapping[Path, Origin]) -> dict[Path, Path]:

@@ -42,7 +42,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # the numbers of these settings in mall
 MIB = 2**20
 
 Progress = Callable[[str, int, int], None]  # called with what is counted, how many of them are done, and of how many
-PAUSE, SELDOM = 0.2, 30.0  # seconds until the line of progress is written again, and a plain one
+PAUSE, SELDOM = 0.2, 60.0  # seconds until the line of progress is written again, and a plain one
 
 WIDTH = 70
 

@@ -40,6 +40,7 @@ from classlens.printed import join_lines
 from classlens.results import Drawable
 from classlens.runs.browse_run import pictures_of
 from classlens.runs.browse_samples import BrowseRequest, SampleResult, render_sample
+from classlens.runs.check_run import SAME_NAME
 from classlens.runs.own_process import Progress, collecting_later
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ class Report:
 
     request: ReportRequest
     inspection: Inspection
+    progress: Progress
     bad: dict[tuple[str, int], SampleResult] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
@@ -120,10 +122,6 @@ class Report:
         except ClasslensError as error:
             self.missing.append(f"{title}: {error}")
             yield Section(title, f"not shown: {error}")
-
-    def count(self, what: str, done: int, total: int) -> None:
-        if self.inspection.progress:
-            self.inspection.progress(what, done, total)
 
 
 def report(
@@ -148,7 +146,8 @@ def report(
         for note in source.notes:
             on_note("note", note)
     words = {name: getattr(request, name) for name in SAME_NAME}
-    report = Report(request, Inspection(source, progress=progress, **words))
+    progress = progress or (lambda what, done, total: None)
+    report = Report(request, Inspection(source, progress=progress, **words), progress)
     if request.checkpoint is not None and source.open_classifier is None:
         source.classifier(request.checkpoint)  # raises, with what is offered
     try:
@@ -164,10 +163,6 @@ def report(
         stopped.add_note(f"stopped; {request.output or 'the report'} is written at the end, and was not")
         raise
     return ReportRun(page, request.output, findings, tuple(report.bad.values()), tuple(report.missing))
-
-
-SAME_NAME = ("checkpoint", "samples", "log", "target", "dataset_size", "gpus")
-"""Fields of the request that are called so in the inspection, too."""
 
 
 def find(report: Report) -> Findings:
@@ -217,7 +212,7 @@ def draw_samples(report: Report, dataset: Dataset, mode: Mode, number: int) -> I
     chosen = spread(dataset, number, request.seed)
     for done, index in enumerate(chosen, start=1):
         row = render_sample(dataset, index, request.seed, None, request=request, replaces=False)()
-        report.count("samples", done, len(chosen))
+        report.progress("samples", done, len(chosen))
         if row.error:
             report.bad.setdefault((dataset.name, index), row)
         yield row
@@ -249,7 +244,7 @@ def show_maps(report: Report) -> Iterator[Section]:
     pictures = {index: image for index in chosen if (image := read_sample(dataset, index)) is not None}
     if not pictures:
         raise DataError(f"none of {count_of(len(chosen), 'picture')} of {split} can be read")
-    options, tiles = ExplainOptions(progress=report.count), []
+    options, tiles = ExplainOptions(progress=report.progress), []
     for one in explain(classifier, list(pictures.values()), methods=request.method, options=options):
         index = list(pictures)[one.index]
         label = compare(", ".join(dataset.class_names(index)), one.predicted, classifier.classes or ())

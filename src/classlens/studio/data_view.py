@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from classlens.dataset.dataset import BatchPlan
 from classlens.errors import DataError
 from classlens.studio.guard import Refused, without_folders
 from classlens.studio.replies import (
@@ -233,6 +232,7 @@ async def make_batch(request: Request) -> BatchResult:
 
     def make() -> BatchResult:
         from classlens.dataset.batch import mix
+        from classlens.dataset.dataset import BatchPlan
         from classlens.dataset.decode import BAD_SAMPLE
         from classlens.dataset.selection import shuffle
         from classlens.dataset.trace import trace

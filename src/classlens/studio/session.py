@@ -19,6 +19,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from classlens.adapters import Options, open_source
+from classlens.checkpoints.download import check_checkpoints
 from classlens.errors import ConfigError, DataError, WrongValue
 from classlens.files import limit
 from classlens.runs.own_process import allow_seconds
@@ -54,6 +55,7 @@ class StudioRequest:
 
     Raises:
         ConfigError: no target is named, or the host needs a token, or the token is too short.
+        DataError: there is no such checkpoint.
     """
 
     targets: tuple[str, ...]
@@ -67,6 +69,7 @@ class StudioRequest:
     def __post_init__(self) -> None:
         if not self.targets:
             raise ConfigError("a studio needs something to show", hint="name a config or another address, e.g. demo")
+        check_checkpoints(self.checkpoints)
         if not self.is_local and not self.token:
             hint = "an SSH tunnel needs no --host; or choose a password: --token TEXT"
             raise ConfigError(f"--host {self.host} lets others in: it needs a token", hint=hint)
@@ -248,15 +251,18 @@ class Session:
         """The job that loads the networks of a target, begun by the first who asks, or anew where it came to nothing."""
         from classlens.studio.tasks import load
 
-        return self.once_or_again("look", target, again, lambda: self.submit(self.looks, load, self.model(target)))
+        begin = partial(self.submit, self.looks, load, self.model(target))
+        return self.once_or_again(("look", target), begin, again=again)
 
     def check(self, target: int, *, again: bool = False) -> Job:
         """The job that checks a target, in the same way."""
         from classlens.runs.check_run import CheckRequest
         from classlens.studio.tasks import check_target
 
-        order = partial(CheckRequest, self.name(target), self.first_checkpoint(target), self.request.options)
-        return self.once_or_again("check", target, again, lambda: self.submit(self.checks, check_target, order()))
+        order = CheckRequest(self.name(target), self.first_checkpoint(target), self.request.options)
+        return self.once_or_again(
+            ("check", target), partial(self.submit, self.checks, check_target, order), again=again
+        )
 
     def report(self, target: int) -> Job:
         """A new job that makes the one-file report of a target."""
@@ -270,11 +276,11 @@ class Session:
         with_network = "classifier" in self.source(target).parts
         return next(iter(self.model(target).checkpoints), None) if with_network else None
 
-    def once_or_again(self, kind: str, target: int, again: bool, begin: Callable[[], Job]) -> Job:  # noqa: FBT001
-        job = self.opened.once((kind, target), begin)
+    def once_or_again(self, key: object, begin: Callable[[], Job], *, again: bool) -> Job:
+        job = self.opened.once(key, begin)
         if again and job.state in ("failed", "cancelled"):
-            self.opened.drop((kind, target))
-            job = self.opened.once((kind, target), begin)
+            self.opened.drop(key)
+            job = self.opened.once(key, begin)
         return job
 
     def submit(self, workshop: Workshop, work: Work, *words: object) -> Job:

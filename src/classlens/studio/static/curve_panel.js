@@ -113,12 +113,8 @@ export function valuesPerPixel(line, view, pixels) {
 export const short = (value, digits = 6) =>
   value === 0 || (Math.abs(value) >= 1e-3 && Math.abs(value) < 1e5) ? String(+value.toPrecision(digits)) : value.toExponential(Math.min(4, digits - 1)).replace(/\.?0+e/, "e");
 
-/** Steps of an axis in a few letters: 500, 20k, 1.5M. @param {number} value */
-function brief(value) {
-  for (const [unit, letter] of /** @type {[number, string][]} */ ([[1e9, "G"], [1e6, "M"], [1e3, "k"]]))
-    if (Math.abs(value) >= unit) return +(value / unit).toPrecision(6) + letter;
-  return String(+value.toPrecision(6));
-}
+/** Steps of an axis in a few letters: 500, 20K, 1.5M. */
+const brief = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 6 });
 
 /** The colours of style.css as a canvas takes them, which cannot read variables. @param {HTMLElement} host @param {string[]} names */
 function readColours(host, names) {
@@ -143,7 +139,7 @@ function plot(latest, host) {
       width: host.clientWidth, height: latest.current.props.height, legend: { show: false }, padding: [18, 12, 0, 0],
       scales: { x: { time: false, range: () => [seen().from, seen().to] }, y: { distr: seen().log ? 3 : 1, range: () => limits(lines, seen()) } },
       axes: [
-        { ...axis, size: 26, gap: 4, values: (_, splits) => splits.map(brief) },
+        { ...axis, size: 26, gap: 4, values: (_, splits) => splits.map((value) => brief.format(value)) },
         { ...axis, size: 62, values: (_, splits) => splits.map((value) => (value === null ? "" : short(value))), grid: { ...axis.grid, filter: decades } },
       ],
       series: [{}, ...lines.map((line) => ({

@@ -5,6 +5,7 @@
 import { html } from "/static/vendor/htm-preact.js";
 import { getJson, post, useJson } from "./api.js";
 import { Await, Button, copy, Empty, Failure, Progress, Segments, Select, Share, workText } from "./components.js";
+import { useKeys } from "./keys.js";
 import { setQuery } from "./router.js";
 import { formatNumber, t } from "./text.js";
 
@@ -45,6 +46,10 @@ function Report({ report, query, onRetry, select }) {
   const families = [...new Set(every.map(familyOf))];
   const shown = every.filter((one) => (!query.family || familyOf(one) === query.family) && (!query.severity || one.severity === query.severity));
   const counted = (/** @type {string} */ value, /** @type {string} */ text, /** @type {number} */ count) => ({ value, text: `${text} ${formatNumber(count)}` });
+  useKeys([{ keys: ["j", "k"], does: "findings.key.next", run: ({ key }) => {
+    const all = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("article.finding")]), here = all.findIndex((one) => one.contains(document.activeElement));
+    all[Math.max(0, Math.min(all.length - 1, here + (key === "j" ? 1 : -1)))]?.focus();
+  } }]);
   const of = (/** @type {string} */ severity) => every.filter((one) => one.severity === severity).length;
   return html`<div class="bar">
       ${select}${every.length > 0 && html`<${Segments} label=${t("findings.by_severity")} value=${query.severity ?? ""} onChange=${(/** @type {string} */ severity) => setQuery({ severity })}
@@ -68,7 +73,7 @@ function Report({ report, query, onRetry, select }) {
 function Card({ finding }) {
   const { code, severity, message, where, evidence, cure, command, pictures } = finding;
   const numbers = Object.entries(evidence ?? {});
-  return html`<article class="block finding ${severity}" aria-label="${code}: ${message}">
+  return html`<article class="block finding ${severity}" tabindex="-1" aria-label="${code}: ${message}">
     <header><${Severity} severity=${severity} /><code>${code}</code><span class="muted">${familyText(familyOf(finding))}</span></header>
     <h2>${message}</h2>
     ${where && html`<p class="muted mono">${where}</p>`}

@@ -9,14 +9,14 @@
  * @typedef {{width: number, height: number, values: Uint8Array}} Heat
  */
 
-/** The pixels of a picture, at the size of the maps that lie on it. @param {string} address @param {number} width @param {number} height */
-export async function readPixels(address, width, height) {
+/** The pixels of a picture, RGBA. @param {string} address */
+export async function readPixels(address) {
   const picture = new Image();
   picture.src = address;
   await picture.decode();
-  const context = new OffscreenCanvas(width, height).getContext("2d");
+  const { naturalWidth: width, naturalHeight: height } = picture, context = new OffscreenCanvas(width, height).getContext("2d");
   if (!context) throw new Error("no canvas");
-  context.drawImage(picture, 0, 0, width, height);
+  context.drawImage(picture, 0, 0);
   return context.getImageData(0, 0, width, height).data;
 }
 

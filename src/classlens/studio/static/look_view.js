@@ -10,7 +10,7 @@ import { Await, Button, Dialog, Empty, Failure, Progress, say, Select, Share, wo
 import { paint, placeKey, readPixels } from "./heat.js";
 import { useKeys } from "./keys.js";
 import { LayerTree } from "./layer_tree.js";
-import { hrefOf, setQuery } from "./router.js";
+import { hrefOf, listOf, setQuery, toggled } from "./router.js";
 import { formatNumber, t } from "./text.js";
 
 /**
@@ -29,13 +29,6 @@ import { formatNumber, t } from "./text.js";
  */
 
 const USUAL = { methods: ["GradCAM"], opacity: 0.5, map: "inferno" };
-const LONGEST_UPLOAD = 20e6;
-
-/** @param {string | undefined} text */
-const listOf = (text) => (text ? text.split(",") : []);
-
-/** @param {string[]} list @param {string} one */
-const toggled = (list, one) => (list.includes(one) ? list.filter((other) => other !== one) : [...list, one]);
 
 /** A name without its synonyms. @param {string} name */
 const firstName = (name) => name.split(",")[0];
@@ -46,7 +39,6 @@ const percent = (share) => `${formatNumber(+(100 * share).toFixed(1))} %`;
 /** @param {Blob | null | undefined} file */
 async function upload(file) {
   if (!file) return;
-  if (file.size > LONGEST_UPLOAD) return say(t("look.too_large"), { isError: true });
   try {
     const { upload: number } = await post("/upload", file);
     setQuery({ upload: number, class: null });
@@ -102,8 +94,7 @@ function useMaps(result) {
     if (!result) return undefined;
     const controller = new AbortController();
     const fetchAll = async () => {
-      const size = (/** @type {number} */ place) => result.maps.find((one) => one.checkpoint === place) ?? { width: 1, height: 1 };
-      const pictures = await Promise.all(result.pictures.map((address, place) => readPixels(address, size(place).width, size(place).height)));
+      const pictures = await Promise.all(result.pictures.map(readPixels));
       return Promise.all(result.maps.map(async (facts) => {
         const values = new Uint8Array(await getBytes(facts.values, controller.signal));
         return { facts, heat: { width: facts.width, height: facts.height, values }, pixels: pictures[facts.checkpoint] };
@@ -264,14 +255,15 @@ function Maps({ shown, style }) {
   const [point, setPoint] = useState(/** @type {Point | null} */ (null));
   const [large, setLarge] = useState(-1);
   const { maps, result } = shown, isComparison = result.checkpoints.length > 1;
-  const subjects = [...new Set(maps.map(({ facts }) => facts.class_name))];
+  const count = (/** @type {"method" | "layer"} */ name) => new Set(maps.map(({ facts }) => facts[name])).size;
+  const columns = isComparison ? result.checkpoints.length : count("method") > 1 && count("layer") > 1 ? count("layer") : 0; // 0: as many as fit
   const kindOf = (/** @type {HeatMap} */ { facts }) => `${facts.method} ${facts.layer}`;
   const figure = (/** @type {HeatMap} */ map) => html`<${MapFigure} key=${map.facts.values} map=${map} style=${style} point=${point} setPoint=${setPoint}
     checkpoint=${isComparison ? result.checkpoints[map.facts.checkpoint] : ""} onOpen=${() => setLarge(maps.indexOf(map))} />`;
-  return html`${subjects.map((name) => {
+  return html`${[...new Set(maps.map(({ facts }) => facts.class_name))].map((name) => {
     const own = maps.filter(({ facts }) => facts.class_name === name), kinds = [...new Set(own.map(kindOf))], share = own[0].facts.probability;
     return html`<section key=${name} class="subject"><h2>${name ? firstName(name) : t("look.every_class")}${share !== null && !isComparison && html` <span class="muted">${percent(share)}</span>`}</h2>
-      <div class="figures ${isComparison ? "beside" : ""}" style=${{ "--columns": result.checkpoints.length }}>${kinds.flatMap((kind) => own.filter((one) => kindOf(one) === kind)).map(figure)}</div></section>`;
+      <div class="figures ${columns ? "beside" : ""}" style=${{ "--columns": columns }}>${kinds.flatMap((kind) => own.filter((one) => kindOf(one) === kind)).map(figure)}</div></section>`;
   })}${maps[large] && html`<${Dialog} kind="one-map" title=${kindOf(maps[large])} onClose=${() => setLarge(-1)}>${figure(maps[large])}<//>`}`;
 }
 

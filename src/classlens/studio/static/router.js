@@ -44,6 +44,11 @@ export function setQuery(patch, options) {
   go(hrefOf(view, { ...query, ...patch }), options);
 }
 
+/** A list in the query. @param {string | undefined} text */
+export const listOf = (text) => (text ? text.split(",") : []);
+/** A list with or without one of its members. @param {string[]} list @param {string} one */
+export const toggled = (list, one) => (list.includes(one) ? list.filter((other) => other !== one) : [...list, one]);
+
 /** Links to views are followed without loading the page again; the browser keeps every other click. */
 document.addEventListener("click", (event) => {
   const link = event.target instanceof Element ? event.target.closest("a[href]") : null;

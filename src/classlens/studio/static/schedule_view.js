@@ -8,7 +8,7 @@ import { Await, Button, Empty, Failure, Progress, Segments, Select, Share } from
 import { CurvePanel, short, valueAt, valuesPerPixel } from "./curve_panel.js";
 import { Severity } from "./findings_view.js";
 import { useKeys } from "./keys.js";
-import { setQuery } from "./router.js";
+import { listOf, setQuery, toggled } from "./router.js";
 import { formatNumber, t } from "./text.js";
 
 /**
@@ -229,10 +229,7 @@ function placeText(x, { axis, unitOf }, run) {
  */
 function Panel({ name, entries, axis, at, setAt, zoom, places, query }) {
   const [width, setWidth] = useState(800);
-  const shown = useMemo(() => {
-    const turned = new Set((query.turned ?? "").split(","));
-    return entries.filter((entry, place) => place < MOST_DRAWN !== turned.has(entry.key));
-  }, [entries, query.turned]);
+  const shown = useMemo(() => entries.filter((entry, place) => place < MOST_DRAWN !== listOf(query.turned).includes(entry.key)), [entries, query.turned]);
   const { count, error } = useValues(shown.flatMap(({ curve }) => [curve.values, curve.steps, curve.lowest].filter((one) => typeof one === "string")));
   const lines = useMemo(() => shown.flatMap(({ line, curve }) => {
     const [values, steps, lowest] = [curve.values, curve.steps, curve.lowest].map((address) => (address ? fetched.get(address) : null));
@@ -241,10 +238,7 @@ function Panel({ name, entries, axis, at, setAt, zoom, places, query }) {
     return lowest ? [whole, { ...whole, values: lowest, dash: UNDECIDED }] : [whole];
   }), [shown, count]);
   const asked = query[`log.${name}`], isLog = asked ? asked === "1" : areFarApart(lines);
-  const turn = (/** @type {string} */ key) => {
-    const now = (query.turned ?? "").split(",").filter(Boolean);
-    setQuery({ turned: (now.includes(key) ? now.filter((other) => other !== key) : [...now, key]).join() }, { replace: true });
-  };
+  const turn = (/** @type {string} */ key) => setQuery({ turned: toggled(listOf(query.turned), key).join() }, { replace: true });
   const own = useMemo(() => places.filter(({ curve, landmark }) => curve.name === name && !["start", "end"].includes(landmark.name)), [places, name]);
   const view = { from: axis.from, to: axis.to, log: isLog };
   const crowd = Math.max(0, ...lines.map((line) => valuesPerPixel(line, view, width)));
@@ -255,7 +249,7 @@ function Panel({ name, entries, axis, at, setAt, zoom, places, query }) {
       <label class="check"><input type="checkbox" checked=${isLog} onChange=${() => setQuery({ [`log.${name}`]: isLog ? "0" : "1" }, { replace: true })} />${t("schedule.log")}</label></header>
     <div><${CurvePanel} lines=${lines} pins=${own} view=${view} at=${at} title=${t("schedule.plot", { name: title, count: lines.length })} height=${isFlat ? 120 : 240}
         onZoom=${zoom} onCursor=${setAt} onWidth=${setWidth} />
-      <p class="density">${crowd > 1 ? t("schedule.bands", { most: Math.ceil(crowd) }) : t("schedule.exact")}</p></div>
+      <p class="density">${lines.some((line) => line.steps) ? t("schedule.chosen") : crowd > 1 ? t("schedule.bands", { most: Math.ceil(crowd) }) : t("schedule.exact")}</p></div>
     <div class="legend">${error && html`<${Failure} error=${error} />`}${!lines.length && shown.length > 0 && !error && html`<${Progress} message=${t("schedule.values")} />`}
       <ul>${entries.map(({ key, line, curve }) => {
         const values = fetched.get(curve.values), isOn = shown.some((one) => one.key === key), waits = curve.depends_on_metric;
@@ -268,7 +262,7 @@ function Panel({ name, entries, axis, at, setAt, zoom, places, query }) {
 /** The value of a curve to its last digit, or its two bounds. @param {Line[]} bounds @param {number} at */
 function readAt(bounds, at) {
   const values = [...new Set(bounds.map((line) => valueAt(line, at)))].filter((value) => value !== undefined && value === value);
-  return values.length ? values.reverse().join(" – ") : "–";
+  return values.length ? (bounds[0].steps ? "≈ " : "") + values.reverse().join(" – ") : "–";
 }
 
 /** @param {{line: Line}} props */

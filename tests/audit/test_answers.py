@@ -1,0 +1,217 @@
+"""Planted faults are found and named, and clean data stay clean; networks are really trained, each once."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score
+
+from classlens.audit import audit
+from classlens.audit.answers import Inquiry, answers
+from classlens.audit.label_errors import believe, margins
+from classlens.audit.lost_evidence import place_grid, places_of
+from classlens.audit.shortcuts import name_place
+from classlens.audit.subject import open_subject
+from classlens.audit.wishes import AuditOptions
+from classlens.errors import DataError, NotFound, NotOffered
+from tests.audit.planted import (
+    copies_of,
+    crop_stage,
+    digits,
+    probabilities,
+    source_of,
+    train,
+    with_shortcut,
+    wrong_labels,
+)
+
+
+def ask(source, folder, name, **parts):
+    audit(source, folder)
+    subject = open_subject(source.dataset("val"), source.classifier())
+    return answers(Inquiry(str(folder), subject, source.dataset("train"), **parts), [name]).given[0]
+
+
+@pytest.fixture(scope="module")
+def clean_network():
+    pictures, labels = digits()
+    return train(pictures[:2000], labels[:2000])
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    """Labels of which a tenth is the next class, and a network that has learnt them by heart."""
+    pictures, labels = digits()
+    wrong = wrong_labels(labels[:2000], "pairs")
+    return pictures[:2000], wrong, wrong != labels[:2000], train(pictures[:2000], wrong, 20, "deep")
+
+
+@pytest.mark.parametrize(("kind", "place"), [("stamp", "its top left corner"), ("border", "its"), ("tint", "its tint")])
+def test_a_planted_shortcut_is_named_with_its_class_and_place(tmp_path, kind, place):
+    pictures, labels = digits()
+    shown = with_shortcut(pictures, labels, kind)
+    network = train(shown[:2000], labels[:2000], 5, "pooled")
+
+    answer = ask(source_of(network, shown[2000:3200], labels[2000:3200]), tmp_path, "shortcuts")
+
+    causes = [row for row in answer.table if row["verdict"] == "shortcut"]
+    assert answer.is_trouble
+    assert [row["class"] for row in causes] == ["three"]
+    assert causes[0]["place"].startswith(place)
+    assert causes[0]["turned low"] > causes[0]["random"] + 0.1
+    assert all(labels[2000 + index] == 3 for index in answer.examples)
+
+
+def test_a_clean_network_has_no_shortcut(tmp_path, clean_network):
+    pictures, labels = digits()
+
+    answer = ask(source_of(clean_network, pictures[2000:3200], labels[2000:3200]), tmp_path, "shortcuts")
+
+    assert not answer.is_trouble
+    assert all(row["verdict"] == "no shortcut" for row in answer.table)
+
+
+def test_wrong_labels_are_found_among_pictures_whose_labels_were_learnt_by_heart(tmp_path, noisy):
+    pictures, labels, wrong, network = noisy
+    by_itself = probabilities(network, pictures)[np.arange(len(labels)), labels]
+
+    answer = ask(source_of(network, pictures, labels), tmp_path, "labels")
+
+    named = [row["index"] for row in answer.table]
+    doubt = np.zeros(len(labels))
+    doubt[named] = [row["doubt"] for row in answer.table]
+    assert answer.is_trouble
+    assert wrong[named].mean() > 0.85
+    assert average_precision_score(wrong, doubt) > average_precision_score(wrong, -by_itself) + 0.15
+
+
+def test_right_labels_are_left_alone(tmp_path, clean_network):
+    pictures, labels = digits()
+
+    answer = ask(source_of(clean_network, pictures[:1500], labels[:1500]), tmp_path, "labels")
+
+    assert not answer.is_trouble
+    assert len(answer.table) <= 0.02 * 1500
+
+
+def test_a_view_that_the_network_is_not_used_to_says_nothing():
+    labels = np.arange(40) % 2
+    features = np.eye(2)[labels] + 0.01 * np.random.default_rng(0).random((40, 2))
+    plain = np.eye(2)[labels]
+
+    belief = believe(features, np.stack([plain, plain[:, ::-1]], axis=1), labels)
+
+    assert (margins(belief, labels) > 0.9).all()
+
+
+@pytest.mark.parametrize("kind", ["exact", "recompressed", "brighter"])
+def test_copies_in_the_other_split_are_leaks(tmp_path, clean_network, kind):
+    pictures, labels = digits()
+    shown, given = pictures[2000:2600].copy(), labels[2000:2600].copy()
+    shown[:20], given[:20] = copies_of(pictures[:20], kind), labels[:20]
+    source = source_of(clean_network, shown, given, (pictures[:2000], labels[:2000]))
+    audit(source, tmp_path / "train", options=AuditOptions(phase="train", methods=[]))
+
+    answer = ask(source, tmp_path / "val", "leaks", other=str(tmp_path / "train"))
+
+    assert {row["index"] for row in answer.table} == set(range(20))
+    assert {(row["index"], row["other"]) for row in answer.table} == {(at, at) for at in range(20)}
+    assert "20 pictures of 600 of val are also in train: accuracy" in answer.verdict
+
+
+def test_splits_without_copies_do_not_leak(tmp_path, clean_network):
+    pictures, labels = digits()
+    source = source_of(clean_network, pictures[2000:2600], labels[2000:2600], (pictures[:2000], labels[:2000]))
+    audit(source, tmp_path / "train", options=AuditOptions(phase="train", methods=[]))
+
+    answer = ask(source, tmp_path / "val", "leaks", other=str(tmp_path / "train"))
+
+    assert not answer.is_trouble
+    assert answer.verdict == "no picture of val is also in train"
+
+
+def test_leaks_are_looked_for_by_one_network(tmp_path, clean_network, noisy):
+    pictures, labels = digits()
+    other = source_of(noisy[3], pictures[:100], labels[:100])
+    audit(other, tmp_path / "train", options=AuditOptions(methods=[]))
+
+    with pytest.raises(DataError, match="audits by different networks"):
+        ask(source_of(clean_network, pictures[:100], labels[:100]), tmp_path / "val", "leaks", other=tmp_path / "train")
+
+
+@pytest.mark.parametrize(
+    ("stages", "is_trouble"),
+    [
+        ([crop_stage(0.02, 0.06, "TinyCrop")], True),
+        ([crop_stage(0.5, 1.0)], False),
+        ([], False),
+    ],
+)
+def test_a_crop_that_leaves_nothing_of_the_digit_is_named(tmp_path, clean_network, stages, is_trouble):
+    pictures, labels = digits()
+    source = source_of(clean_network, pictures[2000:2300], labels[2000:2300], stages=stages)
+
+    answer = ask(source, tmp_path, "cuts")
+
+    assert answer.is_trouble is is_trouble
+    assert ("TinyCrop cuts it away" in answer.verdict) is is_trouble
+    assert is_trouble or answer.table[0]["share"] <= 0.02
+
+
+def test_colours_cut_nothing_and_erasing_does(tmp_path, clean_network):
+    transforms = pytest.importorskip("torchvision.transforms")
+    from classlens.pipelines.lay_open import lay_open
+
+    pictures, labels = digits()
+    chain = transforms.Compose([
+        transforms.ToPILImage(), transforms.ColorJitter(0.6, 0.6, 0.6, 0.2), transforms.RandomHorizontalFlip(),
+        transforms.ToTensor(), transforms.Normalize((0.5,) * 3, (0.5,) * 3),
+        transforms.RandomErasing(p=1, scale=(0.7, 0.9), value=0),
+    ])  # fmt: skip
+    source = source_of(clean_network, pictures[2000:2300], labels[2000:2300], stages=lay_open(chain))
+
+    answer = ask(source, tmp_path, "cuts")
+
+    cut = {row["stage"]: row["share"] for row in answer.table if row["class"] == "all"}
+    assert cut["RandomErasing"] > 0.3
+    assert cut["ColorJitter"] == cut["RandomHorizontalFlip"] == cut["Normalize"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "places"),
+    [
+        (lambda pixels: pixels, lambda grid: grid),
+        (lambda pixels: pixels[:, ::-1], lambda grid: grid[:, ::-1]),
+        (lambda pixels: pixels[10:30, 20:60], lambda grid: grid[10:30, 20:60]),
+        (lambda pixels: 255 - pixels // 2, lambda grid: grid),
+        (lambda pixels: np.rot90(pixels), lambda grid: np.rot90(grid)),
+    ],
+    ids=["nothing", "mirrored", "cropped", "negative", "turned"],
+)
+def test_a_stage_says_itself_where_pixels_come_from(change, places):
+    found = places_of(lambda pixels: change(pixels).mean(axis=2), (48, 80))
+
+    np.testing.assert_allclose(found, places(place_grid(48, 80)), atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (np.s_[:2, :2], "its top left corner"), (np.s_[5:, 5:], "its bottom right corner"), (np.s_[:2, :], "its top edge"),
+        (np.s_[:, 5:], "its right edge"), (np.s_[:, ::6], "its border"),
+    ],
+)  # fmt: skip
+def test_places_have_names(cells, words):
+    region = np.zeros((7, 7), bool)
+    region[cells] = True
+
+    assert name_place(region) == words
+
+
+def test_questions_are_named_and_lack_nothing(tmp_path, clean_network):
+    pictures, labels = digits()
+    audit(source_of(clean_network, pictures[:64], labels[:64]), tmp_path)
+
+    with pytest.raises(NotFound, match="no question named 'leak'"):
+        answers(Inquiry(str(tmp_path)), ["leak"])
+    with pytest.raises(NotOffered, match="leaks: there is no other"):
+        answers(Inquiry(str(tmp_path)), ["leaks"])
+    assert answers(Inquiry(str(tmp_path))).given == ()

@@ -1,0 +1,114 @@
+"""Two audits side by side: the counts are those that one gets by hand, and other pictures are refused."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binomtest
+
+import classlens
+from classlens.audit.comparison import map_changes, pair_rows
+from classlens.audit.intervals import difference_of, mcnemar, share_of
+from classlens.audit.wishes import AuditOptions
+from classlens.cli.main import main
+from classlens.errors import DataError
+from tests.audit.planted import digits, encode, source_of, train
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """Two networks that have learnt a little, each something else."""
+    pictures, labels = digits()
+    return [train(pictures[300:1100], labels[300:1100], 2, "pooled", seed=seed) for seed in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def audits(tmp_path_factory, networks):
+    folder, (pictures, labels) = tmp_path_factory.mktemp("audits"), digits()
+    for name, network in zip("ab", networks, strict=True):
+        source = source_of(network, pictures[:300], labels[:300])
+        classlens.audit(source, folder / name, options=AuditOptions(batch_size=16 if name == "a" else 32))
+    return folder / "a", folder / "b"
+
+
+def test_counts_are_those_of_the_networks(audits, networks):
+    pictures, labels = digits()
+    with torch.no_grad():
+        one, other = (network(encode(pictures[:300])).argmax(1).numpy() for network in networks)
+    right = one == labels[:300], other == labels[:300]
+
+    comparison = classlens.compare(*audits)
+
+    assert comparison.pictures == comparison.labelled == 300
+    assert comparison.right == (right[0].sum(), right[1].sum())
+    assert (comparison.lost, comparison.won) == ((right[0] & ~right[1]).sum(), (right[1] & ~right[0]).sum())
+    assert comparison.changed == (one != other).sum()
+    assert {flip.index for flip in comparison.flips} <= set(np.flatnonzero(right[0] & ~right[1]))
+    assert sum(one.pictures for one in comparison.classes) == 300
+    assert comparison.maps["same"].pictures + comparison.maps["changed"].pictures == comparison.maps["all"].pictures
+
+
+def test_an_audit_is_like_itself(audits):
+    comparison = classlens.compare(audits[0], audits[0])
+
+    assert (comparison.lost, comparison.won, comparison.changed, comparison.p_value) == (0, 0, 0, 1)
+    assert comparison.maps["all"].correlation == pytest.approx(1)
+    assert comparison.maps["all"].elsewhere == 0
+
+
+def test_other_pictures_are_refused(tmp_path, audits, networks):
+    pictures, labels = digits()
+    classlens.audit(source_of(networks[0], pictures[1:301], labels[1:301]), tmp_path)
+
+    with pytest.raises(DataError, match="audits of different lists of pictures"):
+        classlens.compare(audits[0], tmp_path)
+
+
+def test_the_command_prints_a_table_and_writes_a_page(tmp_path, audits, capsys):
+    status = main(["compare", *map(str, audits), "--html", str(tmp_path / "page.html")])
+
+    printed = capsys.readouterr().out
+    assert status == 0
+    assert "McNemar" in printed
+    assert "negative flips" in printed
+    assert "Classes that changed most" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_rows_are_paired_however_they_are_divided():
+    def shards(*parts):
+        return iter([{"index": np.array(part), "value": 10 * np.array(part)} for part in parts])
+
+    pairs = list(pair_rows(shards([0, 1, 2], [4, 5, 9]), shards([0, 2], [3, 4], [5, 6, 7, 9])))
+
+    joined = [np.concatenate([pair[side]["index"] for pair in pairs]).tolist() for side in (0, 1)]
+    assert joined[0] == joined[1] == [0, 2, 4, 5, 9]
+
+
+def test_evidence_that_moves_to_the_right_is_said_to():
+    before, after = np.zeros((2, 1, 4, 4))
+    before[0, 1, 0] = after[0, 1, 3] = 5
+
+    _, correlation, elsewhere, right, down, outward = map_changes(before, after)[0]
+
+    assert correlation < 0
+    assert (elsewhere, right, down, outward) == pytest.approx((1, 0.75, 0, 0))
+
+
+@pytest.mark.parametrize(("lost", "won"), [(0, 0), (3, 9), (40, 41), (0, 12), (700, 800)])
+def test_mcnemar_is_a_binomial_test(lost, won):
+    exact = binomtest(lost, lost + won).pvalue if lost + won else 1
+
+    assert mcnemar(lost, won) == pytest.approx(exact, rel=0.02)
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(0, 10), (3, 20), (128, 128), (77, 400)])
+def test_shares_have_the_interval_of_wilson(hits, trials):
+    interval = binomtest(hits, trials).proportion_ci(0.95, method="wilson")
+
+    share = share_of(hits, trials)
+
+    assert (share.low, share.high) == pytest.approx((interval.low, interval.high), abs=1e-9)
+
+
+def test_the_interval_of_a_difference_is_newcombes():
+    """Newcombe 1998, table II, method 10, of 56/70 and 48/80: 0.0524 to 0.3339."""
+    assert difference_of(share_of(56, 70), share_of(48, 80)) == pytest.approx((0.0524, 0.3339), abs=1e-4)
