@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
+from classlens.audit.fed import Fed
 from classlens.audit.manifest import Manifest
-from classlens.audit.measure import Questions, measure
+from classlens.audit.measure import Questions, Row, measure
 from classlens.audit.place import Place
 from classlens.audit.rows import read_shard, table_of
 from classlens.errors import count_of
@@ -78,7 +79,15 @@ def compare(there: pa.Table, again: pa.Table) -> list[str]:
     return [f"picture {index}: {', '.join(names)}" for index, names in by_index.items()]
 
 
-def slot_of(manifest: Manifest, index: int) -> int:
-    """The place of a picture in its batch."""
-    position = -(-index * manifest.pictures // manifest.length)
-    return position % manifest.rows_per_shard % manifest.batch_size
+def measure_again(questions: Questions, manifest: Manifest, indices: Iterable[int]) -> Iterator[tuple[Fed, Row]]:
+    """Some pictures, each in its slot of its batch, with their rows; those of one batch at once."""
+    batches: dict[tuple[int, int], list[int]] = {}
+    for index in sorted(indices):
+        position = -(-index * manifest.pictures // manifest.length)
+        shard, row = divmod(position, manifest.rows_per_shard)
+        batches.setdefault((shard, row - row % manifest.batch_size), []).append(index)
+    for (shard, start), some in batches.items():
+        numbers = manifest.rows_of(shard)[start : start + manifest.batch_size]
+        fed = {one.index: one for one in questions.subject.read(some)}
+        rows = {row["index"]: row for row in measure(questions, [fed.get(number) for number in numbers])}
+        yield from ((fed[index], rows[index]) for index in some)

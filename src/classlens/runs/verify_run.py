@@ -95,20 +95,18 @@ def open_again(manifest: Manifest, folder: str, options: Options) -> OpenAudit:
 
 
 def verify_pictures(opened: OpenAudit, manifest: Manifest, rows: list[dict[str, Any]]) -> list[str]:
-    """Make the pictures of a report again, each in its slot of a batch: what differs, a line each."""
-    from classlens.audit.measure import measure
-    from classlens.audit.verification import slot_of
+    """Make the pictures of a report again, and what is said of them: what differs, a line each."""
+    from classlens.audit.verification import measure_again
     from classlens.figures.audit_report import digest_of, show_picture
 
-    lines, questions = [], opened.questions
-    for row in rows:
-        (fed,) = questions.subject.read([row["index"]])
-        (again,) = measure(questions, [*[None] * slot_of(manifest, row["index"]), fed])
+    lines, said = list[str](), {row["index"]: row for row in rows}
+    for fed, again in measure_again(opened.questions, manifest, said):
+        where = f"picture {fed.index} of the report"
         shown = show(fed, again)
         if shown is None:
-            lines.append(f"picture {row['index']} of the report: {fed.error or again['error']}")
+            lines.append(f"{where}: {fed.error or again['error']}")
             continue
         made = json.loads(json.dumps({**shown.facts, "picture": digest_of(show_picture(manifest, shown))}))
-        if names := [name for name, value in made.items() if row.get(name) != value]:
-            lines.append(f"picture {row['index']} of the report: {', '.join(names)}")
+        if names := [name for name, value in made.items() if said[fed.index].get(name) != value]:
+            lines.append(f"{where}: {', '.join(names)}")
     return lines
