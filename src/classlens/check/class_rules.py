@@ -10,7 +10,7 @@ import numpy as np
 from classlens.check.class_order import NOBODY, SORTINGS, Verdict, judge_order
 from classlens.check.finding import Exhibit, Finding
 from classlens.check.inspection import Inspection, Predictions, run
-from classlens.check.rule import Rule
+from classlens.check.rule import Need, Rule
 from classlens.dataset.conventions import join_first, letters_of
 from classlens.errors import NotOffered
 
@@ -42,13 +42,6 @@ def compared(inspection: Inspection) -> Predictions:
 
 
 def other_number(inspection: Inspection) -> Iterator[Finding]:
-    """The head has more or fewer outputs than the data have classes.
-
-    Why it matters: with too few, training stops at the first label outside, or on a GPU at some later line; with too
-    many, the rest is never learnt, and answers from there are always wrong.
-    Example: `num_classes=1000`, left as it was in the config that one started from, on data of 7 classes.
-    Cure: set the number of classes of the head (`model.head.num_classes`) to that of the data.
-    """
     outputs, ours = outputs_of(inspection), inspection.held_out[1].classes
     if ours and outputs != len(ours):
         words = f"the network tells {outputs} classes apart, the data have {len(ours)}"
@@ -56,15 +49,7 @@ def other_number(inspection: Inspection) -> Iterator[Finding]:
 
 
 def other_names(inspection: Inspection) -> Iterator[Finding]:
-    """The checkpoint or the network names the classes in another order than the data, or names others.
-
-    Names that differ only in case, spaces or accents count as the same.
-
-    Why it matters: the number of an answer is looked up in the wrong list; every score and every name is wrong.
-    Example: a checkpoint trained from folders sorted by torchvision (class10 before class2), tested on a list that timm
-    made (class2 before class10).
-    Cure: give both sides the same list of classes, in the same order: the one that the network was trained with.
-    """
+    """The names on both sides, one by one; if they are the same in another order, how theirs are sorted."""
     outputs_of(inspection)
     theirs, ours = inspection.classifier.classes or (), inspection.held_out[1].classes or ()
     alike = [bool(aliases(own) & aliases(name)) for own, name in zip(ours, theirs, strict=False)]
@@ -72,13 +57,13 @@ def other_names(inspection: Inspection) -> Iterator[Finding]:
         return
     if 2 * shared_names(ours, theirs) < len(alike):
         raise NotOffered(f"the network names its classes by other words ({join_first(theirs, 2)})")
-    first = alike.index(False)
-    message = f"{alike.count(False)} of {len(alike)} classes are called otherwise by the network: class {first} is "
+    first, differ = alike.index(False), alike.count(False)
+    message = f"{differ} of {len(alike)} classes are called otherwise by the network: class {first} is "
     message += f"{theirs[first]!r} there, and {ours[first]!r} in the data"
     if sorted(map(letters_of, theirs)) == sorted(map(letters_of, ours)):
         sorted_by = [how for how, key in SORTINGS.items() if list(theirs) == sorted(theirs, key=key)]
         message += ": it has them in another order" + (f", sorted {sorted_by[0]}" if sorted_by else "")
-    yield Finding(message, inspection.place(), {"classes": len(alike), "differ": alike.count(False)})
+    yield Finding(message, inspection.place(), {"classes": len(alike), "differ": differ})
 
 
 def aliases(name: str) -> set[str]:
@@ -93,27 +78,16 @@ def shared_names(ours: Sequence[str], theirs: Sequence[str]) -> int:
 
 
 def other_order(inspection: Inspection) -> Iterator[Finding]:
-    """The network's answers fit the labels far better if its classes are in another order than the data's.
-
-    Tried are ways of sorting the names (naturally, letter by letter, by case, by Unicode's forms), labels that are
-    shifted by one (from the first class on, or from a missing one on), two classes exchanged, the opposite order, and the
-    likeliest assignment, fitted to one half of the pictures and judged by the other. An order counts if an exact McNemar
-    test, corrected for all that were tried, leaves less than one in a thousand to chance.
-
-    Why it matters: the network is right and scores as if it knew nothing. In training it costs a whole run.
-    Example: 1,001 classes with a background in front; a folder that is missing in val, so that all behind it move up.
-    Cure: give both sides the same list of classes, in the same order: the one that the network was trained with.
-    """
     predictions = compared(inspection)
     if predictions.labels.min() < 0:
         raise NotOffered("labels below 0 are no classes")
     names, outputs = inspection.held_out[1].classes, predictions.logits.shape[1]
     if verdict := judge_order(predictions.labels, predictions.answers, outputs, names):
+        share, other = (verdict.numbers[name] for name in ("right as labelled", "right in that order"))
         message = (
-            "{right as labelled:.0%} of the answers are right as labelled, {right in that order:.0%} in another order: "
+            f"{share:.0%} of the answers are right as labelled, {other:.0%} in another order: {verdict.order.cause}"
         )
         shown = tuple(show_answers(inspection, predictions, verdict))
-        message = message.format_map(verdict.numbers) + verdict.order.cause
         yield Finding(message, inspection.place(), verdict.numbers, shown)
 
 
@@ -124,10 +98,8 @@ def show_answers(inspection: Inspection, predictions: Predictions, verdict: Verd
     telling = (predictions.answers == wanted) & (wanted != predictions.labels) & (wanted != NOBODY)
     _, first = np.unique(predictions.labels[telling], return_index=True)
     for place in np.flatnonzero(telling)[first][:SHOWN].tolist():
-        index, label = int(predictions.indices[place]), int(predictions.labels[place])
-        caption = (
-            f"{split} #{index}: labelled {label} ({dataset.class_name(label)}), answer {predictions.answers[place]}"
-        )
+        index, label, answer = (int(of[place]) for of in (predictions.indices, predictions.labels, predictions.answers))
+        caption = f"{split} #{index}: labelled {label} ({dataset.class_name(label)}), answer {answer}"
         yield Exhibit(dataset.to_image(dataset.load(index)), caption)
 
 
@@ -143,102 +115,100 @@ def counted(inspection: Inspection, split: str) -> Counter[int]:
 
 
 def outside(inspection: Inspection) -> Iterator[Finding]:
-    """A label that is no class: below 0, or as large as the number of classes, or larger.
-
-    Why it matters: the loss stops with an index error, on a GPU with a device-side assert that names another line.
-    Example: labels that count from 1 in an annotation list; a void class numbered 255.
-    Cure: count classes from 0, and name as many as there are.
-    """
     for split, dataset in inspection.splits.items():
-        classes = len(dataset.classes) if dataset.classes else None
-        labels = counted(inspection, split)
+        labels, classes = counted(inspection, split), len(dataset.classes) if dataset.classes else None
         wrong = sorted(label for label in labels if label < 0 or (classes is not None and label >= classes))
         if wrong:
             pictures, last = sum(labels[one] for one in wrong), "any number" if classes is None else classes - 1
-            yield Finding(
-                f"{pictures} pictures of {split} are labelled {join_first(list(map(str, wrong)), SHOWN)}, and classes go "
-                f"from 0 to {last}",
-                inspection.place(split),
-                {"pictures": pictures, "labels": wrong[:SHOWN], "classes": classes},
-            )
+            spelled = join_first(list(map(str, wrong)), SHOWN)
+            message = f"{pictures} pictures of {split} are labelled {spelled}, and classes go from 0 to {last}"
+            evidence = {"pictures": pictures, "labels": wrong[:SHOWN], "classes": classes}
+            yield Finding(message, inspection.place(split), evidence)
 
 
 def unlike_splits(inspection: Inspection) -> Iterator[Finding]:
-    """Two splits do not number the same classes alike.
-
-    Why it matters: where a split lacks a folder, all classes behind it move up by one, and the network is tested
-    against the wrong labels.
-    Example: `train/` has 100 folders and `val/` 99, because no picture of one class was held out.
-    Cure: give all splits one list of classes, or make the missing folder, empty.
-    """
+    """What each split lacks of the first one's classes, and the first of its; and how many have other numbers."""
     named = {split: dataset.classes for split, dataset in inspection.splits.items() if dataset.classes}
     first, ours = next(iter(named.items()), ("", ()))
     for split, theirs in named.items():
         if theirs == ours:
             continue
         moved = sum(name in ours and theirs.index(name) != ours.index(name) for name in theirs)
-        pairs = ((split, set(ours) - set(theirs), ours), (first, set(theirs) - set(ours), theirs))
-        parts = [
-            f"{one} lacks {spelled([name for name in names if name in missing])}"
-            for one, missing, names in pairs
-            if missing
-        ]
+        pairs = ((split, ours, set(theirs)), (first, theirs, set(ours)))
+        lacks = {one: [name for name in names if name not in known] for one, names, known in pairs}
+        parts = [f"{one} lacks {in_quotes(missing)}" for one, missing in lacks.items() if missing]
         parts += [f"{moved} classes have other numbers" if moved else "the others have the same numbers"]
         numbers = {f"classes of {first}": len(ours), f"classes of {split}": len(theirs), "moved": moved}
         yield Finding(f"{first} and {split} list other classes: {'; '.join(parts)}", inspection.place(split), numbers)
 
 
-def spelled(names: Sequence[str]) -> str:
-    return join_first([repr(name) for name in names], 3)
+def in_quotes(names: Sequence[str]) -> str:
+    return join_first(list(map(repr, names)), 3)
+
+
+def labels_of_training(inspection: Inspection) -> Counter[int]:
+    """How many pictures of train have each label; nothing if there are too many to look at."""
+    train = inspection.splits.get("train")
+    return counted(inspection, "train") if train and train.length <= COUNTED else Counter()
 
 
 def empty_classes(inspection: Inspection) -> Iterator[Finding]:
-    """A class without a single picture to learn from.
-
-    Why it matters: the network cannot learn it, and its mean accuracy over classes is that of one class fewer.
-    Example: a folder of pictures whose ending is not known (.heic), or that was left empty by a failed copy.
-    Cure: add pictures, or take the class out of the list.
-    """
-    train = inspection.splits.get("train")
-    labels = counted(inspection, "train") if train and train.length <= COUNTED else None
-    if train is None or not labels or not train.classes:
-        return
-    if absent := [name for number, name in enumerate(train.classes) if not labels[number]]:
-        yield Finding(
-            f"{len(absent)} of {len(train.classes)} classes have no picture in train: {spelled(absent)}",
-            inspection.place("train"),
-            {"empty": len(absent), "classes": len(train.classes)},
-        )
+    labels = labels_of_training(inspection)
+    classes = (inspection.splits["train"].classes or ()) if labels else ()
+    if absent := [name for number, name in enumerate(classes) if not labels[number]]:
+        message = f"{len(absent)} of {len(classes)} classes have no picture in train: {in_quotes(absent)}"
+        yield Finding(message, inspection.place("train"), {"empty": len(absent), "classes": len(classes)})
 
 
 def tiny_classes(inspection: Inspection) -> Iterator[Finding]:
-    """A class with fewer than 5 pictures to learn from, where the others have ten times as many.
-
-    Why it matters: the network learns to never answer it, and the overall accuracy does not show that.
-    Example: 2 pictures that were sorted into `dgo/` beside 400 in `dog/`.
-    Cure: look at the folder: a slip of the pen makes a class of its own. Else add pictures, or leave the class out.
-    """
-    train = inspection.splits.get("train")
-    if train is None or train.length > COUNTED:
-        return
-    labels = counted(inspection, "train")
+    labels = labels_of_training(inspection)
     middle = float(np.median(list(labels.values()) or [0]))
-    counts = {train.class_name(one): count for one, count in labels.items() if count < FEW and count * SHARE <= middle}
-    if counts:
-        yield Finding(
-            f"{len(counts)} classes have fewer than {FEW} pictures in train, half of the others at least {middle:.0f}: "
-            f"{spelled(list(counts))}",
-            inspection.place("train"),
-            dict(list(counts.items())[:SHOWN]) | {"median": middle},
-        )
+    few = [(label, count) for label, count in labels.items() if count < FEW and count * SHARE <= middle]
+    if counts := {inspection.splits["train"].class_name(label): count for label, count in few}:
+        message = f"{len(counts)} classes have fewer than {FEW} pictures in train, "
+        message += f"half of the others at least {middle:.0f}: {in_quotes(list(counts))}"
+        yield Finding(message, inspection.place("train"), dict(list(counts.items())[:SHOWN]) | {"median": middle})
 
 
+BOTH: tuple[Need, ...] = ("dataset", "classifier")
+ALL: tuple[Need, ...] = ("dataset", "labels", "classifier")
+DATA: tuple[Need, ...] = ("dataset", "labels")
 RULES = (
-    Rule("C001", "head of another size", "error", ("dataset", "classifier"), other_number),
-    Rule("C002", "classes called otherwise", "error", ("dataset", "classifier"), other_names),
-    Rule("C003", "classes in another order", "error", ("dataset", "labels", "classifier"), other_order),
-    Rule("C004", "label outside the classes", "error", ("dataset", "labels"), outside),
-    Rule("C005", "splits with other classes", "error", ("dataset",), unlike_splits),
-    Rule("C006", "class without pictures", "warning", ("dataset", "labels"), empty_classes),
-    Rule("C007", "class with hardly any pictures", "warning", ("dataset", "labels"), tiny_classes),
-)
+    Rule("C001", "head of another size", "error", BOTH, other_number, """More or fewer outputs of the head than classes
+        in the data. Why it matters: with too few, training stops at the first label outside, or on a GPU at some later
+        line; with too many, the rest is never learnt, and answers from there are always wrong. Example:
+        `num_classes=1000`, left as it was in the config that one started from, on data of 7 classes. Cure: set the
+        number of classes of the head (`model.head.num_classes`) to that of the data."""),
+    Rule("C002", "classes called otherwise", "error", BOTH, other_names, """The checkpoint or the network names the
+        classes in another order than the data, or names others; case, spaces and accents do not count. Why it matters:
+        the number of an answer is looked up in the wrong list; every score and every name is wrong. Example: a
+        checkpoint trained from folders sorted by torchvision (class10 before class2), tested on a list that timm made
+        (class2 before class10). Cure: give both sides the same list of classes, in the same order: the one that the
+        network was trained with."""),
+    Rule("C003", "classes in another order", "error", ALL, other_order, """The network's answers fit the labels far
+        better in another order of the classes. Tried are ways of sorting the names (naturally, letter by letter, by
+        case, by Unicode's forms), labels that are shifted by one (from the first class on, or from a missing one on),
+        two classes exchanged, the opposite order, and the likeliest assignment, fitted to one half of the pictures and
+        judged by the other. An order counts if an exact McNemar test, corrected for all that were tried, leaves less
+        than one in a thousand to chance. Why it matters: the network is right and scores as if it knew nothing. In
+        training it costs a whole run. Example: 1,001 classes with a background in front; a folder that is missing in
+        val, so that all behind it move up. Cure: give both sides the same list of classes, in the same order: the one
+        that the network was trained with."""),
+    Rule("C004", "label outside the classes", "error", DATA, outside, """A label below 0, or not below the number of
+        classes. Why it matters: the loss stops with an index error, on a GPU with a device-side assert that names
+        another line. Example: labels that count from 1 in an annotation list; a void class numbered 255. Cure: count
+        classes from 0, and name as many as there are."""),
+    Rule("C005", "splits with other classes", "error", ("dataset",), unlike_splits, """Two splits that do not number the
+        same classes alike. Why it matters: where a split lacks a folder, all classes behind it move up by one, and the
+        network is tested against the wrong labels. Example: `train/` has 100 folders and `val/` 99, because no picture
+        of one class was held out. Cure: give all splits one list of classes, or make the missing folder, empty."""),
+    Rule("C006", "class without pictures", "warning", DATA, empty_classes, """A class of which there is nothing to learn
+        from. Why it matters: the network cannot learn it, and its mean accuracy over classes is that of one class
+        fewer. Example: a folder of pictures whose ending is not known (.heic), or that was left empty by a failed copy.
+        Cure: add pictures, or take the class out of the list."""),
+    Rule("C007", "class with hardly any pictures", "warning", DATA, tiny_classes, """A class with fewer than 5 pictures
+        to learn from, where the others have ten times as many. Why it matters: the network learns to never answer it,
+        and the overall accuracy does not show that. Example: 2 pictures that were sorted into `dgo/` beside 400 in
+        `dog/`. Cure: look at the folder: a slip of the pen makes a class of its own. Else add pictures, or leave the
+        class out."""),
+)  # fmt: skip

@@ -40,6 +40,10 @@ FEWEST = 24  # labelled pictures with which it is worth to begin
 RARE = 0.01  # how likely chance alone may be to favour a feed, all that were tried taken together
 CLEAR = 0.03  # and by how much of all pictures it must be better
 ALIKE = 0.05  # a feed is told apart from the best if chance explains the difference less often
+LOOKED = 48  # pictures whose channels are compared with what batch norms recorded
+LAYERS = 3
+KNOWING = 0.5  # who is right so often on pictures with labels is fed well enough, or F001 says otherwise
+FAR, TIMES = 0.5, 4.0  # a mismatch of this size, and so many times that of the best feed, is worth a warning
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,19 +72,7 @@ class Trial:
 
 
 def fed_otherwise(inspection: Inspection) -> Iterator[Finding]:
-    """The network is right far more often when it is fed otherwise than the source says.
-
-    Tried are colours in the other order, other ranges, means and deviations, grey, height and width exchanged, EXIF,
-    other crops, padding, interpolations and sizes, each alone, on up to 500 labelled pictures. The worse half is
-    dropped after 32, 64, 128 and 256. A feed counts if it is better by 3 points, and if McNemar's exact test, times the
-    number of feeds tried, leaves less than 1 % to chance.
-
-    Why it matters: nothing fails. Such a mismatch costs 1 to 40 points of accuracy, and public threads are full of them.
-    Example: a network trained on what OpenCV reads (BGR), tested on what Pillow reads (RGB).
-    Cure: feed the network as it was trained: change the line that the finding names.
-    """
-    _, finding = inspection.once("feeds", lambda: try_feeds(inspection))
-    yield from finding
+    yield from inspection.once("feeds", lambda: try_feeds(inspection))[1]
 
 
 def try_feeds(inspection: Inspection) -> tuple[float, Sequence[Finding]]:
@@ -125,14 +117,15 @@ def likeliest(classifier: Classifier, trials: Sequence[Trial], served: Sequence[
 def describe_better(inspection: Inspection, given: Trial, best: Trial, numbers: Mapping[str, Any]) -> Finding:
     """That the network is right more often with another feed."""
     count, variant, alike = len(given.rows), best.variant, numbers["as good"]
-    share, other = (float(one.right.mean()) for one in (given, best))
-    (low, high), (least, most) = (interval(int(one.right.sum()), count) for one in (given, best))
+    rights = [int(one.right.sum()) for one in (given, best)]
+    (low, high), (least, most) = (interval(right, count) for right in rights)
+    share, other = (right / count for right in rights)
     message = f"{share:.0%} of {count} answers are right ({low:.0%} to {high:.0%}), and {other:.0%} ({least:.0%} to "
     message += f"{most:.0%}) if the network is fed otherwise: {variant.name}"
     message += f"; not to be told apart by these pictures: {join_first(alike, 2)}" if alike else ""
-    shares: dict[str, Any] = {"pictures": count, "right as fed": share, "fed so": variant.name, "right so": other}
+    shares = {"pictures": count, "right as fed": share, "fed so": variant.name, "right so": other, **numbers}
     shown, cure = tuple(show_feeds(inspection, variant)), line_to_change(inspection, variant)
-    return Finding(message, inspection.place(), shares | dict(numbers), shown, cure)
+    return Finding(message, inspection.place(), shares, shown, cure)
 
 
 def show(trial: Trial, classifier: Classifier, served: Sequence[Served], labels: Array) -> Trial | None:
@@ -170,34 +163,17 @@ def show_feeds(inspection: Inspection, variant: Variant) -> Iterator[Exhibit]:
     """A picture as it is fed, and what a network that expects the variant takes these numbers for, or the variant."""
     (one,) = inspection.serve([int(inspection.predictions.indices[0])])
     yield Exhibit(one.prepared, f"#{one.index} as it is fed")
-    expected, numbers = variant.encoding or inspection.classifier.encoding, one.numbers
     if variant.encoding is None:
-        numbers = variant.numbers(one)
-    words = f" as a network sees it that expects {variant.name}" if variant.encoding else f": {variant.name}"
-    yield Exhibit(expected.decode(numbers), f"#{one.index}{words}")
-
-
-class Enough(Exception):
-    """Ends a pass through the network behind the layers that are looked at."""
-
-
-LOOKED = 48  # pictures whose channels are compared with what batch norms recorded
-LAYERS = 3
-KNOWING = 0.5  # who is right so often on pictures with labels is fed well enough, or F001 says otherwise
-FAR, TIMES = 0.5, 4.0  # a mismatch of this size, and so many times that of the best feed, is worth a warning
+        other = inspection.classifier.encoding.decode(variant.numbers(one))
+        yield Exhibit(other, f"#{one.index}: {variant.name}")
+    else:
+        yield Exhibit(
+            variant.encoding.decode(one.numbers), f"#{one.index} as a network sees it that expects {variant.name}"
+        )
 
 
 def unlike_statistics(inspection: Inspection) -> Iterator[Finding]:
-    """What reaches the first batch norms is far from what they recorded in training, and close to it if fed otherwise.
-
-    For every channel, mean and variance over some pictures are compared with `running_mean` and `running_var`. This
-    needs no labels, and says less than they do: so it looks only where none fit the network, or by which it is right half
-    of the time at most, and F001 finds nothing.
-
-    Why it matters: the same as that of F001; here nobody can count right answers.
-    Example: `Normalize` left out of a script that sorts pictures of which nobody knows the class.
-    Cure: feed the network as it was trained: change the line that the finding names.
-    """
+    """Asks batch norms which feed they know, where labels cannot say."""
     with suppress(ClasslensError):
         share, finding = inspection.once("feeds", lambda: try_feeds(inspection))
         if finding or share > KNOWING:
@@ -218,6 +194,10 @@ def unlike_statistics(inspection: Inspection) -> Iterator[Finding]:
         message += f"{least:.2g} if fed otherwise: {best.name} (without labels, so this is a hint)"
         evidence = {"pictures": len(served), "mismatch as fed": given, "mismatch so": least, "feeds tried": len(gaps)}
         yield Finding(message, inspection.place(), evidence, cure=line_to_change(inspection, best))
+
+
+class Enough(Exception):
+    """Ends a pass through the network behind the layers that are looked at."""
 
 
 def mismatch(classifier: Classifier, numbers: Sequence[Array]) -> float:
@@ -258,29 +238,22 @@ def mismatch(classifier: Classifier, numbers: Sequence[Array]) -> float:
 
 
 def unlike_splits(inspection: Inspection) -> Iterator[Finding]:
-    """The pipelines of two splits leave the colours in another order, range, mean or deviation.
-
-    Why it matters: the network is tested on other numbers than it is trained with, and validation is wrong all along.
-    Example: `Normalize` that was changed in `train_transform` only; `ToTensor` in one pipeline, `PILToTensor` in the other.
-    Cure: give both pipelines the same last steps: order of colours, scaling and normalisation.
-    """
     known = {split: one for split, dataset in inspection.splits.items() if (one := last_encoding(dataset))}
     first = next(iter(known), "")
-    for split, other in list(known.items())[1:]:
-        pairs = {
-            name: [getattr(one, name) for one in (known[first], other)] for name in ("order", "white", "mean", "std")
-        }
-        unlike = [f"{name} {one} and {two}" for name, (one, two) in pairs.items() if is_unlike(one, two)]
-        if unlike:
+    for split in list(known)[1:]:
+        parts = (
+            (name, *(getattr(known[one], name) for one in (first, split))) for name in ("order", "white", "mean", "std")
+        )
+        if unlike := [f"{name} {one} and {two}" for name, one, two in parts if is_unlike(one, two)]:
             evidence = {one: repr(known[one]) for one in (first, split)}
             words = f"{first} and {split} end in other numbers: {'; '.join(unlike)}"
             yield Finding(words, inspection.place(split), evidence)
 
 
 def is_unlike(one: object, other: object) -> bool:
-    return one != other and (
-        isinstance(one, str) or not np.allclose(np.array(one), np.array(other), rtol=1e-3, atol=1e-4)
-    )
+    if isinstance(one, str):
+        return one != other
+    return not np.allclose(np.array(one), np.array(other), rtol=1e-3, atol=1e-4)
 
 
 def last_encoding(dataset: Dataset) -> Encoding | None:
@@ -303,7 +276,24 @@ def last_encoding(dataset: Dataset) -> Encoding | None:
 
 
 RULES = (
-    Rule("F001", "better when fed otherwise", "error", ("dataset", "labels", "classifier"), fed_otherwise),
-    Rule("F002", "batch norms that recorded another feed", "warning", ("dataset", "classifier"), unlike_statistics),
-    Rule("F003", "splits that are encoded otherwise", "error", ("dataset",), unlike_splits),
-)
+    Rule("F001", "better when fed otherwise", "error", ("dataset", "labels", "classifier"), fed_otherwise, """The
+        network is right far more often when it is fed otherwise than the source says. Tried are colours in the other
+        order, other ranges, means and deviations, grey, height and width exchanged, EXIF, other crops, padding,
+        interpolations and sizes, each alone, on up to 500 labelled pictures. The worse half is dropped after 32, 64,
+        128 and 256. A feed counts if it is better by 3 points, and if McNemar's exact test, times the number of feeds
+        tried, leaves less than 1 % to chance. Why it matters: nothing fails. Such a mismatch costs 1 to 40 points of
+        accuracy, and public threads are full of them. Example: a network trained on what OpenCV reads (BGR), tested on
+        what Pillow reads (RGB). Cure: feed the network as it was trained: change the line that the finding names."""),
+    Rule("F002", "batch norms that recorded another feed", "warning", ("dataset", "classifier"), unlike_statistics, """What
+        reaches the first batch norms is far from what they recorded in training, and close to it if fed otherwise: mean
+        and variance of every channel against `running_mean` and `running_var`. This needs no labels, and says less than
+        they do: so it looks only where none fit the network, or by which it is right half of the time at most, and F001
+        finds nothing. Why it matters: the same as that of F001; here nobody can count right answers. Example:
+        `Normalize` left out of a script that sorts pictures of which nobody knows the class. Cure: feed the network as
+        it was trained: change the line that the finding names."""),
+    Rule("F003", "splits that are encoded otherwise", "error", ("dataset",), unlike_splits, """The pipelines of two
+        splits leave the colours in another order, range, mean or deviation. Why it matters: the network is tested on
+        other numbers than it is trained with, and validation is wrong all along. Example: `Normalize` that was changed
+        in `train_transform` only; `ToTensor` in one pipeline, `PILToTensor` in the other. Cure: give both pipelines the
+        same last steps: order of colours, scaling and normalisation."""),
+)  # fmt: skip

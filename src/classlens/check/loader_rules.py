@@ -45,20 +45,12 @@ WHERE = {"workers": "in every worker", "epochs": "in every epoch", "ranks": "on 
 
 @dataclass(frozen=True)
 class Repeat:
-    """A generator whose draws are alike in all workers, in all epochs, or on all ranks; `distinct` sequences are left."""
+    """A generator whose draws are alike in all workers, in all epochs, or on all ranks: the first `kind`, and all of them."""
 
     name: str
-    alike: tuple[str, ...]
-    distinct: int
-    pairs: int
-
-    @property
-    def places(self) -> str:
-        return " and ".join(WHERE[one] for one in self.alike)
-
-    @property
-    def evidence(self) -> dict[str, int]:
-        return {"distinct sequences": self.distinct, "(epoch, worker) pairs": self.pairs}
+    kind: str
+    places: str
+    evidence: Mapping[str, int]
 
 
 def loading_of(inspection: Inspection) -> Loading:
@@ -82,7 +74,9 @@ def repeat_of(run: Run, name: str = "sample") -> Repeat | None:
     others = {"workers": (0, 0, 1), "epochs": (0, 1, 0), "ranks": (1, 0, 0)}
     alike = tuple(kind for kind, place in others.items() if sequences.get(place) == sequences[0, 0, 0])
     own = [one for (rank, _, _), one in sequences.items() if rank == 0]
-    return Repeat(name, alike, len(set(own)), len(own)) if alike else None
+    places = " and ".join(WHERE[kind] for kind in alike)
+    evidence = {"distinct sequences": len(set(own)), "(epoch, worker) pairs": len(own)}
+    return Repeat(name, alike[0], places, evidence) if alike else None
 
 
 def repeats_of(inspection: Inspection) -> Sequence[Repeat]:
@@ -94,8 +88,7 @@ def repeats_of(inspection: Inspection) -> Sequence[Repeat]:
         if len({sample for one in run.sequences().values() for sample in one}) < 2:
             return []
         repeats = [one for one in map(partial(repeat_of, run), run.names) if one]
-        copied = [one for one in repeats if one.name not in SEEDS]
-        if copied and len({one["sample"] for one in read_first(run.loader.dataset, [0] * STILL)}) == 1:
+        if {one.name for one in repeats} - SEEDS.keys() and is_same(read_first(run.loader.dataset, [0] * STILL)):
             repeats = [one for one in repeats if one.name in SEEDS]  # what varies is not the dataset's own
         if not repeats and repeat_of(run) and is_chance(run):
             run = run_of(inspection, is_long=True)
@@ -103,6 +96,10 @@ def repeats_of(inspection: Inspection) -> Sequence[Repeat]:
         return repeats or [one for one in [repeat_of(run)] if one]
 
     return inspection.once("repeated draws", compare)
+
+
+def is_same(draws: Sequence[Mapping[str, str]]) -> bool:
+    return len({one["sample"] for one in draws}) == 1
 
 
 def is_chance(run: Run) -> bool:
@@ -115,7 +112,7 @@ def is_chance(run: Run) -> bool:
 
 def same_draws(kind: str, inspection: Inspection) -> Iterator[Finding]:
     """Repeated draws of generators that are seeded in every worker: one finding for all of them."""
-    of_kind = [one for one in repeats_of(inspection) if one.name in {*SEEDS, "sample"} and one.alike[0] == kind]
+    of_kind = [one for one in repeats_of(inspection) if one.name in {*SEEDS, "sample"} and one.kind == kind]
     if not of_kind:
         return
     loading, run = loading_of(inspection), run_of(inspection)
@@ -140,35 +137,24 @@ def same_draws(kind: str, inspection: Inspection) -> Iterator[Finding]:
 
 
 def frozen_generator(inspection: Inspection) -> Iterator[Finding]:
-    """A generator that was made with the dataset, and that every worker copies as it stands.
-
-    torch seeds `random`, `numpy.random` and torch anew in each worker; what has a generator of its own is left out.
-
-    Why it matters: all workers draw the same, and, where they are started anew, so does every epoch.
-    Example: `self.rng = numpy.random.default_rng()` in `__init__`; a composition of Albumentations 2.
-    Cure: seed it anew in every worker, by `worker_init_fn`, from `torch.initial_seed()`.
-    """
-    loading = loading_of(inspection)
+    """Repeated draws of generators that the dataset, or what it holds, has of its own."""
+    cures = loading_of(inspection).cures
     holders = {path: holder for holder, path in copied_generators(run_of(inspection).loader.dataset)}
     for repeat in repeats_of(inspection):
         if (path := repeat.name) in SEEDS or path not in holders:
             continue
         who, cure = name_of_generator(holders[path], path), line_that_renews(holders[path], path)
         who = who if who == path else f"{path}, {who}"
-        if "copied" in loading.cures:
-            who, cure = "Albumentations, which has a generator of its own", loading.cures["copied"]
-        left = f"{count_of(repeat.distinct, 'distinct sequence')} for {repeat.pairs} (epoch, worker) pairs"
+        if "copied" in cures:
+            who, cure = "Albumentations, which has a generator of its own", cures["copied"]
+        distinct, pairs = repeat.evidence.values()
+        left = f"{count_of(distinct, 'distinct sequence')} for {pairs} (epoch, worker) pairs"
         message = f"{who}: the draws are the same {repeat.places}: {left}"
         yield Finding(message, inspection.source.origin, repeat.evidence, cure=cure)
 
 
 def same_order(inspection: Inspection, *, is_sorted: bool = False) -> Iterator[Finding]:
-    """The samples are shuffled, but come in the same order in every epoch.
-
-    Why it matters: every batch consists of the same samples for the whole training.
-    Example: a `DistributedSampler` whose `set_epoch` nobody calls; a generator with the same seed in every epoch.
-    Cure: call `loader.sampler.set_epoch(epoch)` before every epoch.
-    """
+    """One order in all epochs: that of the dataset, or another."""
     run, loading = run_of(inspection), loading_of(inspection)
     order = run.orders[0] if run.orders else ()
     numbers = [int(one) if one.isdecimal() else -1 for one in order]
@@ -189,12 +175,7 @@ def same_order(inspection: Inspection, *, is_sorted: bool = False) -> Iterator[F
 
 
 def last_batch(inspection: Inspection) -> Iterator[Finding]:
-    """The loader treats the last batch of an epoch in another way than the schedule counts it.
-
-    Why it matters: a schedule of total_steps ends before the run does, or long after; OneCycleLR stops training.
-    Example: `total_steps=epochs * (len(dataset) // batch_size)` with `drop_last=False`.
-    Cure: count with `len(loader)`, which knows of `drop_last` and of the samples that a sampler pads.
-    """
+    """Batches in an epoch of the loader, against those that the run and its schedule count."""
     run, loading, origin = run_of(inspection), loading_of(inspection), inspection.source.origin
     loader, batch = run.loader, getattr(run.loader, "batch_size", None)
     if run.is_stream or loading.assumed or not batch:
@@ -218,12 +199,7 @@ def last_batch(inspection: Inspection) -> Iterator[Finding]:
 
 
 def never_varies(inspection: Inspection) -> Iterator[Finding]:
-    """A pipeline that draws random parameters, and comes to the same ones for a sample at every draw.
-
-    Why it matters: augmentation that looks right on one picture adds nothing over the epochs.
-    Example: `rng = numpy.random.default_rng(index)` or `random.seed(0)` in `__getitem__`; a cache of augmented pictures.
-    Cure: draw from a generator that lives longer than a sample, and seed it once for each worker.
-    """
+    """One sample at every draw, where something says that its pipeline draws."""
     from classlens.check.loader_run import read_first
 
     run = run_of(inspection)
@@ -242,7 +218,7 @@ def never_varies(inspection: Inspection) -> Iterator[Finding]:
     elif makers:
         because = f"{makers[0]} is called for every sample, with the same number"
     draws = sum(map(len, run.draws.values()))
-    if because and len({one["sample"] for one in read_first(dataset, range(draws))}) == 1:
+    if because and is_same(read_first(dataset, range(draws))):
         message = f"a sample is the same at all of {draws} draws: {because}"
         yield Finding(message, inspection.source.origin, {"draws": draws, "different samples": 1})
 
@@ -266,13 +242,6 @@ def strips_vary(inspection: Inspection) -> bool:
 
 
 def stream_not_shared(inspection: Inspection) -> Iterator[Finding]:
-    """Every worker reads the whole of a stream (an iterable dataset), instead of a share of its own.
-
-    Why it matters: every sample comes once for each worker: an epoch is N times as long, and not what is counted.
-    Example: an `IterableDataset` whose `__iter__` does not ask `get_worker_info()`.
-    Cure: in `__iter__`, `info = torch.utils.data.get_worker_info()` and `itertools.islice(samples, info.id, None,
-    info.num_workers)`.
-    """
     run = run_of(inspection)
     sequences = list(run.sequences().values())
     if run.is_stream and len(sequences) > 1 and len(set(sequences)) == 1 and len(set(sequences[0])) > 1:
@@ -283,32 +252,49 @@ def stream_not_shared(inspection: Inspection) -> Iterator[Finding]:
 
 
 NEED: tuple[Need, ...] = ("loader",)
+WORKERS, EPOCHS, RANKS = (partial(same_draws, kind) for kind in WHERE)
+SORTED = partial(same_order, is_sorted=True)
 RULES = (
-    Rule("L001", "same draws in several workers", "error", NEED, partial(same_draws, "workers"), """
-        Several workers of the loader draw the same random numbers.
-        Why it matters: of N pictures that N workers make, all are cropped and flipped alike: augmentation is N times weaker.
-        Example: `worker_init_fn=lambda worker: numpy.random.seed(0)`.
-        Cure: leave out what seeds the workers; or seed from `torch.initial_seed()`, which differs by worker and epoch."""),
-    Rule("L002", "same draws in several epochs", "error", NEED, partial(same_draws, "epochs"), """
-        Every epoch draws the same random numbers.
-        Why it matters: a network that trains for 300 epochs sees the augmentations of one.
-        Example: `numpy.random.seed(worker)` in `worker_init_fn`; a loader that is made anew in every epoch with a generator
-        of the same seed; `persistent_workers=False` with mmengine, which seeds the workers of every epoch alike.
-        Cure: seed workers from `torch.initial_seed()`; make the loader once; with mmengine set `persistent_workers=True`."""),
-    Rule("L003", "same draws on several ranks", "warning", NEED, partial(same_draws, "ranks"), """
-        The processes of distributed training (ranks) draw the same random numbers.
-        Only where training is known to have several: `--ngpus`, or a sampler that shares the samples out.
-        Why it matters: the pictures that make up a batch are augmented alike on all GPUs.
-        Example: `generator=torch.Generator().manual_seed(0)` on every rank, from which all workers get their seeds.
-        Cure: add the rank to the seed."""),
-    Rule("L004", "generator frozen at construction", "error", NEED, frozen_generator),
-    Rule("L005", "same order in every epoch", "warning", NEED, same_order),
-    Rule("L006", "training is not shuffled", "warning", NEED, partial(same_order, is_sorted=True), """
-        Training reads the samples in the order of the dataset.
-        Why it matters: folders are sorted by class, so that a batch has one class: batch norm and the gradient follow it.
-        Example: `DataLoader(dataset, batch_size=32)`, whose default is `shuffle=False`.
-        Cure: `shuffle=True`."""),
-    Rule("L007", "last batch counted differently", "warning", NEED, last_batch),
-    Rule("L008", "draws that never vary", "error", NEED, never_varies),
-    Rule("L009", "stream not shared between workers", "error", NEED, stream_not_shared),
+    Rule("L001", "same draws in several workers", "error", NEED, WORKERS, """Workers of the loader draw the same random
+        numbers. Why it matters: of N pictures that N workers make, all are cropped and flipped alike: augmentation is N
+        times weaker. Example: `worker_init_fn=lambda worker: numpy.random.seed(0)`. Cure: leave out what seeds the
+        workers; or seed from `torch.initial_seed()`, which differs by worker and epoch."""),
+    Rule("L002", "same draws in several epochs", "error", NEED, EPOCHS, """Every epoch draws the same random numbers.
+        Why it matters: a network that trains for 300 epochs sees the augmentations of one. Example:
+        `numpy.random.seed(worker)` in `worker_init_fn`; a loader that is made anew in every epoch with a generator of
+        the same seed; `persistent_workers=False` with mmengine, which seeds the workers of every epoch alike. Cure:
+        seed workers from `torch.initial_seed()`; make the loader once; with mmengine set
+        `persistent_workers=True`."""),
+    Rule("L003", "same draws on several ranks", "warning", NEED, RANKS, """Processes of distributed training draw the
+        same random numbers; only where there are known to be several: `--ngpus`, or a sampler that shares the samples
+        out. Why it matters: the pictures that make up a batch are augmented alike on all GPUs. Example:
+        `generator=torch.Generator().manual_seed(0)` on every rank, from which all workers get their seeds. Cure: add
+        the rank to the seed."""),
+    Rule("L004", "generator frozen at construction", "error", NEED, frozen_generator, """A generator that was made with
+        the dataset, and that every worker copies as it stands; torch seeds only `random`, `numpy.random` and its own
+        anew. Why it matters: all workers draw the same, and, where they are started anew, so does every epoch. Example:
+        `self.rng = numpy.random.default_rng()` in `__init__`; a composition of Albumentations 2. Cure: seed it anew in
+        every worker, by `worker_init_fn`, from `torch.initial_seed()`."""),
+    Rule("L005", "same order in every epoch", "warning", NEED, same_order, """The samples are shuffled once.
+        Why it matters: every batch consists of the same samples for the whole training. Example: a `DistributedSampler`
+        whose `set_epoch` nobody calls; a generator with the same seed in every epoch. Cure: call
+        `loader.sampler.set_epoch(epoch)` before every epoch."""),
+    Rule("L006", "training is not shuffled", "warning", NEED, SORTED, """The samples come in the order of the dataset.
+        Why it matters: folders are sorted by class, so that a batch has one class: batch norm and the gradient follow
+        it. Example: `DataLoader(dataset, batch_size=32)`, whose default is `shuffle=False`. Cure: `shuffle=True`."""),
+    Rule("L007", "last batch counted differently", "warning", NEED, last_batch, """The loader drops or keeps the last
+        batch of an epoch, and the schedule counts otherwise. Why it matters: a schedule of total_steps ends before the
+        run does, or long after; OneCycleLR stops training. Example: `total_steps=epochs * (len(dataset) // batch_size)`
+        with `drop_last=False`. Cure: count with `len(loader)`, which knows of `drop_last` and of the samples that a
+        sampler pads."""),
+    Rule("L008", "draws that never vary", "error", NEED, never_varies, """A pipeline that draws random parameters, and
+        comes to the same ones for a sample at every draw. Why it matters: augmentation that looks right on one picture
+        adds nothing over the epochs. Example: `rng = numpy.random.default_rng(index)` or `random.seed(0)` in
+        `__getitem__`; a cache of augmented pictures. Cure: draw from a generator that lives longer than a sample, and
+        seed it once for each worker."""),
+    Rule("L009", "stream not shared between workers", "error", NEED, stream_not_shared, """Every worker reads the whole
+        of an iterable dataset, instead of a share of its own. Why it matters: every sample comes once for each worker:
+        an epoch is N times as long, and not what is counted. Example: an `IterableDataset` whose `__iter__` does not
+        ask `get_worker_info()`. Cure: in `__iter__`, `info = torch.utils.data.get_worker_info()` and
+        `itertools.islice(samples, info.id, None, info.num_workers)`."""),
 )  # fmt: skip
