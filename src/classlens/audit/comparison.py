@@ -144,7 +144,7 @@ def check_same_pictures(folders: tuple[str, str], manifests: tuple[Manifest, Man
     if one.digests.get("list") != other.digests.get("list") or one.pictures != other.pictures:
         seen = [f"{count_of(manifest.pictures, 'picture')} of {manifest.phase} in {manifest.data or manifest.target}"
                 for manifest in manifests]  # fmt: skip
-        hint = "audit both networks with the same pictures, labels and --limit"
+        hint = "audit both networks with the same pictures, labels and --number"
         message = f"{folders[0]} and {folders[1]} are audits of different lists of pictures: {seen[0]}; {seen[1]}"
         raise DataError(message, hint=hint)
 

@@ -77,6 +77,8 @@ class RegionTrial:
 def answer_shortcuts(inquiry: Inquiry) -> Answer:
     """Try what the maps propose, on few pictures and then on more, and name the best region of every class that turns them."""
     rows = list(read_rows(inquiry.folder, ["label", "predicted", *(["map_0"] if inquiry.manifest.maps else [])]))
+    if not rows:
+        return Answer("shortcuts", "no picture could be read", is_trouble=False)
     index, labels, predicted = (np.concatenate([one[name] for one in rows]) for name in ("index", "label", "predicted"))
     random, right = np.random.default_rng(inquiry.manifest.seed), np.flatnonzero(labels == predicted)
     regions = []
