@@ -1,7 +1,7 @@
 from .adapters import open_source as open_source
 from .audit import audit as audit
 from .audit.carry_out import Audit as Audit
-from .audit.comparison import Comparison as Comparison
+from .audit.comparison import AuditComparison as AuditComparison
 from .audit.comparison import compare as compare
 from .audit.rows import read_rows as read_rows
 from .audit.wishes import AuditOptions as AuditOptions

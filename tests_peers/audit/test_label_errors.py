@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from cleanlab.rank import get_label_quality_scores
 from sklearn.metrics import average_precision_score
+from tests.audit.planted import digits, probabilities, source_of, train, wrong_labels
 
 from classlens.audit import audit
 from classlens.audit.answers import Inquiry
 from classlens.audit.label_errors import believe, look, margins
 from classlens.audit.subject import open_subject
 from classlens.audit.wishes import AuditOptions
-from tests.audit.planted import digits, probabilities, source_of, train, wrong_labels
 
 
 @pytest.mark.parametrize("kind", ["uniform", "pairs"])

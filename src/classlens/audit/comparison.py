@@ -69,7 +69,7 @@ class MapChange:
 
 
 @dataclass(frozen=True)
-class Comparison(Drawable):
+class AuditComparison(Drawable):
     """Two audits side by side, over the `pictures` that both could read.
 
     `right` counts those of the `labelled` that each network has right, `lost` those that only the first has (negative
@@ -111,7 +111,7 @@ class Comparison(Drawable):
         return values | {"accuracy": shares, "gain": gain, "gain_interval": [low, high], "p_value": self.p_value}
 
 
-def compare(first: str | PathLike[str], second: str | PathLike[str]) -> Comparison:
+def compare(first: str | PathLike[str], second: str | PathLike[str]) -> AuditComparison:
     """Compare two audits of the same pictures, by their folders.
 
     Raises:
@@ -144,7 +144,7 @@ def check_same_pictures(folders: tuple[str, str], manifests: tuple[Manifest, Man
     if one.digests.get("list") != other.digests.get("list") or one.pictures != other.pictures:
         seen = [f"{count_of(manifest.pictures, 'picture')} of {manifest.phase} in {manifest.data or manifest.target}"
                 for manifest in manifests]  # fmt: skip
-        hint = "audit both networks with the same pictures, labels and --limit"
+        hint = "audit both networks with the same pictures, labels and --number"
         message = f"{folders[0]} and {folders[1]} are audits of different lists of pictures: {seen[0]}; {seen[1]}"
         raise DataError(message, hint=hint)
 
@@ -224,7 +224,9 @@ def shrink(maps: Array, height: int, width: int) -> Array:
     return np.asarray(smaller * (maps.shape[1] * maps.shape[2] / (height * width)))
 
 
-def conclude_pairs(folders: tuple[str, str], manifest: Manifest, tally: PairTally, notes: Sequence[str]) -> Comparison:
+def conclude_pairs(
+    folders: tuple[str, str], manifest: Manifest, tally: PairTally, notes: Sequence[str]
+) -> AuditComparison:
     """The comparison of everything counted; classes that lost most stand first."""
     kinds = {"all": tally.maps.sum(axis=0), "same": tally.maps[0], "changed": tally.maps[1]}
     maps = {name: MapChange(int(sums[0]), *(sums[1:] / sums[0]).tolist()) for name, sums in kinds.items() if sums[0]}
@@ -237,7 +239,7 @@ def conclude_pairs(folders: tuple[str, str], manifest: Manifest, tally: PairTall
     labelled, before, after, lost, won = tally.counts.sum(axis=1).tolist()
     if missing := manifest.pictures - tally.pictures:
         notes = [*notes, f"{count_of(missing, 'picture')} could not be read in one of the audits, and are left out"]
-    return Comparison(
+    return AuditComparison(
         *folders,
         pictures=tally.pictures,
         labelled=labelled,

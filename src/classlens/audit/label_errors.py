@@ -50,16 +50,12 @@ def answer_labels(inquiry: Inquiry) -> Answer:
     belief = believe(features, shares, label)
     margin = margins(belief, label)
     doubtful = find_doubtful(belief, label)
+    name, sample = manifest.class_name, subject.dataset.sample
     table: tuple[Facts, ...] = tuple(
-        {
-            "index": int(index[at]),
-            "path": subject.dataset.sample(int(index[at])).path or "",
-            "label": manifest.class_name(int(label[at])),
-            "suggested": manifest.class_name(int(belief[at].argmax())),
-            "doubt": round(float(-margin[at]), 3),
-        }
+        {"index": int(index[at]), "path": sample(int(index[at])).path or "", "label": name(int(label[at])),
+         "suggested": name(int(belief[at].argmax())), "doubt": round(float(-margin[at]), 3)}
         for at in doubtful
-    )
+    )  # fmt: skip
     share = share_of(len(table), len(label))
     verdict = (
         f"{len(table):,} of {count_of(len(label), 'label')} are doubtful: {share}" if table else "no label is doubtful"

@@ -41,7 +41,8 @@ def answer_leaks(inquiry: Inquiry) -> Answer:
     )
     compact, middle = projection(features)
     own = unit(features, compact, middle)
-    usual = float(np.median(1 - nearest_within(own)))
+    within, _ = nearest_across(own, inquiry.folder, compact, middle)
+    usual = float(np.median(1 - within[:, 1]))  # the first is the picture itself
     cosines, partners = nearest_across(own, inquiry.other or "", compact, middle)
     distance = (1 - cosines) / max(usual, 1e-6)
     order = np.argsort(distance, axis=None, kind="stable")[:PAIRS]
@@ -85,19 +86,8 @@ def unit(features: Array, compact: Array, middle: Array) -> Array:
     return np.asarray(numbers / np.maximum(np.linalg.norm(numbers, axis=1, keepdims=True), 1e-9), np.float32)
 
 
-def nearest_within(own: Array) -> Array:
-    """The cosine of every picture and the nearest other one."""
-    best = np.empty(len(own), np.float32)
-    for start in range(0, len(own), BLOCK):
-        cosines = own[start : start + BLOCK] @ own.T
-        rows = np.arange(len(cosines))
-        cosines[rows, start + rows] = -1
-        best[start : start + BLOCK] = cosines.max(axis=1)
-    return best
-
-
 def nearest_across(own: Array, other: str, compact: Array, middle: Array) -> tuple[Array, Array]:
-    """The cosines and indices of the pictures of the other audit that are nearest to each, read shard by shard."""
+    """The cosines and indices of the pictures of an audit that are nearest to each, read shard by shard."""
     best, partners = np.full((len(own), NEAREST), -1.0, np.float32), np.full((len(own), NEAREST), -1)
     for rows in read_rows(other, ["features"]):
         theirs = unit(rows["features"], compact, middle)

@@ -41,7 +41,7 @@ Run = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
-class Draw:
+class PipelineDraw:
     """One picture once through the pipeline: the share of its evidence that is left after every stage."""
 
     index: int
@@ -65,7 +65,7 @@ def answer_cuts(inquiry: Inquiry) -> Answer:
         for name in ("index", "label", "map_0")
     )
     chosen = np.unique(np.linspace(0, len(index) - 1, PICTURES).round().astype(int)) if len(index) else np.empty(0, int)
-    stages, draws = training.pipeline(0), list[Draw]()
+    stages, draws = training.pipeline(0), list[PipelineDraw]()
     for done, at in enumerate(chosen.tolist(), start=1):
         try:
             state = subject.dataset.load(int(index[at]))
@@ -74,26 +74,22 @@ def answer_cuts(inquiry: Inquiry) -> Answer:
             continue
         for seed in range(DRAWS) if evidence.any() else ():
             kept = tuple(follow(stages, state, evidence, int(index[at]), seed))
-            draws.append(Draw(int(index[at]), int(label[at]), kept))
+            draws.append(PipelineDraw(int(index[at]), int(label[at]), kept))
         if inquiry.progress:
             inquiry.progress("pictures through the pipeline", done, len(chosen))
     return judge(draws, [one.name for one in stages], manifest.class_name)
 
 
-def judge(draws: Sequence[Draw], stages: Sequence[str], class_name: Callable[[int], str]) -> Answer:
+def judge(draws: Sequence[PipelineDraw], stages: Sequence[str], class_name: Callable[[int], str]) -> Answer:
     """The shares of draws that cut the evidence away, by stage and by class."""
-    table = []
-    groups = {"all": list(draws)} | {
-        class_name(label): [one for one in draws if one.label == label]
-        for label in sorted({one.label for one in draws})
-    }
+    table = [("all", "any", share_of(sum(one.cut_by is not None for one in draws), len(draws)))]
+    groups = {"all": list(draws)} | {class_name(label): [] for label in sorted({one.label for one in draws})}
+    for one in draws:
+        groups[class_name(one.label)].append(one)
     for name, members in groups.items():
-        causes = [("any", [one.cut_by is not None for one in members])]
-        causes += [(stage, [one.cut_by == at for one in members]) for at, stage in enumerate(stages)]
-        for stage, cuts in causes:
-            share = share_of(sum(cuts), len(cuts))
-            if share.hits or name == "all":
-                table.append((name, stage, share))
+        for at, stage in enumerate(stages):
+            share = share_of(sum(one.cut_by == at for one in members), len(members))
+            table += [(name, stage, share)] if share.hits or name == "all" else []
     table.sort(key=lambda row: (row[0] != "all", -row[2].value))
     worst = [row for row in table if row[2].low > LIMIT and row[2].trials >= FEW and row[1] != "any"]
     total = table[0][2]

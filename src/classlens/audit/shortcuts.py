@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from classlens.audit.answers import Answer, Inquiry, predict, read_encoded
+from classlens.audit.answers import Answer, Facts, Inquiry, predict, read_encoded
 from classlens.audit.clusters import as_vectors, distances, k_means
 from classlens.audit.intervals import Share, difference_of, share_of
 from classlens.audit.rows import Array, read_rows
@@ -57,7 +57,7 @@ class Region:
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class RegionTrial:
     """How many pictures of other classes turned into the region's, and how many by random pieces of the same size."""
 
     region: Region
@@ -77,6 +77,8 @@ class Trial:
 def answer_shortcuts(inquiry: Inquiry) -> Answer:
     """Try what the maps propose, on few pictures and then on more, and name the best region of every class that turns them."""
     rows = list(read_rows(inquiry.folder, ["label", "predicted", *(["map_0"] if inquiry.manifest.maps else [])]))
+    if not rows:
+        return Answer("shortcuts", "no picture could be read", is_trouble=False)
     index, labels, predicted = (np.concatenate([one[name] for one in rows]) for name in ("index", "label", "predicted"))
     random, right = np.random.default_rng(inquiry.manifest.seed), np.flatnonzero(labels == predicted)
     regions = []
@@ -87,7 +89,7 @@ def answer_shortcuts(inquiry: Inquiry) -> Answer:
     pool = random.permutation(right)[: 2 * POOL]
     known, pictures = read_encoded(inquiry, index[pool].tolist())
     of_pool = labels[np.searchsorted(index, known)]
-    trials: list[Trial] = []
+    trials: list[RegionTrial] = []
     for size, least in ((SCREENING, TURNED), (TRIALS, 1.0)):
         half = slice(0, len(known) // 2) if size == SCREENING else slice(len(known) // 2, None)
         promising = []
@@ -104,33 +106,28 @@ def answer_shortcuts(inquiry: Inquiry) -> Answer:
     return conclude_trials(inquiry, index, trials)
 
 
-def conclude_trials(inquiry: Inquiry, index: Array, trials: Sequence[Trial]) -> Answer:
+def conclude_trials(inquiry: Inquiry, index: Array, trials: Sequence[RegionTrial]) -> Answer:
     """The strongest trial of every class, causes first; of nearly equal ones that with the smallest region."""
-    best: dict[int, Trial] = {}
+    best: dict[int, RegionTrial] = {}
     for label in dict.fromkeys(trial.region.label for trial in trials):
         own = [trial for trial in trials if trial.region.label == label]
         highest = max(trial.apart[0] for trial in own)
-        near = [trial for trial in own if trial.apart[0] >= (0.9 * highest if highest > 0 else highest)]
+        near = [trial for trial in own if trial.apart[0] >= (0.75 * highest if highest > 0 else highest)]
         best[label] = min(near, key=lambda trial: trial.region.cells.sum() or trial.region.cells.size)
     order = sorted(best.values(), key=lambda trial: -trial.apart[0])
     causes = [trial for trial in order if trial.is_cause]
     name = inquiry.manifest.class_name
-    said = [f"class {name(one.region.label)} is recognised by {one.region.place}, which turns {one.turned} of other pictures"
-            f" into it, random pieces {one.control.value:.0%}" for one in causes]  # fmt: skip
-    table = tuple(
-        {
-            "class": name(one.region.label),
-            "place": one.region.place,
-            "verdict": "shortcut" if one.is_cause else "no shortcut",
-            "share of class": round(one.region.share, 3),
-            "turned": round(one.turned.value, 3),
-            "turned low": round(one.turned.low, 3),
-            "turned high": round(one.turned.high, 3),
-            "random": round(one.control.value, 3),
-            "pictures": one.turned.trials,
-        }
+    said = [
+        f"class {name(one.region.label)} is recognised by {one.region.place}, which turns {one.turned} of other pictures into "
+        f"it, random pieces {one.control.value:.0%}"
+        for one in causes
+    ]
+    table: tuple[Facts, ...] = tuple(
+        {"class": name(one.region.label), "place": one.region.place, "verdict": "shortcut" if one.is_cause else "no shortcut",
+         "share of class": round(one.region.share, 3), "turned": round(one.turned.value, 3), "turned low": round(one.turned.low, 3),
+         "turned high": round(one.turned.high, 3), "random": round(one.control.value, 3), "pictures": one.turned.trials}
         for one in order
-    )
+    )  # fmt: skip
     shown = tuple(int(index[at]) for one in causes for at in one.region.members[:4])
     notes = ("what lies where all classes show themselves cannot be told from the thing itself",)
     return Answer(
@@ -219,12 +216,14 @@ def tints_of(pictures: Array) -> Array:
     return np.asarray(means - means.mean(axis=1, keepdims=True))
 
 
-def try_region(region: Region, donors: Array, others: Array, predict: Predict, random: np.random.Generator) -> Trial:
+def try_region(
+    region: Region, donors: Array, others: Array, predict: Predict, random: np.random.Generator
+) -> RegionTrial:
     """Move the region from pictures of its class into others, and as often a random piece of the same size."""
     strangers = others[random.permutation(len(others))]
     pieces = move(region.cells, donors, others), move(roll(region.cells, random), strangers, others)
     counts = (share_of(int((predict(one) == region.label).sum()), len(one), CONFIDENCE) for one in pieces)
-    return Trial(region, *counts)
+    return RegionTrial(region, *counts)
 
 
 def roll(cells: Array, random: np.random.Generator) -> Array:

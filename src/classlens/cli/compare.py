@@ -5,7 +5,8 @@ For example:
   classlens compare out/before out/after
   classlens compare out/before out/after --html comparison.html
 
-A and B are folders that `classlens audit` wrote, of one list of pictures and two networks.
+A and B are folders that `classlens audit` wrote, of one list of pictures and two networks. Lists that differ are refused:
+their rows cannot be paired.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from classlens.figures.drawing import Drawing
 
 DRAWERS: dict[str, str] = {
     "classlens.audit.carry_out.Audit": "classlens.figures.audit_report:draw_audit",
-    "classlens.audit.comparison.Comparison": "classlens.figures.comparison_page:draw_comparison",
+    "classlens.audit.comparison.AuditComparison": "classlens.figures.comparison_page:draw_comparison",
     "classlens.audit.answers.Answers": "classlens.figures.comparison_page:draw_answers",
     "classlens.audit.verification.Verification": "classlens.figures.drawing:draw_text",
     "classlens.cam.layers.Preview": "classlens.figures.drawing:draw_text",

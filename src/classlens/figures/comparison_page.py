@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from classlens.audit.answers import Answer, Answers
-    from classlens.audit.comparison import Comparison
+    from classlens.audit.comparison import AuditComparison
 
 CLASSES, FLIPS, ROWS = 15, 8, 12  # that are printed
 LARGEST, SMALLEST = 320, 120  # pixels of the longer side of a picture
@@ -22,7 +22,7 @@ LARGEST, SMALLEST = 320, 120  # pixels of the longer side of a picture
 Table = list[tuple[str, ...]]
 
 
-def draw_comparison(comparison: Comparison) -> Drawing:
+def draw_comparison(comparison: AuditComparison) -> Drawing:
     """Tables to print, and as `.html` with the pictures of negative flips beside them."""
     tables = {
         "In numbers": number_rows(comparison),
@@ -49,7 +49,7 @@ def draw_comparison(comparison: Comparison) -> Drawing:
     return Drawing(text=text, encoders={".html": page, ".htm": page})
 
 
-def number_rows(comparison: Comparison) -> Table:
+def number_rows(comparison: AuditComparison) -> Table:
     """What changed over all pictures."""
     one = comparison
     share = [f"{right / one.labelled:.2%}" if one.labelled else "-" for right in one.right]
@@ -66,7 +66,7 @@ def number_rows(comparison: Comparison) -> Table:
     ]
 
 
-def map_rows(comparison: Comparison) -> Table:
+def map_rows(comparison: AuditComparison) -> Table:
     """How maps moved."""
     heading = ("maps", "pictures", "correlation", "moved evidence", "to the right", "down", "to the border")
     names = {"all": "all pictures", "same": "same prediction", "changed": "other prediction"}
@@ -78,7 +78,7 @@ def map_rows(comparison: Comparison) -> Table:
     return [heading, *rows]
 
 
-def class_rows(comparison: Comparison) -> Table:
+def class_rows(comparison: AuditComparison) -> Table:
     """The classes that lost most, then those that won most."""
     chosen = list(comparison.classes)
     if len(chosen) > CLASSES:
@@ -96,14 +96,14 @@ def class_rows(comparison: Comparison) -> Table:
     return [("class", "pictures", "right in A", "right in B", "lost", "won"), *rows]
 
 
-def flip_rows(comparison: Comparison) -> Table:
+def flip_rows(comparison: AuditComparison) -> Table:
     rows = [
         (one.path or f"#{one.index}", one.label, one.predicted, f"{one.probability:.0%}") for one in comparison.flips
     ]
     return [("picture", "label", "B says", "how sure"), *rows]
 
 
-def flip_pictures(comparison: Comparison) -> tuple[Picture, ...]:
+def flip_pictures(comparison: AuditComparison) -> tuple[Picture, ...]:
     """The pictures of negative flips, as far as their files are there."""
     from classlens.dataset.decode import read_image
 
