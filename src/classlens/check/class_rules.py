@@ -9,7 +9,7 @@ import numpy as np
 
 from classlens.check.class_order import NOBODY, SORTINGS, Verdict, judge_order
 from classlens.check.finding import Exhibit, Finding
-from classlens.check.inspection import Inspection, Predictions, run
+from classlens.check.inspection import Inspection, Predictions, made_once, run
 from classlens.check.rule import Need, Rule
 from classlens.dataset.conventions import join_first, letters_of
 from classlens.errors import NotOffered
@@ -20,19 +20,16 @@ FEW = 5  # pictures that are too few to learn a class from
 SHARE = 10  # a tiny class is this many times smaller than the middle one
 
 
+@made_once
 def outputs_of(inspection: Inspection) -> int:
     """How many classes the network tells apart; NotOffered if weights that training starts from know those of other data."""
+    from classlens.cam.forward import noise
 
-    def look() -> int:
-        from classlens.cam.forward import noise
-
-        names, ours = inspection.classifier.classes, inspection.held_out[1].classes
-        if inspection.checkpoint is None and names and ours and 2 * shared_names(ours, names) < len(ours):
-            what = f"the network's own weights are for {len(names)} other classes ({join_first(names, 2)})"
-            raise NotOffered(f"{what} than the data's: give the trained checkpoint")
-        return len(run(inspection.classifier, list(noise(inspection.classifier).cpu().numpy()))[0])
-
-    return inspection.once("outputs", look)
+    names, ours = inspection.classifier.classes, inspection.held_out[1].classes
+    if inspection.checkpoint is None and names and ours and 2 * shared_names(ours, names) < len(ours):
+        what = f"the network's own weights are for {len(names)} other classes ({join_first(names, 2)})"
+        raise NotOffered(f"{what} than the data's: give the trained checkpoint")
+    return len(run(inspection.classifier, list(noise(inspection.classifier).cpu().numpy()))[0])
 
 
 def compared(inspection: Inspection) -> Predictions:
@@ -174,41 +171,36 @@ BOTH: tuple[Need, ...] = ("dataset", "classifier")
 ALL: tuple[Need, ...] = ("dataset", "labels", "classifier")
 DATA: tuple[Need, ...] = ("dataset", "labels")
 RULES = (
-    Rule("C001", "head of another size", "error", BOTH, other_number, """More or fewer outputs of the head than classes
-        in the data. Why it matters: with too few, training stops at the first label outside, or on a GPU at some later
-        line; with too many, the rest is never learnt, and answers from there are always wrong. Example:
-        `num_classes=1000`, left as it was in the config that one started from, on data of 7 classes. Cure: set the
-        number of classes of the head (`model.head.num_classes`) to that of the data."""),
-    Rule("C002", "classes called otherwise", "error", BOTH, other_names, """The checkpoint or the network names the
-        classes in another order than the data, or names others; case, spaces and accents do not count. Why it matters:
-        the number of an answer is looked up in the wrong list; every score and every name is wrong. Example: a
-        checkpoint trained from folders sorted by torchvision (class10 before class2), tested on a list that timm made
-        (class2 before class10). Cure: give both sides the same list of classes, in the same order: the one that the
-        network was trained with."""),
-    Rule("C003", "classes in another order", "error", ALL, other_order, """The network's answers fit the labels far
-        better in another order of the classes. Tried are ways of sorting the names (naturally, letter by letter, by
-        case, by Unicode's forms), labels that are shifted by one (from the first class on, or from a missing one on),
-        two classes exchanged, the opposite order, and the likeliest assignment, fitted to one half of the pictures and
-        judged by the other. An order counts if an exact McNemar test, corrected for all that were tried, leaves less
-        than one in a thousand to chance. Why it matters: the network is right and scores as if it knew nothing. In
-        training it costs a whole run. Example: 1,001 classes with a background in front; a folder that is missing in
-        val, so that all behind it move up. Cure: give both sides the same list of classes, in the same order: the one
-        that the network was trained with."""),
-    Rule("C004", "label outside the classes", "error", DATA, outside, """A label below 0, or not below the number of
-        classes. Why it matters: the loss stops with an index error, on a GPU with a device-side assert that names
-        another line. Example: labels that count from 1 in an annotation list; a void class numbered 255. Cure: count
-        classes from 0, and name as many as there are."""),
-    Rule("C005", "splits with other classes", "error", ("dataset",), unlike_splits, """Two splits that do not number the
-        same classes alike. Why it matters: where a split lacks a folder, all classes behind it move up by one, and the
-        network is tested against the wrong labels. Example: `train/` has 100 folders and `val/` 99, because no picture
-        of one class was held out. Cure: give all splits one list of classes, or make the missing folder, empty."""),
-    Rule("C006", "class without pictures", "warning", DATA, empty_classes, """A class of which there is nothing to learn
-        from. Why it matters: the network cannot learn it, and its mean accuracy over classes is that of one class
-        fewer. Example: a folder of pictures whose ending is not known (.heic), or that was left empty by a failed copy.
-        Cure: add pictures, or take the class out of the list."""),
-    Rule("C007", "class with hardly any pictures", "warning", DATA, tiny_classes, """A class with fewer than 5 pictures
-        to learn from, where the others have ten times as many. Why it matters: the network learns to never answer it,
-        and the overall accuracy does not show that. Example: 2 pictures that were sorted into `dgo/` beside 400 in
-        `dog/`. Cure: look at the folder: a slip of the pen makes a class of its own. Else add pictures, or leave the
-        class out."""),
+    Rule("C001", "head of another size", "error", BOTH, other_number, """More or fewer outputs than classes in the data.
+        Why it matters: with too few, training stops at the first label outside; with too many, answers from the rest
+        are always wrong. Example: `num_classes=1000`, left as it was, on data of 7 classes. Cure: set the number of
+        classes of the head (`model.head.num_classes`) to that of the data."""),
+    Rule("C002", "classes called otherwise", "error", BOTH, other_names, """The network names other classes than the
+        data, or in another order; case, spaces and accents do not count. Why it matters: every answer is looked up in
+        the wrong list. Example: trained from folders sorted by torchvision (class10 before class2), tested on timm's
+        list (class2 before class10). Cure: give both sides the same list of classes, in the same order: the one that
+        the network was trained with."""),
+    Rule("C003", "classes in another order", "error", ALL, other_order, """The answers fit the labels far better in
+        another order. Tried are ways of sorting the names (naturally, letter by letter, by case, by Unicode's forms),
+        labels shifted by one (from the first class on, or a missing one), two classes exchanged, the opposite order,
+        and the likeliest assignment, fitted to one half of the pictures and judged by the other. McNemar's exact test,
+        corrected for all that were tried, must leave less than one in a thousand to chance. Why it matters: the network
+        is right and scores as if it knew nothing. Example: 1,001 classes with a background in front; a folder that is
+        missing in val. Cure: give both sides the same list of classes, in the same order: the one that the network was
+        trained with."""),
+    Rule("C004", "label outside the classes", "error", DATA, outside, """Below 0, or not below the number of classes.
+        Why it matters: the loss stops with an index error, on a GPU with an assert that names another line. Example: an
+        annotation list that counts from 1; a void class numbered 255. Cure: count classes from 0, and name as many as
+        there are."""),
+    Rule("C005", "splits with other classes", "error", ("dataset",), unlike_splits, """Splits that do not number the
+        same classes alike. Why it matters: behind a folder that is missing all classes move up by one, and the network
+        is tested against the wrong labels. Example: `train/` has 100 folders and `val/` 99. Cure: give all splits one
+        list of classes, or make the missing folder, empty."""),
+    Rule("C006", "class without pictures", "warning", DATA, empty_classes, """Nothing to learn it from. Why it matters:
+        the mean accuracy over classes is that of one class fewer. Example: pictures whose ending is not known (.heic);
+        a folder left empty by a failed copy. Cure: add pictures, or take the class out of the list."""),
+    Rule("C007", "class with hardly any pictures", "warning", DATA, tiny_classes, """Fewer than 5, where the others have
+        ten times as many. Why it matters: the network learns to never answer it, and the accuracy does not show that.
+        Example: 2 pictures in `dgo/` beside 400 in `dog/`. Cure: look at the folder: a slip of the pen makes a class of
+        its own. Else add pictures, or leave the class out."""),
 )  # fmt: skip

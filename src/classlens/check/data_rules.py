@@ -17,7 +17,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from classlens.check.finding import Exhibit, Finding
-from classlens.check.inspection import UNREADABLE, Array, Inspection, spaced
+from classlens.check.inspection import UNREADABLE, Array, Inspection, made_once, spaced
 from classlens.check.rule import Need, Rule
 from classlens.dataset.conventions import join_first
 from classlens.dataset.decode import PILLOW_TROUBLE, damage_in, decode, open_with_pillow
@@ -53,24 +53,18 @@ class Look:
         return self.path or f"{self.split} #{self.index}"
 
 
-Pair = tuple[Look, Look, str]  # two pictures that are the same, and how
-
-
+@made_once
 def looks(inspection: Inspection) -> Sequence[Look]:
     """All pictures, bad ones included; what a split lists several times is one."""
-
-    def look_at_all() -> list[Look]:
-        splits = inspection.splits.items()
-        chosen = [(split, index) for split, dataset in splits for index in spaced(dataset.length, MOST)]
-        rows: dict[object, Look] = {}
-        for done, (split, index) in enumerate(chosen, start=1):
-            one = look(inspection, split, index)
-            rows.setdefault((split, one.path or index, one.label, one.size, one.error, hash(one.copy.tobytes())), one)
-            if inspection.progress:
-                inspection.progress("pictures", done, len(chosen))
-        return list(rows.values())
-
-    return inspection.once("looks", look_at_all)
+    splits = inspection.splits.items()
+    chosen = [(split, index) for split, dataset in splits for index in spaced(dataset.length, MOST)]
+    rows: dict[object, Look] = {}
+    for done, (split, index) in enumerate(chosen, start=1):
+        one = look(inspection, split, index)
+        rows.setdefault((split, one.path or index, one.label, one.size, one.error, hash(one.copy.tobytes())), one)
+        if inspection.progress:
+            inspection.progress("pictures", done, len(chosen))
+    return list(rows.values())
 
 
 def look(inspection: Inspection, split: str, index: int) -> Look:
@@ -124,19 +118,16 @@ def damaged(inspection: Inspection) -> Iterator[Finding]:
     yield from describe(inspection, bad, f"are damaged: {damage_in(bad[0].remarks) if bad else ''}")
 
 
-def twins(inspection: Inspection) -> Sequence[Pair]:
-    """Every two pictures that are the same; a file that is listed twice in one split is no pair."""
-
-    def find() -> list[Pair]:
-        found, rows = good(inspection), []
-        for pair in find_pairs([one.copy for one in found], [min(one.size) < TINY for one in found]):
-            one, other = found[pair.one], found[pair.other]
-            is_same_file = one.path is not None and one.path == other.path
-            if not is_same_file or one.split != other.split:
-                rows.append((one, other, SAME_FILE if is_same_file else pair.kind))
-        return rows
-
-    return inspection.once("twins", find)
+@made_once
+def twins(inspection: Inspection) -> Sequence[tuple[Look, Look, str]]:
+    """Every two pictures that are the same, and how; a file that is listed twice in one split is no pair."""
+    found, rows = good(inspection), []
+    for pair in find_pairs([one.copy for one in found], [min(one.size) < TINY for one in found]):
+        one, other = found[pair.one], found[pair.other]
+        is_same_file = one.path is not None and one.path == other.path
+        if not is_same_file or one.split != other.split:
+            rows.append((one, other, SAME_FILE if is_same_file else pair.kind))
+    return rows
 
 
 def describe_twins(chosen: Callable[[Look, Look], bool], words: str, inspection: Inspection) -> Iterator[Finding]:
@@ -232,36 +223,35 @@ RELABELLED = partial(
 FILES: tuple[Need, ...] = ("dataset",)
 RULES = (
     Rule("D001", "pictures that cannot be read", "error", FILES, unreadable, """Pictures that cannot be decoded.
-        Why it matters: training stops at them, often after hours; loaders that go on put another picture in their
-        place. Example: an HTML page saved as .jpg, a download of 0 bytes, a HEIC picture renamed. Cure: get the files
-        again, or take them out of the list."""),
-    Rule("D002", "damaged pictures", "error", FILES, damaged, """Pictures that are damaged, and are decoded all the
-        same. Why it matters: decoders fill what is missing with grey or noise, and the network learns it. Example: the
-        lower half of a JPEG whose copy was broken off. Cure: get the files again, or take them out of the list."""),
-    Rule("D003", "pictures in two splits", "error", FILES, ACROSS, """The same picture in two splits: as it is,
-        recompressed, resized, brighter, mirrored, or cropped a little. Why it matters: the network is tested on what it
-        learnt by heart; the score is too high, by up to tens of points. Example: frames of one video, or crops and
-        flips of one photo, that were shared out at random. Cure: take them out of one split; share out whole videos,
-        patients, or places, and augment after that."""),
-    Rule("D004", "pictures twice in a split", "warning", FILES, WITHIN, """The same picture twice in one split, as it is
-        or nearly so. Why it matters: they count twice in the loss and in the score, and a random split of these data
-        will leak. Example: one photo downloaded under two names; an augmentation that was written to disk. Cure: take
-        one of each pair out, unless the repetition is meant."""),
-    Rule("D005", "a picture under two labels", "error", ("dataset", "labels"), RELABELLED, """Two copies of a picture,
-        with two labels. Why it matters: at least one label is wrong, and the network cannot learn either. Example: a
-        photo of a cat and a dog that was found by both words. Cure: look at the pairs, and correct the labels or take
-        them out."""),
-    Rule("D006", "pictures that loaders read differently", "warning", FILES, read_otherwise, """Pictures that OpenCV,
-        Pillow (so torchvision and timm) and loaders that follow EXIF read differently. Why it matters: trained with one
-        loader and used with another, the network sees turned, inverted or black pictures. Example: photos of a phone,
-        stored sideways; PNG files with transparency; 16-bit scans, which Pillow clips. Cure: write the files again as
-        upright 8-bit RGB; or use one loader everywhere, and see with `browse` what it reads."""),
-    Rule("D007", "values that fill a part of their range", "warning", FILES, part_of_range, """Values up to an eighth of
-        what the file could hold, or less. Why it matters: divided by the largest number that the file could hold, they
-        are nearly black. Example: microscopes and medical scanners write 12 bits into 16-bit files; masks are saved as
-        0 and 1. Cure: divide by the true maximum (4095), or stretch the values when writing."""),
-    Rule("D008", "pictures of an odd size", "warning", FILES, odd_sizes, """A few pictures that are far smaller than the
-        others, or far longer than wide. Why it matters: blown up to the size of the network they are blurs; cut square,
-        nothing of their object is left. Example: thumbnails and icons among downloaded photos; panoramas; a strip of 1
-        pixel. Cure: take them out, or cut and pad them on purpose."""),
+        Why it matters: training stops at them, often after hours, or another picture takes their place. Example: an
+        HTML page saved as .jpg, a download of 0 bytes, a HEIC picture renamed. Cure: get the files again, or take them
+        out of the list."""),
+    Rule("D002", "damaged pictures", "error", FILES, damaged, """They are decoded all the same. Why it matters: decoders
+        fill what is missing with grey or noise, and the network learns it. Example: the lower half of a JPEG whose copy
+        was broken off. Cure: get the files again, or take them out of the list."""),
+    Rule("D003", "pictures in two splits", "error", FILES, ACROSS, """As they are, recompressed, resized, brighter,
+        mirrored, or cropped a little. Why it matters: the network is tested on what it learnt by heart; the score is
+        too high, by up to tens of points. Example: frames of one video, or crops of one photo, shared out at random.
+        Cure: take them out of one split; share out whole videos, patients, or places, and augment after that."""),
+    Rule("D004", "pictures twice in a split", "warning", FILES, WITHIN, """As they are, or nearly so. Why it matters:
+        they count twice in the loss and in the score, and a random split of these data will leak. Example: one photo
+        under two names; an augmentation written to disk. Cure: take one of each pair out, unless the repetition is
+        meant."""),
+    Rule("D005", "a picture under two labels", "error", ("dataset", "labels"), RELABELLED, """Two copies with two
+        labels. Why it matters: at least one label is wrong, and the network cannot learn either. Example: a photo of a
+        cat and a dog that was found by both words. Cure: look at the pairs, and correct the labels or take them
+        out."""),
+    Rule("D006", "pictures that loaders read differently", "warning", FILES, read_otherwise, """OpenCV, Pillow (so
+        torchvision and timm), and loaders that follow EXIF. Why it matters: with another loader than in training the
+        network sees turned, inverted or black pictures. Example: photos stored sideways; PNG with transparency; 16-bit
+        scans, which Pillow clips. Cure: write the files again as upright 8-bit RGB; or use one loader everywhere, and
+        see with `browse` what it reads."""),
+    Rule("D007", "values that fill a part of their range", "warning", FILES, part_of_range, """An eighth or less of what
+        the files could hold. Why it matters: divided by the largest number of the type, they are nearly black. Example:
+        scanners write 12 bits into 16-bit files; masks are saved as 0 and 1. Cure: divide by the true maximum (4095),
+        or stretch the values when writing."""),
+    Rule("D008", "pictures of an odd size", "warning", FILES, odd_sizes, """A few that are far smaller than the others,
+        or far longer than wide. Why it matters: blown up they are blurs; cut square, nothing of their object is left.
+        Example: icons among downloaded photos; panoramas; a strip of 1 pixel. Cure: take them out, or cut and pad them
+        on purpose."""),
 )  # fmt: skip

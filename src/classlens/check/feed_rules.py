@@ -19,7 +19,7 @@ from classlens.check.class_order import tail
 from classlens.check.class_rules import compared
 from classlens.check.feed_variants import OWN, Variant, variants_of
 from classlens.check.finding import Exhibit, Finding
-from classlens.check.inspection import BATCH, UNREADABLE, Array, Inspection, Served, layers_with, run, spaced
+from classlens.check.inspection import BATCH, UNREADABLE, Array, Inspection, Served, layers_with, made_once, run, spaced
 from classlens.check.rule import Rule
 from classlens.dataset.conventions import join_first
 from classlens.dataset.dataset import Dataset
@@ -72,9 +72,10 @@ class Trial:
 
 
 def fed_otherwise(inspection: Inspection) -> Iterator[Finding]:
-    yield from inspection.once("feeds", lambda: try_feeds(inspection))[1]
+    yield from try_feeds(inspection)[1]
 
 
+@made_once
 def try_feeds(inspection: Inspection) -> tuple[float, Sequence[Finding]]:
     """How often the network is right as fed; and what is found by showing more pictures to ever fewer variants."""
     predictions, classifier = compared(inspection), inspection.classifier
@@ -175,7 +176,7 @@ def show_feeds(inspection: Inspection, variant: Variant) -> Iterator[Exhibit]:
 def unlike_statistics(inspection: Inspection) -> Iterator[Finding]:
     """Asks batch norms which feed they know, where labels cannot say."""
     with suppress(ClasslensError):
-        share, finding = inspection.once("feeds", lambda: try_feeds(inspection))
+        share, finding = try_feeds(inspection)
         if finding or share > KNOWING:
             return
     classifier = inspection.classifier
@@ -277,23 +278,20 @@ def last_encoding(dataset: Dataset) -> Encoding | None:
 
 RULES = (
     Rule("F001", "better when fed otherwise", "error", ("dataset", "labels", "classifier"), fed_otherwise, """The
-        network is right far more often when it is fed otherwise than the source says. Tried are colours in the other
-        order, other ranges, means and deviations, grey, height and width exchanged, EXIF, other crops, padding,
-        interpolations and sizes, each alone, on up to 500 labelled pictures. The worse half is dropped after 32, 64,
-        128 and 256. A feed counts if it is better by 3 points, and if McNemar's exact test, times the number of feeds
-        tried, leaves less than 1 % to chance. Why it matters: nothing fails. Such a mismatch costs 1 to 40 points of
-        accuracy, and public threads are full of them. Example: a network trained on what OpenCV reads (BGR), tested on
-        what Pillow reads (RGB). Cure: feed the network as it was trained: change the line that the finding names."""),
-    Rule("F002", "batch norms that recorded another feed", "warning", ("dataset", "classifier"), unlike_statistics, """What
-        reaches the first batch norms is far from what they recorded in training, and close to it if fed otherwise: mean
-        and variance of every channel against `running_mean` and `running_var`. This needs no labels, and says less than
-        they do: so it looks only where none fit the network, or by which it is right half of the time at most, and F001
-        finds nothing. Why it matters: the same as that of F001; here nobody can count right answers. Example:
+        network is right far more often. Tried are colours in the other order, other ranges, means and deviations, grey,
+        height and width exchanged, EXIF, other crops, padding, interpolations and sizes, each alone, on up to 500
+        labelled pictures; the worse half is dropped after 32, 64, 128 and 256. It must be better by 3 points, and
+        McNemar's exact test, times the number of feeds tried, leave less than 1 % to chance. Why it matters: nothing
+        fails, and accuracy is 1 to 40 points lower. Example: trained on what OpenCV reads (BGR), tested on what Pillow
+        reads (RGB). Cure: feed the network as it was trained: change the line that the finding names."""),
+    Rule("F002", "batch norms that recorded another feed", "warning", ("dataset", "classifier"), unlike_statistics, """Mean
+        and variance of every channel are far from `running_mean` and `running_var`, and close if fed otherwise. This
+        needs no labels, and says less than they do: so it looks only where none fit the network, or at most half of its
+        answers, and F001 finds nothing. Why it matters: as F001; here nobody can count right answers. Example:
         `Normalize` left out of a script that sorts pictures of which nobody knows the class. Cure: feed the network as
         it was trained: change the line that the finding names."""),
-    Rule("F003", "splits that are encoded otherwise", "error", ("dataset",), unlike_splits, """The pipelines of two
-        splits leave the colours in another order, range, mean or deviation. Why it matters: the network is tested on
-        other numbers than it is trained with, and validation is wrong all along. Example: `Normalize` that was changed
-        in `train_transform` only; `ToTensor` in one pipeline, `PILToTensor` in the other. Cure: give both pipelines the
-        same last steps: order of colours, scaling and normalisation."""),
+    Rule("F003", "splits that are encoded otherwise", "error", ("dataset",), unlike_splits, """Their pipelines end in
+        another order of colours, range, mean or deviation. Why it matters: the network is tested on other numbers than
+        it is trained with. Example: `Normalize` changed in `train_transform` only; `ToTensor` in one, `PILToTensor` in
+        the other. Cure: give both pipelines the same last steps: order of colours, scaling and normalisation."""),
 )  # fmt: skip

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -37,6 +38,11 @@ PICTURES = 300
 """How many labelled pictures a network is shown."""
 
 BATCH = 16
+
+
+def made_once(make: Callable[[Inspection], Thing]) -> Callable[[Inspection], Thing]:
+    """The same function, run once for each inspection, when it is first asked."""
+    return lambda inspection: inspection.once(make.__name__, partial(make, inspection))
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,12 +130,9 @@ class Inspection:
         return shlex.join(["classlens", verb, *target, *words, *options])
 
     @property
+    @made_once
     def splits(self) -> Mapping[str, Dataset]:
         """The splits that can be opened and have samples, without those that are others under a second name."""
-        return self.once("splits", self.open_splits)
-
-    def open_splits(self) -> dict[str, Dataset]:
-        """Every split that is there; if there is none, the error of the one for training."""
         splits: dict[str, Dataset] = {}
         for name in SPLITS:
             with suppress(ClasslensError):
@@ -150,29 +153,24 @@ class Inspection:
         return f"{self.source.origin}, {split or self.held_out[0]}"
 
     @property
+    @made_once
     def labelled(self) -> Mapping[int, int]:
         """Up to `samples` pictures of that split, spread over its classes: the number of each, and its label."""
-
-        def choose() -> dict[int, int]:
-            dataset = self.held_out[1]
-            labels = {index: dataset.label(index) for index in spread(dataset, self.samples, seed=0)}
-            return {index: label for index, label in labels.items() if label is not None}
-
-        return self.once("labelled", choose)
+        dataset = self.held_out[1]
+        labels = {index: dataset.label(index) for index in spread(dataset, self.samples, seed=0)}
+        return {index: label for index, label in labels.items() if label is not None}
 
     @property
+    @made_once
     def curves(self) -> Curves:
         """All that the schedule sets, over the whole run."""
-
-        def lay_out() -> Curves:
-            return replay(self.source.schedule(), self.source.clock(dataset_size=self.dataset_size, gpus=self.gpus))
-
-        return self.once("curves", lay_out)
+        return replay(self.source.schedule(), self.source.clock(dataset_size=self.dataset_size, gpus=self.gpus))
 
     @property
+    @made_once
     def classifier(self) -> Classifier:
         """The network with the weights of the checkpoint, or with the source's own."""
-        return self.once("classifier", lambda: self.source.classifier(self.checkpoint))
+        return self.source.classifier(self.checkpoint)
 
     def serve(self, indices: Iterable[int]) -> Iterator[Served]:
         """Pictures of the split on which the network is judged, fed as the source says, without unreadable ones."""
@@ -187,12 +185,9 @@ class Inspection:
             yield Served(read, prepared, numbers, dataset.sample(index).path, index)
 
     @property
+    @made_once
     def predictions(self) -> Predictions:
-        """What the network says about the `labelled` pictures, fed as the source says."""
-        return self.once("predictions", self.predict)
-
-    def predict(self) -> Predictions:
-        """Read every labelled picture once, and run the network in batches."""
+        """What the network says about the `labelled` pictures, each read once, fed as the source says."""
         chosen, indices, rows = list(self.labelled), list[int](), list[Array]()
         for start in range(0, len(chosen), BATCH):
             if self.progress:

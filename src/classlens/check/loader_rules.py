@@ -15,7 +15,7 @@ from math import log
 from typing import TYPE_CHECKING, Any
 
 from classlens.check.finding import Finding
-from classlens.check.inspection import UNREADABLE, Inspection
+from classlens.check.inspection import UNREADABLE, Inspection, made_once
 from classlens.check.rule import Need, Rule
 from classlens.dataset.conventions import join_first
 from classlens.dataset.trace import trace
@@ -53,8 +53,9 @@ class Repeat:
     evidence: Mapping[str, int]
 
 
+@made_once
 def loading_of(inspection: Inspection) -> Loading:
-    return inspection.once("loading", inspection.source.loading)
+    return inspection.source.loading()
 
 
 def run_of(inspection: Inspection, *, is_long: bool = False) -> Run:
@@ -79,23 +80,22 @@ def repeat_of(run: Run, name: str = "sample") -> Repeat | None:
     return Repeat(name, alike[0], places, evidence) if alike else None
 
 
+@made_once
 def repeats_of(inspection: Inspection) -> Sequence[Repeat]:
     """All generators whose draws come again, and matter to the samples; else the samples, if no generator is known."""
     from classlens.check.loader_run import read_first
 
-    def compare() -> list[Repeat]:
-        run = run_of(inspection)
-        if len({sample for one in run.sequences().values() for sample in one}) < 2:
-            return []
-        repeats = [one for one in map(partial(repeat_of, run), run.names) if one]
-        if {one.name for one in repeats} - SEEDS.keys() and is_same(read_first(run.loader.dataset, [0] * STILL)):
-            repeats = [one for one in repeats if one.name in SEEDS]  # what varies is not the dataset's own
-        if not repeats and repeat_of(run) and is_chance(run):
-            run = run_of(inspection, is_long=True)
-            return [one for one in [repeat_of(run)] if one and not is_chance(run)]
-        return repeats or [one for one in [repeat_of(run)] if one]
-
-    return inspection.once("repeated draws", compare)
+    run = run_of(inspection)
+    if len({sample for one in run.sequences().values() for sample in one}) < 2:
+        return []
+    repeats = [one for one in map(partial(repeat_of, run), run.names) if one]
+    if {one.name for one in repeats} - SEEDS.keys() and is_same(read_first(run.loader.dataset, [0] * STILL)):
+        repeats = [one for one in repeats if one.name in SEEDS]  # what varies is not the dataset's own
+    of_samples = repeat_of(run)
+    if not repeats and of_samples and is_chance(run):
+        run = run_of(inspection, is_long=True)
+        of_samples = None if is_chance(run) else repeat_of(run)
+    return repeats or [one for one in [of_samples] if one]
 
 
 def is_same(draws: Sequence[Mapping[str, str]]) -> bool:
@@ -256,45 +256,40 @@ WORKERS, EPOCHS, RANKS = (partial(same_draws, kind) for kind in WHERE)
 SORTED = partial(same_order, is_sorted=True)
 RULES = (
     Rule("L001", "same draws in several workers", "error", NEED, WORKERS, """Workers of the loader draw the same random
-        numbers. Why it matters: of N pictures that N workers make, all are cropped and flipped alike: augmentation is N
-        times weaker. Example: `worker_init_fn=lambda worker: numpy.random.seed(0)`. Cure: leave out what seeds the
-        workers; or seed from `torch.initial_seed()`, which differs by worker and epoch."""),
+        numbers. Why it matters: of N pictures that N workers make, all are cropped and flipped alike. Example:
+        `worker_init_fn=lambda worker: numpy.random.seed(0)`. Cure: leave out what seeds the workers; or seed from
+        `torch.initial_seed()`, which differs by worker and epoch."""),
     Rule("L002", "same draws in several epochs", "error", NEED, EPOCHS, """Every epoch draws the same random numbers.
-        Why it matters: a network that trains for 300 epochs sees the augmentations of one. Example:
-        `numpy.random.seed(worker)` in `worker_init_fn`; a loader that is made anew in every epoch with a generator of
-        the same seed; `persistent_workers=False` with mmengine, which seeds the workers of every epoch alike. Cure:
-        seed workers from `torch.initial_seed()`; make the loader once; with mmengine set
+        Why it matters: 300 epochs see the augmentations of one. Example: `numpy.random.seed(worker)` in
+        `worker_init_fn`; a loader made anew with the same seed; `persistent_workers=False` with mmengine, which seeds
+        all epochs alike. Cure: seed workers from `torch.initial_seed()`; make the loader once; with mmengine set
         `persistent_workers=True`."""),
-    Rule("L003", "same draws on several ranks", "warning", NEED, RANKS, """Processes of distributed training draw the
-        same random numbers; only where there are known to be several: `--ngpus`, or a sampler that shares the samples
-        out. Why it matters: the pictures that make up a batch are augmented alike on all GPUs. Example:
-        `generator=torch.Generator().manual_seed(0)` on every rank, from which all workers get their seeds. Cure: add
+    Rule("L003", "same draws on several ranks", "warning", NEED, RANKS, """Processes of distributed training do; there
+        must be several, by `--ngpus` or a sampler that shares the samples out. Why it matters: the pictures of a batch
+        are augmented alike on all GPUs. Example: `generator=torch.Generator().manual_seed(0)` on every rank. Cure: add
         the rank to the seed."""),
-    Rule("L004", "generator frozen at construction", "error", NEED, frozen_generator, """A generator that was made with
-        the dataset, and that every worker copies as it stands; torch seeds only `random`, `numpy.random` and its own
-        anew. Why it matters: all workers draw the same, and, where they are started anew, so does every epoch. Example:
-        `self.rng = numpy.random.default_rng()` in `__init__`; a composition of Albumentations 2. Cure: seed it anew in
-        every worker, by `worker_init_fn`, from `torch.initial_seed()`."""),
+    Rule("L004", "generator frozen at construction", "error", NEED, frozen_generator, """One that was made with the
+        dataset, and that every worker copies; torch seeds only `random`, `numpy.random` and its own anew.
+        Why it matters: all workers draw the same, and often every epoch. Example: `self.rng =
+        numpy.random.default_rng()` in `__init__`; a composition of Albumentations 2. Cure: seed it anew in every
+        worker, by `worker_init_fn`, from `torch.initial_seed()`."""),
     Rule("L005", "same order in every epoch", "warning", NEED, same_order, """The samples are shuffled once.
         Why it matters: every batch consists of the same samples for the whole training. Example: a `DistributedSampler`
         whose `set_epoch` nobody calls; a generator with the same seed in every epoch. Cure: call
         `loader.sampler.set_epoch(epoch)` before every epoch."""),
     Rule("L006", "training is not shuffled", "warning", NEED, SORTED, """The samples come in the order of the dataset.
-        Why it matters: folders are sorted by class, so that a batch has one class: batch norm and the gradient follow
-        it. Example: `DataLoader(dataset, batch_size=32)`, whose default is `shuffle=False`. Cure: `shuffle=True`."""),
-    Rule("L007", "last batch counted differently", "warning", NEED, last_batch, """The loader drops or keeps the last
-        batch of an epoch, and the schedule counts otherwise. Why it matters: a schedule of total_steps ends before the
-        run does, or long after; OneCycleLR stops training. Example: `total_steps=epochs * (len(dataset) // batch_size)`
-        with `drop_last=False`. Cure: count with `len(loader)`, which knows of `drop_last` and of the samples that a
-        sampler pads."""),
-    Rule("L008", "draws that never vary", "error", NEED, never_varies, """A pipeline that draws random parameters, and
-        comes to the same ones for a sample at every draw. Why it matters: augmentation that looks right on one picture
-        adds nothing over the epochs. Example: `rng = numpy.random.default_rng(index)` or `random.seed(0)` in
-        `__getitem__`; a cache of augmented pictures. Cure: draw from a generator that lives longer than a sample, and
-        seed it once for each worker."""),
+        Why it matters: folders are sorted by class, so that a batch has one class: batch norm and gradient follow it.
+        Example: `DataLoader(dataset, batch_size=32)`. Cure: `shuffle=True`."""),
+    Rule("L007", "last batch counted differently", "warning", NEED, last_batch, """The loader drops or keeps it, and the
+        schedule counts otherwise. Why it matters: a schedule of total_steps ends before the run, or long after;
+        OneCycleLR stops training. Example: `total_steps=epochs * (len(dataset) // batch_size)` with `drop_last=False`.
+        Cure: count with `len(loader)`, which knows of `drop_last` and of the samples that a sampler pads."""),
+    Rule("L008", "draws that never vary", "error", NEED, never_varies, """A pipeline that comes to the same random
+        parameters for a sample at every draw. Why it matters: augmentation that looks right on one picture adds nothing
+        over the epochs. Example: `random.seed(0)` or `default_rng(index)` in `__getitem__`; a cache of augmented
+        pictures. Cure: draw from a generator that lives longer than a sample, and seed it once for each worker."""),
     Rule("L009", "stream not shared between workers", "error", NEED, stream_not_shared, """Every worker reads the whole
-        of an iterable dataset, instead of a share of its own. Why it matters: every sample comes once for each worker:
-        an epoch is N times as long, and not what is counted. Example: an `IterableDataset` whose `__iter__` does not
-        ask `get_worker_info()`. Cure: in `__iter__`, `info = torch.utils.data.get_worker_info()` and
+        of an iterable dataset. Why it matters: an epoch is N times as long as is counted. Example: an `__iter__` that
+        does not ask `get_worker_info()`. Cure: in `__iter__`, `info = torch.utils.data.get_worker_info()` and
         `itertools.islice(samples, info.id, None, info.num_workers)`."""),
 )  # fmt: skip

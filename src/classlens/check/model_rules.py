@@ -181,45 +181,42 @@ MISSING, UNUSED, UNLIKE, FORM = (
     partial(describe_misfit, side) for side in ("missing", "unexpected", "of another shape", "form")
 )
 RULES = (
-    Rule("M001", "weights missing from the checkpoint", "error", NET, MISSING, """Layers of the network for which the
-        checkpoint holds no weights. Why it matters: loaded with `strict=False`, as many scripts do, they stay random,
-        and nobody is told. Example: a checkpoint of a backbone alone, from self-supervised training, in a network with
-        a head. Cure: take the checkpoint that belongs to this network, or train the layers that are missing."""),
-    Rule("M002", "weights that the network lacks", "error", NET, UNUSED, """Layers of the checkpoint that the network
-        does not have. Why it matters: loaded with `strict=False` they are dropped in silence: a neck, an attention, a
-        second head. Example: a checkpoint of ResNet-50-D in a config of ResNet-50; `with_cp`, `neck` or `frozen` parts
-        left out. Cure: give the config the layers that the checkpoint has; compare the names."""),
-    Rule("M003", "weights of another shape", "error", NET, UNLIKE, """Layers of another shape in the checkpoint than in
-        the network: most often the head, for other classes. Why it matters: loaders that skip what does not fit leave
-        the head random: right answers by chance only. Example: a checkpoint for 1,000 classes in a config with
-        `num_classes=10`. Cure: set the number of classes to that of the checkpoint; where others differ, compare depth,
-        width and picture size."""),
-    Rule("M004", "training form and deploy form", "error", NET, FORM, """Of checkpoint and config one is in the training
-        form, with several branches, the other in the deploy form. Why it matters: one does not fit the other; with
-        `strict=False` nearly nothing is loaded. Example: `RepVGG-A0_deploy.py` with the checkpoint of the training.
-        Cure: set `model.backbone.deploy` to match, or convert the checkpoint (tools/model_converters)."""),
-    Rule("M005", "weights that are no numbers", "error", NET, no_numbers, """Weights or statistics that are NaN or
-        infinite. Why it matters: every score that they touch is NaN, and `argmax` of NaN is class 0: accuracy looks
-        like chance. Example: the last checkpoint of a run whose loss became NaN in mixed precision. Cure: take an
-        earlier checkpoint; train with a lower rate, gradient clipping, or bfloat16."""),
-    Rule("M006", "random weights", "error", NET, random_weights, """The head, or most layers, as they are at the start
-        of training: weights spread as torch, timm, transformers and OpenMMLab draw them. Why it matters: the checkpoint
-        was not loaded, or not for these layers; the answers are chance. Example: `pretrained=False`; a new head on a
-        pretrained backbone, before it was trained; a key that did not match and was skipped. Cure: load the checkpoint
-        with `strict=True`, and look at which names do not match."""),
-    Rule("M007", "batch norms that never saw a batch", "error", NET, idle_norms, """Statistics as at the start: mean 0
-        and variance 1, in every channel. Why it matters: training uses those of the batch and the loss is fine; testing
-        uses these, and the answers are wrong. Example: a network trained with `momentum=0`, or in evaluation mode;
-        statistics left out of an averaged checkpoint. Cure: run some hundred batches through the network in training
-        mode without a step of the optimizer (`torch.optim.swa_utils.update_bn`), and save it again."""),
-    Rule("M008", "silent channels", "warning", ("classifier", "dataset"), dead_channels, """A layer in which half of the
-        channels or more give the same number everywhere, in 32 real pictures. Why it matters: they carry nothing; the
-        network has the capacity of one that is half as wide. Example: ReLUs that died at a high learning rate; channels
-        that pruning or a wrong weight decay set to 0. Cure: train again with a lower rate or a warm-up; look at the
-        rate at which the loss jumped."""),
-    Rule("M009", "one answer to every picture", "warning", LABELS, one_answer, """The same class for 98 % of the
-        pictures, whatever is in them. Why it matters: the network learnt nothing, or what it learnt is not in these
-        weights, or it is fed something it never saw. Example: a checkpoint of the first epoch; a head that was not
-        loaded; pictures divided by 255 twice. Cure: look at the loss of the run; load the checkpoint with
-        `strict=True`; compare how training feeds the network."""),
+    Rule("M001", "weights missing from the checkpoint", "error", NET, MISSING, """Layers for which the checkpoint holds
+        nothing. Why it matters: loaded with `strict=False`, they stay random, and nobody is told. Example: a checkpoint
+        of a backbone alone, from self-supervised training, in a network with a head. Cure: take the checkpoint that
+        belongs to this network, or train the layers that are missing."""),
+    Rule("M002", "weights that the network lacks", "error", NET, UNUSED, """Layers that only the checkpoint has.
+        Why it matters: loaded with `strict=False` they are dropped in silence. Example: ResNet-50-D in a config of
+        ResNet-50; `with_cp`, `neck` or `frozen` parts left out. Cure: give the config the layers that the checkpoint
+        has; compare the names."""),
+    Rule("M003", "weights of another shape", "error", NET, UNLIKE, """Most often the head, for other classes.
+        Why it matters: loaders that skip what does not fit leave it random: right answers by chance only. Example: a
+        checkpoint for 1,000 classes, and `num_classes=10`. Cure: set the number of classes to that of the checkpoint;
+        where others differ, compare depth, width and picture size."""),
+    Rule("M004", "training form and deploy form", "error", NET, FORM, """The checkpoint is in one form, the config in
+        the other. Why it matters: one does not fit the other; with `strict=False` nearly nothing is loaded. Example:
+        `RepVGG-A0_deploy.py` with the checkpoint of the training. Cure: set `model.backbone.deploy` to match, or
+        convert the checkpoint (tools/model_converters)."""),
+    Rule("M005", "weights that are no numbers", "error", NET, no_numbers, """NaN or infinite, in statistics too.
+        Why it matters: every score that they touch is NaN, and `argmax` of NaN is class 0: accuracy looks like chance.
+        Example: the last checkpoint of a run whose loss became NaN. Cure: take an earlier checkpoint; train with a
+        lower rate, gradient clipping, or bfloat16."""),
+    Rule("M006", "random weights", "error", NET, random_weights, """The head, or most layers, are spread as torch, timm,
+        transformers and OpenMMLab draw them at the start. Why it matters: the checkpoint was not loaded, or not for
+        these layers. Example: `pretrained=False`; a new head, not yet trained; a key that did not match and was
+        skipped. Cure: load the checkpoint with `strict=True`, and look at which names do not match."""),
+    Rule("M007", "batch norms that never saw a batch", "error", NET, idle_norms, """Mean 0 and variance 1 in every
+        channel. Why it matters: training uses the batch and the loss is fine; testing uses these, and the answers are
+        wrong. Example: `momentum=0`, or training in evaluation mode; statistics left out of an averaged checkpoint.
+        Cure: run some hundred batches through the network in training mode without a step of the optimizer
+        (`torch.optim.swa_utils.update_bn`), and save it again."""),
+    Rule("M008", "silent channels", "warning", ("classifier", "dataset"), dead_channels, """In 32 real pictures half of
+        a layer's channels give the same number everywhere. Why it matters: the network has the capacity of one that is
+        half as wide. Example: ReLUs that died at a high rate; channels that pruning or weight decay set to 0. Cure:
+        train again with a lower rate or a warm-up; look at the rate at which the loss jumped."""),
+    Rule("M009", "one answer to every picture", "warning", LABELS, one_answer, """At least 98 % of the pictures get it.
+        Why it matters: the network learnt nothing, or what it learnt is not in these weights, or it is fed something it
+        never saw. Example: a checkpoint of the first epoch; a head that was not loaded; pictures divided by 255 twice.
+        Cure: look at the loss of the run; load the checkpoint with `strict=True`; compare how training feeds the
+        network."""),
 )  # fmt: skip
