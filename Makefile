@@ -5,7 +5,7 @@ VENV ?= .venv
 OUT ?= out/demo
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo docs test test-kills test-peers test-oldest lint format check check-page bench fuzz clean
+.PHONY: demo docs test test-kills test-long mutants test-peers test-oldest lint format check check-page bench fuzz clean
 
 demo: $(VENV)/demo.done
 	$(VENV)/bin/classlens demo --output-dir $(OUT)
@@ -16,6 +16,16 @@ test: $(VENV)/test.done
 # The whole counts of runs that are killed at random moments, of which the suite takes a share: half an hour.
 test-kills: $(VENV)/test.done
 	CLASSLENS_ALL_KILLS=1 $(VENV)/bin/python -m pytest tests/strangers/test_kills.py tests/strangers/test_audit_kills.py tests/runs/test_audit_run.py -n 0
+
+# Two thousand maps, of which the suite makes 200, and nothing may be kept of them.
+test-long: $(VENV)/test.done
+	CLASSLENS_LONG=1 $(VENV)/bin/python -m pytest tests/strangers/test_endurance.py -n 0
+
+# Small mistakes planted in a copy of what is committed, and which of them no test notices: some hours for all of them.
+MUTANTS ?= 150
+mutants: $(VENV)/test.done
+	rm -rf out/mutants && mkdir -p out/mutants && git archive HEAD | tar x -C out/mutants
+	$(VENV)/bin/python scripts/measure_mutants.py $(CURDIR)/out/mutants --sample $(MUTANTS)
 
 test-peers: .venv-peers/done
 	.venv-peers/bin/python -m pytest tests_peers -n 2 --dist loadfile

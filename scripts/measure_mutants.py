@@ -1,7 +1,7 @@
 """Small mistakes planted in the engines, one at a time: which of them no test notices.
 
 `python scripts/measure_mutants.py TREE [--sample 150] [--seed 0] [--only image.py] [--list mutants.txt]` works in TREE,
-a copy of the repository that it may spoil (`git worktree add TREE`), and prints each mutant that survived and a table.
+a copy of the repository that it may spoil (`make mutants` makes one), and prints each mutant that survived and a table.
 With a list of `file:number` only those are tried. A process that has imported torch is copied for each mutant, and only
 the tests beside the mutated module are run.
 """
@@ -105,23 +105,18 @@ def run_tests(tree: Path, tests: tuple[str, ...]) -> bool:
     """Whether all the tests pass, in a copy of this process."""
     child = os.fork()
     if child == 0:
-        signal.alarm(SECONDS)
-        os.chdir(tree)
-        sys.path.insert(0, str(tree / "src"))
-        import pytest
+        status = 1
+        try:
+            signal.alarm(SECONDS)
+            os.chdir(tree)
+            sys.path.insert(0, str(tree / "src"))
+            import pytest
 
-        words = [
-            *(test for test in tests if Path(test).exists()),
-            "-x",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:xdist",
-        ]
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            status = pytest.main(words)
-        os._exit(int(status))
+            files = [test for test in tests if Path(test).exists()]
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                status = int(pytest.main([*files, "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]))
+        finally:
+            os._exit(status)
     return os.waitpid(child, 0)[1] == 0
 
 
@@ -133,8 +128,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=list(TESTS))
     parser.add_argument("--list", type=Path)
     options = parser.parse_args()
-    import hypothesis  # noqa: F401  (here once, instead of in every copy)
-    import matplotlib.pyplot  # noqa: F401
+    import matplotlib.pyplot  # noqa: F401  (here once, instead of in every copy)
     import torch
 
     torch.set_num_threads(1)

@@ -115,3 +115,9 @@ def test_channels_are_judged_by_their_own_mean_and_std(image):
     ((read, _),) = pictures_in(encoding.encode(image), encoding, where="image")
 
     np.testing.assert_array_equal(read.pixels, image.pixels)
+
+
+@pytest.mark.parametrize("settings", [{"white": 0.0}, {"white": -1.0}, {"std": (1.0, 0.0, 1.0)}])
+def test_what_would_divide_by_nothing_is_no_encoding(settings):
+    with pytest.raises(ValueError, match="white and std divide"):
+        Encoding(**settings)

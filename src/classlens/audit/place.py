@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from classlens.errors import DataError, first_line
-from classlens.files import check_place, write_whole
+from classlens.files import check_place, open_regular, write_whole
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,10 @@ class Place:
 
         Raises:
             FileNotFoundError: there is none.
+            DataError: it is no regular file; a pipe would be waited for without end.
         """
         if not self.is_remote:
-            return Path(self / name).open("rb")
+            return open_regular(self / name)
         system, root = self._remote()
         file: IO[bytes] = system.open(f"{root}/{name}", "rb")
         return file
@@ -60,6 +61,8 @@ class Place:
                 return file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except ValueError as error:  # a null byte, or letters that the file system has no bytes for
+            raise DataError(f"{self / name!r} can be no file: {first_line(error)}") from error
 
     def remove(self, name: str) -> None:
         """Remove a file; another one may have done so before."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classlens.adapters import DEFAULT, Options, open_source, split_address
+from classlens.cam.methods import find_method
 from classlens.check.class_rules import COUNTED, counted
 from classlens.check.examine import examine
 from classlens.check.finding import Findings
@@ -81,6 +82,7 @@ class ReportRequest:
     def __post_init__(self) -> None:
         if self.output is not None:
             check_ending(self.output, (".html", ".htm"))
+        find_method(self.method)  # a misspelt one is refused before any work
 
 
 @dataclass(frozen=True, eq=False)
