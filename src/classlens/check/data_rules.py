@@ -223,35 +223,29 @@ RELABELLED = partial(
 FILES: tuple[Need, ...] = ("dataset",)
 RULES = (
     Rule("D001", "pictures that cannot be read", "error", FILES, unreadable, """Pictures that cannot be decoded.
-        Why it matters: training stops at them, often after hours, or another picture takes their place. Example: an
-        HTML page saved as .jpg, a download of 0 bytes, a HEIC picture renamed. Cure: get the files again, or take them
-        out of the list."""),
+        Why it matters: training stops at them, often after hours, or skips them. Example: an HTML page saved as .jpg, a
+        download of 0 bytes, a HEIC picture renamed. Cure: get the files again, or take them out of the list."""),
     Rule("D002", "damaged pictures", "error", FILES, damaged, """They are decoded all the same. Why it matters: decoders
         fill what is missing with grey or noise, and the network learns it. Example: the lower half of a JPEG whose copy
         was broken off. Cure: get the files again, or take them out of the list."""),
     Rule("D003", "pictures in two splits", "error", FILES, ACROSS, """As they are, recompressed, resized, brighter,
-        mirrored, or cropped a little. Why it matters: the network is tested on what it learnt by heart; the score is
-        too high, by up to tens of points. Example: frames of one video, or crops of one photo, shared out at random.
-        Cure: take them out of one split; share out whole videos, patients, or places, and augment after that."""),
+        mirrored, or cropped a little. Why it matters: the score is too high, by up to tens of points. Example: frames
+        of one video. Cure: take them out of one split; share out whole videos, patients or places, and augment
+        later."""),
     Rule("D004", "pictures twice in a split", "warning", FILES, WITHIN, """As they are, or nearly so. Why it matters:
-        they count twice in the loss and in the score, and a random split of these data will leak. Example: one photo
-        under two names; an augmentation written to disk. Cure: take one of each pair out, unless the repetition is
-        meant."""),
+        they count twice in loss and score, and a random split of the data will leak. Example: one photo under two
+        names; an augmentation written to disk. Cure: take one of each pair out, unless the repetition is meant."""),
     Rule("D005", "a picture under two labels", "error", ("dataset", "labels"), RELABELLED, """Two copies with two
-        labels. Why it matters: at least one label is wrong, and the network cannot learn either. Example: a photo of a
-        cat and a dog that was found by both words. Cure: look at the pairs, and correct the labels or take them
-        out."""),
+        labels. Why it matters: one label is wrong, and the network cannot learn either. Example: a photo of a cat and a
+        dog that was found by both words. Cure: look at the pairs, and correct the labels or take them out."""),
     Rule("D006", "pictures that loaders read differently", "warning", FILES, read_otherwise, """OpenCV, Pillow (so
-        torchvision and timm), and loaders that follow EXIF. Why it matters: with another loader than in training the
-        network sees turned, inverted or black pictures. Example: photos stored sideways; PNG with transparency; 16-bit
-        scans, which Pillow clips. Cure: write the files again as upright 8-bit RGB; or use one loader everywhere, and
-        see with `browse` what it reads."""),
+        torchvision, timm), and who follows EXIF. Why it matters: the network sees turned, inverted or black pictures
+        where another one loads them. Example: photos stored sideways; transparency; 16 bits, which Pillow clips. Cure:
+        write them again as upright 8-bit RGB; or use one loader everywhere, and see with `browse` what it reads."""),
     Rule("D007", "values that fill a part of their range", "warning", FILES, part_of_range, """An eighth or less of what
-        the files could hold. Why it matters: divided by the largest number of the type, they are nearly black. Example:
-        scanners write 12 bits into 16-bit files; masks are saved as 0 and 1. Cure: divide by the true maximum (4095),
-        or stretch the values when writing."""),
+        the files could hold. Why it matters: divided by the largest number, they are nearly black. Example: scans of 12
+        bits in 16; masks of 0 and 1. Cure: divide by the true maximum (4095), or stretch the values when writing."""),
     Rule("D008", "pictures of an odd size", "warning", FILES, odd_sizes, """A few that are far smaller than the others,
-        or far longer than wide. Why it matters: blown up they are blurs; cut square, nothing of their object is left.
-        Example: icons among downloaded photos; panoramas; a strip of 1 pixel. Cure: take them out, or cut and pad them
-        on purpose."""),
+        or far longer than wide. Why it matters: blown up they are blurs; cut square, their object is gone. Example:
+        icons among photos; panoramas; a strip of 1 pixel. Cure: take them out, or cut and pad them on purpose."""),
 )  # fmt: skip

@@ -1,7 +1,4 @@
-"""What rules look at: the parts of one source, each opened once, when the first rule asks for it.
-
-A part that cannot be opened raises the same error for every rule that needs it, and is not tried again.
-"""
+"""What rules look at: the parts of one source, each opened once, and its error raised again for every rule that asks."""
 
 from __future__ import annotations
 
@@ -58,10 +55,7 @@ class Served:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What the network says about labelled pictures: their numbers and labels, and a row of logits each.
-
-    A label is the number of a class; pictures without a single one, or unreadable, are not among them.
-    """
+    """What the network says about readable pictures with one label: their numbers and labels, and a row of logits each."""
 
     indices: Array
     labels: Array

@@ -48,9 +48,7 @@ def describe_misfit(side: str, inspection: Inspection) -> Iterator[Finding]:
         words = {
             "missing": "the checkpoint lacks {} of the network: {}",
             "unexpected": "the network lacks {} of the checkpoint: {}",
-            "of another shape": "the head has another number of classes ({}): {}"
-            if is_head
-            else "{} have another shape: {}",
+            "of another shape": f"{'the head has another number of classes ({})' if is_head else '{} have another shape'}: {{}}",
             "form": "the checkpoint is in the training form, the network in its deploy form ({} differ): {}"
             if forms[0]
             else "the network is in its training form, the checkpoint in the deploy form ({} differ): {}",
@@ -181,42 +179,36 @@ MISSING, UNUSED, UNLIKE, FORM = (
     partial(describe_misfit, side) for side in ("missing", "unexpected", "of another shape", "form")
 )
 RULES = (
-    Rule("M001", "weights missing from the checkpoint", "error", NET, MISSING, """Layers for which the checkpoint holds
-        nothing. Why it matters: loaded with `strict=False`, they stay random, and nobody is told. Example: a checkpoint
-        of a backbone alone, from self-supervised training, in a network with a head. Cure: take the checkpoint that
-        belongs to this network, or train the layers that are missing."""),
+    Rule("M001", "weights missing from the checkpoint", "error", NET, MISSING, """Layers that it does not hold.
+        Why it matters: loaded with `strict=False`, they stay random, and nobody is told. Example: a self-supervised
+        backbone alone. Cure: take the checkpoint that belongs to this network, or train the layers that are
+        missing."""),
     Rule("M002", "weights that the network lacks", "error", NET, UNUSED, """Layers that only the checkpoint has.
-        Why it matters: loaded with `strict=False` they are dropped in silence. Example: ResNet-50-D in a config of
-        ResNet-50; `with_cp`, `neck` or `frozen` parts left out. Cure: give the config the layers that the checkpoint
-        has; compare the names."""),
-    Rule("M003", "weights of another shape", "error", NET, UNLIKE, """Most often the head, for other classes.
-        Why it matters: loaders that skip what does not fit leave it random: right answers by chance only. Example: a
-        checkpoint for 1,000 classes, and `num_classes=10`. Cure: set the number of classes to that of the checkpoint;
-        where others differ, compare depth, width and picture size."""),
-    Rule("M004", "training form and deploy form", "error", NET, FORM, """The checkpoint is in one form, the config in
-        the other. Why it matters: one does not fit the other; with `strict=False` nearly nothing is loaded. Example:
-        `RepVGG-A0_deploy.py` with the checkpoint of the training. Cure: set `model.backbone.deploy` to match, or
-        convert the checkpoint (tools/model_converters)."""),
+        Why it matters: with `strict=False` they are dropped in silence. Example: ResNet-50-D in a config of ResNet-50;
+        `neck` or `with_cp` left out. Cure: give the config the layers that the checkpoint has; compare the names."""),
+    Rule("M003", "weights of another shape", "error", NET, UNLIKE, """Most often the head. Why it matters: loaders that
+        skip it leave it random. Example: 1,000 classes, and `num_classes=10`. Cure: set the number of classes to that
+        of the checkpoint; where others differ, compare depth, width and picture size."""),
+    Rule("M004", "training form and deploy form", "error", NET, FORM, """Checkpoint and config are in different forms.
+        Why it matters: nearly nothing is loaded. Example: `RepVGG-A0_deploy.py` with a training checkpoint. Cure: set
+        `model.backbone.deploy` to match, or convert the checkpoint (tools/model_converters)."""),
     Rule("M005", "weights that are no numbers", "error", NET, no_numbers, """NaN or infinite, in statistics too.
-        Why it matters: every score that they touch is NaN, and `argmax` of NaN is class 0: accuracy looks like chance.
-        Example: the last checkpoint of a run whose loss became NaN. Cure: take an earlier checkpoint; train with a
-        lower rate, gradient clipping, or bfloat16."""),
+        Why it matters: scores become NaN, whose `argmax` is class 0: accuracy looks like chance. Example: a run whose
+        loss became NaN. Cure: take an earlier checkpoint; train with a lower rate, gradient clipping, or bfloat16."""),
     Rule("M006", "random weights", "error", NET, random_weights, """The head, or most layers, are spread as torch, timm,
         transformers and OpenMMLab draw them at the start. Why it matters: the checkpoint was not loaded, or not for
         these layers. Example: `pretrained=False`; a new head, not yet trained; a key that did not match and was
         skipped. Cure: load the checkpoint with `strict=True`, and look at which names do not match."""),
-    Rule("M007", "batch norms that never saw a batch", "error", NET, idle_norms, """Mean 0 and variance 1 in every
-        channel. Why it matters: training uses the batch and the loss is fine; testing uses these, and the answers are
-        wrong. Example: `momentum=0`, or training in evaluation mode; statistics left out of an averaged checkpoint.
-        Cure: run some hundred batches through the network in training mode without a step of the optimizer
+    Rule("M007", "batch norms that never saw a batch", "error", NET, idle_norms, """Mean 0 and variance 1.
+        Why it matters: training does not use these and is fine; testing is wrong. Example: `momentum=0`; training in
+        evaluation mode; an averaged checkpoint. Cure: run some hundred batches in training mode without the optimizer
         (`torch.optim.swa_utils.update_bn`), and save it again."""),
     Rule("M008", "silent channels", "warning", ("classifier", "dataset"), dead_channels, """In 32 real pictures half of
         a layer's channels give the same number everywhere. Why it matters: the network has the capacity of one that is
         half as wide. Example: ReLUs that died at a high rate; channels that pruning or weight decay set to 0. Cure:
         train again with a lower rate or a warm-up; look at the rate at which the loss jumped."""),
     Rule("M009", "one answer to every picture", "warning", LABELS, one_answer, """At least 98 % of the pictures get it.
-        Why it matters: the network learnt nothing, or what it learnt is not in these weights, or it is fed something it
-        never saw. Example: a checkpoint of the first epoch; a head that was not loaded; pictures divided by 255 twice.
-        Cure: look at the loss of the run; load the checkpoint with `strict=True`; compare how training feeds the
-        network."""),
+        Why it matters: it learnt nothing, or these are not the weights, or it is fed what it never saw. Example: a
+        checkpoint of the first epoch; a head that was not loaded; pictures divided by 255 twice. Cure: look at the loss
+        of the run; load the checkpoint with `strict=True`; compare how training feeds the network."""),
 )  # fmt: skip

@@ -71,7 +71,7 @@ def describe_run(request: Request, place: int, run: Curves) -> dict[str, Any]:
     from classlens.figures.chart import distinct_curves
 
     clock, query = run.clock, request.url.query
-    codes = {kind: (code, severity) for code, (kind, severity, _) in KINDS.items()}
+    codes = {kind: (code, severity) for code, kind, severity, _ in KINDS}
     curves: list[dict[str, Any]] = []
     landmarks: list[dict[str, Any]] = []
     for name in run.names:
