@@ -1,4 +1,4 @@
-"""In which order a network knows the classes, judged by its answers: named causes first, then the likeliest assignment."""
+"""In which order a network knows the classes, judged by its answers: named causes first, then the likeliest one."""
 
 from __future__ import annotations
 
@@ -174,11 +174,8 @@ def exchanged_pair(confusion: Array, names: Sequence[str] | None) -> Order:
 
 
 def likeliest_assignment(confusion: Array) -> Array:
-    """One answer for each label, none twice: the most frequent pair of label and answer first, then the next.
-
-    This is the best assignment wherever a label has one answer in most of its pictures, and at once there for 1,000
-    classes. A label that is left over has none.
-    """
+    """One answer for each label, none twice: the most frequent pair of label and answer first, then the next."""
+    # The best assignment wherever a label has one answer in most of its pictures, and at once there for 1,000 of them.
     answers = np.full(len(confusion), NOBODY)
     labels, given = np.nonzero(confusion)
     for place in np.argsort(-confusion[labels, given], kind="stable").tolist():

@@ -32,12 +32,6 @@ def outputs_of(inspection: Inspection) -> int:
     return len(run(inspection.classifier, list(noise(inspection.classifier).cpu().numpy()))[0])
 
 
-def compared(inspection: Inspection) -> Predictions:
-    """Predictions for the data's own classes."""
-    outputs_of(inspection)
-    return inspection.predictions
-
-
 def other_number(inspection: Inspection) -> Iterator[Finding]:
     outputs, ours = outputs_of(inspection), inspection.held_out[1].classes
     if ours and outputs != len(ours):
@@ -75,7 +69,8 @@ def shared_names(ours: Sequence[str], theirs: Sequence[str]) -> int:
 
 
 def other_order(inspection: Inspection) -> Iterator[Finding]:
-    predictions = compared(inspection)
+    outputs_of(inspection)
+    predictions = inspection.predictions
     if predictions.labels.min() < 0:
         raise NotOffered("labels below 0 are no classes")
     names, outputs = inspection.held_out[1].classes, predictions.logits.shape[1]
@@ -186,13 +181,12 @@ RULES = (
         counts from 1; a void class 255. Cure: count classes from 0, and name as many as there are."""),
     Rule("C005", "splits with other classes", "error", ("dataset",), unlike_splits, """Splits that number classes
         otherwise. Why it matters: behind a missing folder all classes move up, and the network is tested against wrong
-        labels. Example: 100 folders, and 99 in `val/`. Cure: give all splits one list of classes, or make the missing
-        folder, empty."""),
+        labels. Example: 99 folders in `val/`. Cure: give all splits one list of classes, or make the missing folder,
+        empty."""),
     Rule("C006", "class without pictures", "warning", DATA, empty_classes, """Nothing to learn it from. Why it matters:
         the mean accuracy over classes is that of one class fewer. Example: pictures whose ending is not known (.heic);
         a folder left empty by a failed copy. Cure: add pictures, or take the class out of the list."""),
     Rule("C007", "class with hardly any pictures", "warning", DATA, tiny_classes, """Fewer than 5, a tenth of the
-        others. Why it matters: it is never answered, and accuracy does not show that. Example: 2 in `dgo/` beside 400
-        in `dog/`. Cure: look at the folder: a slip of the pen makes a class. Else add pictures, or leave the class
-        out."""),
+        others. Why it matters: it is never answered, and accuracy does not show that. Example: `dgo/` beside `dog/`.
+        Cure: look at the folder: a slip of the pen makes a class. Else add pictures, or leave the class out."""),
 )  # fmt: skip

@@ -1,7 +1,4 @@
-"""Family D: pictures that are bad, there twice, or read otherwise than their owner believes.
-
-Every picture of every split is looked at once, shrunk, 20,000 of a split at most.
-"""
+"""Family D: pictures that are bad, there twice, or read otherwise than their owner believes; each is looked at once."""
 
 from __future__ import annotations
 
@@ -139,19 +136,16 @@ def describe_twins(chosen: Callable[[Look, Look], bool], words: str, inspection:
     def spelled(one: Look) -> str:
         return f"{one} ({', '.join(inspection.splits[one.split].class_names(one.index)) or 'no label'})"
 
-    shown = tuple(
-        Exhibit(
-            side_by_side(*(picture_of(inspection, each) for each in pair)),
-            f"{kind}: {' and '.join(map(spelled, pair))}",
-        )
-        for *pair, kind in found[:SHOWN]
-    )
+    shown = []
+    for one, other, kind in found[:SHOWN]:
+        sheet = side_by_side(picture_of(inspection, one), picture_of(inspection, other))
+        shown.append(Exhibit(sheet, f"{kind}: {spelled(one)} and {spelled(other)}"))
     every, first = len(looks(inspection)), {(one.split, one.index) for one, _, _ in found}
     splits = sorted({f"{one.split} and {other.split}" for one, other, _ in found if one.split != other.split})
     pairs = [f"{one} ({kind})" if kind == SAME_FILE else f"{one} = {other}" for one, other, kind in found]
     message = f"{len(first)} of {every} pictures {words}" + (f" ({join_first(splits)})" if splits else "")
     numbers = {"pairs": len(found), **Counter(kind for _, _, kind in found), "looked at": every}
-    yield Finding(message, named(pairs), numbers, shown)
+    yield Finding(message, named(pairs), numbers, tuple(shown))
 
 
 def read_otherwise(inspection: Inspection) -> Iterator[Finding]:
@@ -215,11 +209,8 @@ def odd_sizes(inspection: Inspection) -> Iterator[Finding]:
 
 ACROSS = partial(describe_twins, lambda one, other: one.split != other.split, "are in two splits")
 WITHIN = partial(describe_twins, lambda one, other: one.split == other.split, "are twice in a split")
-RELABELLED = partial(
-    describe_twins,
-    lambda one, other: None not in (one.label, other.label) and one.label != other.label,
-    "are there under another label, too",
-)
+UNDER = "are there under another label, too"
+RELABELLED = partial(describe_twins, lambda *two: len({one.label for one in two} - {None}) == 2, UNDER)
 FILES: tuple[Need, ...] = ("dataset",)
 RULES = (
     Rule("D001", "pictures that cannot be read", "error", FILES, unreadable, """Pictures that cannot be decoded.
@@ -228,10 +219,9 @@ RULES = (
     Rule("D002", "damaged pictures", "error", FILES, damaged, """They are decoded all the same. Why it matters: decoders
         fill what is missing with grey or noise, and the network learns it. Example: the lower half of a JPEG whose copy
         was broken off. Cure: get the files again, or take them out of the list."""),
-    Rule("D003", "pictures in two splits", "error", FILES, ACROSS, """As they are, recompressed, resized, brighter,
-        mirrored, or cropped a little. Why it matters: the score is too high, by up to tens of points. Example: frames
-        of one video. Cure: take them out of one split; share out whole videos, patients or places, and augment
-        later."""),
+    Rule("D003", "pictures in two splits", "error", FILES, ACROSS, """As they are, resized, brighter, mirrored, or
+        cropped a little. Why it matters: the score is too high, by up to tens of points. Example: frames of one video.
+        Cure: take them out of one split; share out whole videos, patients or places, and augment later."""),
     Rule("D004", "pictures twice in a split", "warning", FILES, WITHIN, """As they are, or nearly so. Why it matters:
         they count twice in loss and score, and a random split of the data will leak. Example: one photo under two
         names; an augmentation written to disk. Cure: take one of each pair out, unless the repetition is meant."""),

@@ -61,7 +61,7 @@ def examine(inspection: Inspection, rules: Sequence[Rule]) -> Findings:
             for need in rule.needs:
                 inspection.require(need)
             for one in rule.examine(inspection):
-                cure = one.cure or " ".join(rule.page.get("Cure", "").split())
+                cure = one.cure or rule.page.get("Cure", "")
                 command = one.command or inspection.command("check", "--select", rule.code)
                 findings.append(replace(one, code=rule.code, severity=rule.severity, cure=cure, command=command))
         except ClasslensError as error:

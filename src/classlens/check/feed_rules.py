@@ -1,7 +1,6 @@
 """Family F: pictures that reach the network otherwise than those that it was trained on.
 
-Where labels fit the network, other feeds are tried on some hundred pictures; else the statistics that its batch norms
-recorded say, less surely, what came in during training. Splits that are encoded unlike each other show by themselves.
+Where labels fit the network, other feeds are tried on some hundred pictures; else the statistics of batch norms tell.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classlens.check.class_order import tail
-from classlens.check.class_rules import compared
+from classlens.check.class_rules import outputs_of
 from classlens.check.feed_variants import OWN, Variant, variants_of
 from classlens.check.finding import Exhibit, Finding
 from classlens.check.inspection import BATCH, UNREADABLE, Array, Inspection, Served, layers_with, made_once, run, spaced
-from classlens.check.rule import Rule
+from classlens.check.rule import Need, Rule
 from classlens.dataset.conventions import join_first
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.rng import generator, seeded_globals
@@ -71,7 +70,8 @@ class Trial:
 @made_once
 def try_feeds(inspection: Inspection) -> tuple[float, Sequence[Finding]]:
     """How often the network is right as fed; and what is found by showing more pictures to ever fewer variants."""
-    predictions, classifier = compared(inspection), inspection.classifier
+    outputs_of(inspection)  # raises where the classes are others
+    predictions, classifier = inspection.predictions, inspection.classifier
     order = np.random.default_rng(0).permutation(len(predictions.labels))[:MOST]
     if len(order) < FEWEST:
         raise DataError(f"{len(order)} labelled pictures are too few to compare feeds by: {FEWEST} are needed")
@@ -95,21 +95,14 @@ def try_feeds(inspection: Inspection) -> tuple[float, Sequence[Finding]]:
         return share, ()
     alike = [one.variant.name for one in alive if one is not best and one.against(best)[2] > ALIKE]
     (low, high), (least, most) = (interval(int(one.right.sum()), len(order)) for one in (given, best))
-    other = float(best.right.mean())
-    message = (
-        f"{share:.0%} of {len(order)} answers are right ({low:.0%} to {high:.0%}), and {other:.0%} ({least:.0%} to "
-    )
-    message += f"{most:.0%}) if the network is fed otherwise: {best.variant.name}"
+    other, name, count = float(best.right.mean()), best.variant.name, len(order)
+    message = f"{share:.0%} of {count} answers are right ({low:.0%} to {high:.0%}), and {other:.0%} ({least:.0%} to "
+    message += f"{most:.0%}) if the network is fed otherwise: {name}"
     message += f"; not to be told apart by these pictures: {join_first(alike, 2)}" if alike else ""
-    numbers: dict[str, Any] = {
-        "pictures": len(order),
-        "right as fed": share,
-        "fed so": best.variant.name,
-        "right so": other,
-    }
+    numbers: dict[str, Any] = {"pictures": count, "right as fed": share, "fed so": name, "right so": other}
     numbers |= {"right only so": better, "right only as fed": worse, "feeds tried": tried, "p": min(1.0, tried * p)}
-    shown, cure = tuple(show_feeds(inspection, best.variant)), line_to_change(inspection, best.variant)
-    return share, [Finding(message, inspection.place(), numbers | {"as good": alike}, shown, cure)]
+    exhibits, cure = tuple(show_feeds(inspection, best.variant)), line_to_change(inspection, best.variant)
+    return share, [Finding(message, inspection.place(), numbers | {"as good": alike}, exhibits, cure)]
 
 
 def likeliest(classifier: Classifier, trials: Sequence[Trial], served: Sequence[Served]) -> Trial:
@@ -195,10 +188,7 @@ class Enough(Exception):
 
 
 def mismatch(classifier: Classifier, numbers: Sequence[Array]) -> float:
-    """How far the channels that reach the first batch norms are from their records; infinitely without any.
-
-    The mean over channels of the squared shift in recorded deviations, and the squared logarithm of the ratio of variances.
-    """
+    """How far the channels that reach the first batch norms are from their records; infinitely without any."""
     from classlens.cam.forward import hook_layers
 
     norms = layers_with(classifier, "running_mean")
@@ -227,6 +217,7 @@ def mismatch(classifier: Classifier, numbers: Sequence[Array]) -> float:
         recorded, known = (records[name][f"running_{what}"].double().cpu().numpy() for what in ("mean", "var"))
         floor = 1e-3 * float(np.median(known)) + 1e-12
         variance, known = np.maximum(second / count - mean**2, floor), np.maximum(known, floor)
+        # the squared shift, in recorded deviations, and the squared logarithm of the ratio of variances
         gaps.append(float(np.mean((mean - recorded) ** 2 / known + np.log(variance / known) ** 2)))
     return float(np.mean(gaps)) if gaps else inf
 
@@ -241,8 +232,9 @@ def unlike_splits(inspection: Inspection) -> Iterator[Finding]:
         unlike = [row for row in unlike if row[0] == "order" or not np.allclose(row[1], row[2], rtol=1e-3, atol=1e-4)]
         if unlike:
             evidence = {one: repr(known[one]) for one in (first, split)}
-            words = f"{first} and {split} end in other numbers: {'; '.join(f'{name} {one} and {two}' for name, one, two in unlike)}"
-            yield Finding(words, inspection.place(split), evidence)
+            words = "; ".join(f"{name} {one} and {two}" for name, one, two in unlike)
+            message = f"{first} and {split} end in other numbers: {words}"
+            yield Finding(message, inspection.place(split), evidence)
 
 
 def last_encoding(dataset: Dataset) -> Encoding | None:
@@ -264,19 +256,20 @@ def last_encoding(dataset: Dataset) -> Encoding | None:
     return None
 
 
+FED: tuple[Need, ...] = ("dataset", "labels", "classifier")
 RULES = (
-    Rule("F001", "better when fed otherwise", "error", ("dataset", "labels", "classifier"), lambda inspection: try_feeds(inspection)[1], """The
-        network is right far more often. Tried are colours in the other order, other ranges, means and deviations, grey,
-        height and width exchanged, EXIF, other crops, padding, interpolations and sizes, each alone, on up to 500
-        labelled pictures; the worse half is dropped after 32, 64, 128 and 256. It must be better by 3 points, and
-        McNemar's exact test, times the number of feeds tried, leave less than 1 % to chance. Why it matters: nothing
-        fails, and accuracy is 1 to 40 points lower. Example: trained on what OpenCV reads (BGR), tested on what Pillow
-        reads (RGB). Cure: feed the network as it was trained: change the line that the finding names."""),
-    Rule("F002", "batch norms that recorded another feed", "warning", ("dataset", "classifier"), unlike_statistics, """Mean
-        and variance of every channel are far from `running_mean` and `running_var`, and close if fed otherwise. It
-        needs no labels, and says less: so it looks only where none fit, or at most half of the answers, and F001 finds
-        nothing. Why it matters: as F001; here nobody can count right answers. Example: `Normalize` left out of a script
-        that sorts new pictures. Cure: feed the network as it was trained: change the line that the finding names."""),
+    Rule("F001", "better when fed otherwise", "error", FED, lambda inspection: try_feeds(inspection)[1], """The network
+        is right far more often. Tried are colours in the other order, other ranges, means and deviations, grey, height
+        and width exchanged, EXIF, other crops, padding, interpolations and sizes, each alone, on up to 500 labelled
+        pictures; the worse half is dropped after 32, 64, 128 and 256. It must be better by 3 points, and McNemar's
+        exact test, times the number of feeds tried, leave less than 1 % to chance. Why it matters: nothing fails, and
+        accuracy is 1 to 40 points lower. Example: trained on what OpenCV reads (BGR), tested on what Pillow reads
+        (RGB). Cure: feed the network as it was trained: change the line that the finding names."""),
+    Rule("F002", "batch norms that recorded another feed", "warning", (FED[0], FED[2]), unlike_statistics, """Mean and
+        variance of every channel are far from `running_mean` and `running_var`, and close if fed otherwise. It needs no
+        labels, and says less: so it looks only where none fit, or at most half of the answers, and F001 finds nothing.
+        Why it matters: as F001; here nobody can count right answers. Example: `Normalize` left out of a script that
+        sorts new pictures. Cure: feed the network as it was trained: change the line that the finding names."""),
     Rule("F003", "splits that are encoded otherwise", "error", ("dataset",), unlike_splits, """Their pipelines end in
         another order of colours, range, mean or deviation. Why it matters: the network is tested on other numbers than
         it is trained with. Example: `Normalize` changed in `train_transform` only; `ToTensor` in one, `PILToTensor` in

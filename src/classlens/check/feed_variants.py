@@ -1,10 +1,10 @@
-"""Other ways of feeding a network: each changes one thing about how pictures reach it, and says which line to change."""
+"""Other ways of feeding a network: each changes one thing about how pictures reach it, and says which line that is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import starmap
 from typing import Literal
 
 import cv2
@@ -88,17 +88,16 @@ def encodings(encoding: Encoding, served: Sequence[Served]) -> Iterator[Variant]
         "divided by 255 once more": replace(encoding, white=white / 255),
         OWN: triples(plain, pixels.mean(axis=0).round(3), pixels.std(axis=0).clip(1e-3).round(3)),
     }
-    for name, way in ready.items():
-        yield Variant(name, partial(encode, way), *lines_of(way, turns="instead of" in name), encoding=way)
+
+    def variant(name: str, way: Encoding) -> Variant:
+        return Variant(name, lambda one: way.encode(one.prepared), *lines_of(way, turns="instead of" in name), way)
+
+    return starmap(variant, ready.items())
 
 
 def triples(encoding: Encoding, mean: Sequence[float] | Array, std: Sequence[float] | Array) -> Encoding:
     first, second = ((float(a), float(b), float(c)) for a, b, c in (mean, std))
     return replace(encoding, mean=first, std=second)
-
-
-def encode(encoding: Encoding, one: Served) -> Array:
-    return encoding.encode(one.prepared)
 
 
 def lines_of(encoding: Encoding, *, turns: bool) -> tuple[str, str]:
@@ -159,7 +158,7 @@ def read_turned(one: Served) -> Image | None:
         is_alike = pixels.shape == one.read.pixels.shape
         return float(np.abs(pixels - one.read.pixels).mean()) if is_alike else 256.0
 
-    return None if np.array_equal(*readings) else Image(max(readings, key=distance).astype(np.uint8))
+    return None if np.array_equal(readings[0], readings[1]) else Image(max(readings, key=distance).astype(np.uint8))
 
 
 @dataclass(frozen=True)

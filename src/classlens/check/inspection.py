@@ -1,4 +1,4 @@
-"""What rules look at: the parts of one source, each opened once, and its error raised again for every rule that asks."""
+"""What rules look at: the parts of one source, each opened once, and its error raised again for all that ask for it."""
 
 from __future__ import annotations
 
@@ -28,13 +28,8 @@ if TYPE_CHECKING:
 Thing = TypeVar("Thing")
 Array = np.ndarray[Any, np.dtype[Any]]
 
-UNREADABLE = (ClasslensError, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
-"""What loading a bad sample raises."""
-
-PICTURES = 300
-"""How many labelled pictures a network is shown."""
-
-BATCH = 16
+UNREADABLE = (ClasslensError, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)  # by a bad sample
+PICTURES, BATCH = 300, 16  # labelled pictures that a network is shown, and how many at once
 
 
 def made_once(make: Callable[[Inspection], Thing]) -> Callable[[Inspection], Thing]:
@@ -55,7 +50,7 @@ class Served:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What the network says about readable pictures with one label: their numbers and labels, and a row of logits each."""
+    """What the network says about readable pictures with one label: their numbers, labels, and a row of logits each."""
 
     indices: Array
     labels: Array

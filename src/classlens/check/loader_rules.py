@@ -40,7 +40,7 @@ WHERE = {"workers": "in every worker", "epochs": "in every epoch", "ranks": "on 
 
 @dataclass(frozen=True)
 class Repeat:
-    """A generator whose draws are alike in all workers, in all epochs, or on all ranks: the first `kind`, and all of them."""
+    """A generator whose draws are alike in all workers, in all epochs, or on all ranks, `kind` first."""
 
     name: str
     kind: str
@@ -198,10 +198,8 @@ def never_varies(inspection: Inspection) -> Iterator[Finding]:
     if run.is_stream or any(len(set(one)) > 1 for one in sequences.values()):
         return
     first, second = run.read_first((1, 2))
-    seeded, makers = (
-        [name for name in SEEDS if first[name] == second[name]],
-        sorted(calls_of(run.loader.dataset) & MAKERS),
-    )
+    seeded = [name for name in SEEDS if first[name] == second[name]]
+    makers = sorted(calls_of(run.loader.dataset) & MAKERS)
     is_kept = "what its transforms draw first is kept"
     if len(set(sequences.values())) > 1:  # each worker has its own, and one that is started anew another: chance
         because = is_kept if sequences.get((0, 0, 0)) != sequences.get((0, 1, 0)) else ""
@@ -249,10 +247,9 @@ NEED: tuple[Need, ...] = ("loader",)
 WORKERS, EPOCHS, RANKS = (partial(same_draws, kind) for kind in WHERE)
 SORTED = partial(same_order, is_sorted=True)
 RULES = (
-    Rule("L001", "same draws in several workers", "error", NEED, WORKERS, """Workers draw the same random numbers.
-        Why it matters: pictures of N workers are cropped and flipped alike. Example: `worker_init_fn=lambda worker:
-        numpy.random.seed(0)`. Cure: leave out what seeds the workers; or seed from `torch.initial_seed()`, which
-        differs by worker and epoch."""),
+    Rule("L001", "same draws in several workers", "error", NEED, WORKERS, """Workers draw alike. Why it matters: their
+        pictures are cropped and flipped alike. Example: `worker_init_fn=lambda worker: numpy.random.seed(0)`. Cure:
+        leave out what seeds the workers; or seed from `torch.initial_seed()`, which differs by worker and epoch."""),
     Rule("L002", "same draws in several epochs", "error", NEED, EPOCHS, """All epochs draw alike. Why it matters: 300
         epochs see the augmentations of one. Example: `numpy.random.seed(worker)` in `worker_init_fn`; a loader made
         anew with the same seed; `persistent_workers=False` with mmengine, which seeds all epochs alike. Cure: seed
@@ -278,8 +275,7 @@ RULES = (
         parameters for a sample at every draw. Why it matters: augmentation that looks right on one picture adds nothing
         over the epochs. Example: `random.seed(0)` or `default_rng(index)` in `__getitem__`; a cache of augmented
         pictures. Cure: draw from a generator that lives longer than a sample, and seed it once for each worker."""),
-    Rule("L009", "stream not shared between workers", "error", NEED, stream_not_shared, """Each reads all of it.
-        Why it matters: an epoch is N times as long. Example: an `__iter__` without `get_worker_info()`. Cure: in
-        `__iter__`, `info = torch.utils.data.get_worker_info()` and `itertools.islice(samples, info.id, None,
-        info.num_workers)`."""),
+    Rule("L009", "stream not shared between workers", "error", NEED, stream_not_shared, """Each reads all.
+        Why it matters: epochs are N times as long. Example: no `get_worker_info()` in `__iter__`. Cure: `info =
+        torch.utils.data.get_worker_info()` and `itertools.islice(samples, info.id, None, info.num_workers)`."""),
 )  # fmt: skip

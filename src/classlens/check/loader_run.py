@@ -1,8 +1,7 @@
 """Run the user's own loader over one and the same sample, and write down what its workers draw.
 
 With shuffling, repeated draws hide: a worker gets other pictures in the next epoch, and cuts them in the same way. So
-every index that the sampler gives is replaced by one; dataset, workers, seeding and start are the user's. Written down
-are a hash of the sample, and the state of every generator after it, global ones and those that workers copy.
+every index that the sampler gives is replaced by one; dataset, workers, seeding and start are the user's.
 """
 
 from __future__ import annotations

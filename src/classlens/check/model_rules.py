@@ -1,7 +1,4 @@
-"""Family M: a network whose weights are not what its owner believes: missing, random, broken, or of another form.
-
-Rules about single layers look at the weights alone; those about answers and channels run the network on real pictures.
-"""
+"""Family M: a network whose weights are not what its owner believes: missing, random, broken, or of another form."""
 
 from __future__ import annotations
 
@@ -24,9 +21,7 @@ if TYPE_CHECKING:
     from classlens.cam.classifier import Layer
 
 NAMED = 4  # layers that a message names
-FORMS = (".rbr_", ".branch_", "_reparam.", ".lk_origin", ".small_conv")
-"""Parts of names that tell the training form of a network that is merged for deployment."""
-
+FORMS = (".rbr_", ".branch_", "_reparam.", ".lk_origin", ".small_conv")  # in names of a form that is merged to deploy
 PICTURES, DEAD = 32, 0.5  # that show silent channels, and a share of them that no healthy layer has
 MANY, ALL = 20, 0.98  # pictures, and the share of one answer among them that no healthy network gives
 HEADS = ("head.", "fc.", "classifier.", "heads.", "last_linear.", "logits.")
@@ -42,13 +37,14 @@ def describe_misfit(side: str, inspection: Inspection) -> Iterator[Finding]:
         sides = {"missing": error.missing, "unexpected": error.unexpected, "of another shape": error.unlike}
         forms = [any(part in name for name in sides[one] for part in FORMS) for one in ("unexpected", "missing")]
         is_head = all(any(f".{head}" in f".{name}" for head in HEADS) for name in error.unlike)
+        shape = "the head has another number of classes ({})" if is_head else "{} have another shape"
         names, is_this = sides.get(side, error.unexpected), any(forms)
         if side != "form":
             is_this = bool(names) and (side == "of another shape" or not is_this)
         words = {
             "missing": "the checkpoint lacks {} of the network: {}",
             "unexpected": "the network lacks {} of the checkpoint: {}",
-            "of another shape": f"{'the head has another number of classes ({})' if is_head else '{} have another shape'}: {{}}",
+            "of another shape": shape + ": {}",
             "form": "the checkpoint is in the training form, the network in its deploy form ({} differ): {}"
             if forms[0]
             else "the network is in its training form, the checkpoint in the deploy form ({} differ): {}",
@@ -84,8 +80,8 @@ STRICT = 1.95  # Kolmogorov & Smirnov: the distance, times the root of their num
 def is_initial(module: nn.Module) -> bool | None:
     """Whether the weights of a layer are spread as at the start of training; None if there are too few to tell.
 
-    Deviation and mean must be within the error of a random sample, and the whole distribution pass a test of Kolmogorov
-    and Smirnov; training leaves tails that fail both. A bias is all 0 at the start, or as small as torch makes it.
+    Deviation and mean must be within the error of a random sample, and the distribution pass a test of Kolmogorov and
+    Smirnov; training leaves tails that fail both.
     """
     import torch
 
@@ -168,7 +164,8 @@ def one_answer(inspection: Inspection) -> Iterator[Finding]:
     count, answers = len(predictions.labels), np.bincount(predictions.answers)
     share, of_label = answers.max() / count, np.unique(predictions.labels, return_counts=True)[1].max() / count
     if count >= MANY and share >= ALL and of_label <= 0.7:
-        message = f"{share:.0%} of {count} pictures get the answer {answers.argmax()}, and no label is on more than {of_label:.0%}"
+        message = f"{share:.0%} of {count} pictures get the answer {answers.argmax()}, and "
+        message += f"no label is on more than {of_label:.0%}"
         evidence = {"share": float(share), "pictures": count, "most frequent label": float(of_label)}
         yield Finding(message, inspection.place(), evidence)
 
@@ -180,9 +177,8 @@ MISSING, UNUSED, UNLIKE, FORM = (
 )
 RULES = (
     Rule("M001", "weights missing from the checkpoint", "error", NET, MISSING, """Layers that it does not hold.
-        Why it matters: loaded with `strict=False`, they stay random, and nobody is told. Example: a self-supervised
-        backbone alone. Cure: take the checkpoint that belongs to this network, or train the layers that are
-        missing."""),
+        Why it matters: with `strict=False` they stay random, and nobody is told. Example: a self-supervised backbone
+        alone. Cure: take the checkpoint that belongs to this network, or train the layers that are missing."""),
     Rule("M002", "weights that the network lacks", "error", NET, UNUSED, """Layers that only the checkpoint has.
         Why it matters: with `strict=False` they are dropped in silence. Example: ResNet-50-D in a config of ResNet-50;
         `neck` or `with_cp` left out. Cure: give the config the layers that the checkpoint has; compare the names."""),

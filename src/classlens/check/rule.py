@@ -1,4 +1,4 @@
-"""The rules by family, each file imported when one of its rules is chosen; those of other packages; how they are chosen."""
+"""The table of rules, ours by family and those of other packages: what each is called and needs; how to choose."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from classlens.check.finding import Finding, Severity
     from classlens.check.inspection import Inspection
 
+# What a rule cannot do without: a part of the source, class labels beside pictures, or a word of the user.
 Need = Literal["schedule", "dataset", "labels", "loader", "classifier", "checkpoint", "log"]
-"""What a rule cannot do without: a part of the source, class labels beside pictures, or a word of the user."""
-
 FAMILIES = {"S": "schedule", "L": "loader", "F": "feed", "C": "class", "D": "data", "M": "model", "R": "run"}
 """The letter before the numbers of a family -> its name; the `RULES` of the loader's are in `loader_rules`."""
 

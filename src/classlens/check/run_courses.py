@@ -75,7 +75,7 @@ class Course:
 
 @dataclass(frozen=True, eq=False)
 class Suspect:
-    """A logged rate beside the course that it may follow in the intended run of so many `gpus`, moved by `shift` steps."""
+    """A logged rate beside the course that it may follow in the intended run on `gpus`, moved by `shift` steps."""
 
     curves: Curves
     schedule: Schedule
