@@ -42,7 +42,7 @@ def write_page(rule: Rule) -> str:
     lines = [f"### {rule.code} {rule.name}", ""]
     for title, words in rule.page.items():
         head = f"**{title}:**" if title else f"*{rule.severity}; needs {', '.join(rule.needs) or 'nothing'}.*"
-        lines += [f"{head} {' '.join(words.split())}", ""]
+        lines += [f"{head} {words}", ""]
     return "\n".join(lines)
 
 

@@ -3,8 +3,7 @@
     source = classlens.open_source("configs/resnet/resnet50_8xb32_in1k.py")
     print(classlens.draw(classlens.check(source, "epoch_100.pth", select=("C", "M"))))
 
-A `Source` goes in, `check` runs rules, `Findings` come out. What several rules look at (a split, the opened network, its
-predictions) is in one `Inspection`, where each is made once, when the first rule asks for it.
+A `Source` goes in, `check` runs rules, `Findings` come out; what several rules look at is in one `Inspection`.
 
 How to add a rule:
 
@@ -15,7 +14,7 @@ How to add a rule:
 3. Plant its fault in `tests/check/`, and its healthy twin, in which it must find nothing.
 4. Run `python scripts/write_rule_pages.py`; `scripts/measure_check.py` counts faults and alarms for docs/check.md.
 
-What several rules of a family share is made once by `inspection.once("name", make)`. A family is a line in
+What rules share is made once: `@made_once`, or `inspection.once("name", make)`. A family is a line in
 `rule.FAMILIES`; other packages add theirs by an entry point in the group `classlens.rules` that names a tuple of rules.
 Modules of this room are imported by `from classlens.check import ...`: `classlens.check` itself is the verb.
 """

@@ -1,8 +1,4 @@
-"""In which order a network knows the classes, judged by its answers: named causes first, then the likeliest assignment.
-
-An order says for every label which answer would be right. Causes are told apart without fitting anything, so all
-pictures may judge them; the assignment is fitted to one half of the pictures and judged by the other.
-"""
+"""In which order a network knows the classes, judged by its answers: named causes first, then the likeliest one."""
 
 from __future__ import annotations
 
@@ -38,18 +34,11 @@ class Order:
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """An order that fits far better than the labels as they are, and the numbers that say so.
-
-    "p" among them is the chance by the exact one-sided McNemar test, times the number of orders tried.
-    """
+    """An order that fits far better than the labels, the share that is right under it, and the numbers that say so."""
 
     order: Order
-    numbers: Mapping[str, float]
-
-    @property
-    def share(self) -> float:
-        """Of right answers under the order."""
-        return self.numbers["right in that order"]
+    share: float
+    numbers: Mapping[str, float]  # "p" is the chance by McNemar's exact one-sided test, times the orders tried
 
 
 def judge_order(labels: Array, answers: Array, heads: int, names: Sequence[str] | None) -> Verdict | None:
@@ -92,7 +81,7 @@ def weigh(order: Order, labels: Array, answers: Array, tried: int) -> Verdict | 
         return None
     shares = {"right as labelled": float(before.mean()), "right in that order": float(right.mean())}
     counts = {"right only in that order": better, "right only as labelled": worse, "p": chance}
-    return Verdict(order, {"pictures": len(labels), **shares, **counts})
+    return Verdict(order, float(right.mean()), {"pictures": len(labels), **shares, **counts})
 
 
 def tail(successes: int, trials: int) -> float:
@@ -185,11 +174,8 @@ def exchanged_pair(confusion: Array, names: Sequence[str] | None) -> Order:
 
 
 def likeliest_assignment(confusion: Array) -> Array:
-    """One answer for each label, none twice: the most frequent pair of label and answer first, then the next.
-
-    This is the best assignment wherever a label has one answer in most of its pictures, and at once there for 1,000
-    classes. A label that is left over has none.
-    """
+    """One answer for each label, none twice: the most frequent pair of label and answer first, then the next."""
+    # The best assignment wherever a label has one answer in most of its pictures, and at once there for 1,000 of them.
     answers = np.full(len(confusion), NOBODY)
     labels, given = np.nonzero(confusion)
     for place in np.argsort(-confusion[labels, given], kind="stable").tolist():

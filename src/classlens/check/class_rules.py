@@ -32,12 +32,6 @@ def outputs_of(inspection: Inspection) -> int:
     return len(run(inspection.classifier, list(noise(inspection.classifier).cpu().numpy()))[0])
 
 
-def compared(inspection: Inspection) -> Predictions:
-    """Predictions for the data's own classes."""
-    outputs_of(inspection)
-    return inspection.predictions
-
-
 def other_number(inspection: Inspection) -> Iterator[Finding]:
     outputs, ours = outputs_of(inspection), inspection.held_out[1].classes
     if ours and outputs != len(ours):
@@ -75,15 +69,16 @@ def shared_names(ours: Sequence[str], theirs: Sequence[str]) -> int:
 
 
 def other_order(inspection: Inspection) -> Iterator[Finding]:
-    predictions = compared(inspection)
+    outputs_of(inspection)
+    predictions = inspection.predictions
     if predictions.labels.min() < 0:
         raise NotOffered("labels below 0 are no classes")
     names, outputs = inspection.held_out[1].classes, predictions.logits.shape[1]
     if verdict := judge_order(predictions.labels, predictions.answers, outputs, names):
-        share, other = (verdict.numbers[name] for name in ("right as labelled", "right in that order"))
         message = (
-            f"{share:.0%} of the answers are right as labelled, {other:.0%} in another order: {verdict.order.cause}"
+            f"{verdict.numbers['right as labelled']:.0%} of the answers are right as labelled, {verdict.share:.0%} "
         )
+        message += f"in another order: {verdict.order.cause}"
         shown = tuple(show_answers(inspection, predictions, verdict))
         yield Finding(message, inspection.place(), verdict.numbers, shown)
 
@@ -102,13 +97,9 @@ def show_answers(inspection: Inspection, predictions: Predictions, verdict: Verd
 
 def counted(inspection: Inspection, split: str) -> Counter[int]:
     """How many pictures of a split have each label."""
-
-    def count() -> Counter[int]:
-        dataset = inspection.splits[split]
-        labels = (dataset.label(index) for index in range(min(dataset.length, COUNTED)))
-        return Counter(label for label in labels if label is not None)
-
-    return inspection.once(f"labels of {split}", count)
+    dataset = inspection.splits[split]
+    labels = (dataset.label(index) for index in range(min(dataset.length, COUNTED)))
+    return inspection.once(f"labels of {split}", lambda: Counter(label for label in labels if label is not None))
 
 
 def outside(inspection: Inspection) -> Iterator[Finding]:
@@ -172,35 +163,30 @@ ALL: tuple[Need, ...] = ("dataset", "labels", "classifier")
 DATA: tuple[Need, ...] = ("dataset", "labels")
 RULES = (
     Rule("C001", "head of another size", "error", BOTH, other_number, """More or fewer outputs than classes in the data.
-        Why it matters: with too few, training stops at the first label outside; with too many, answers from the rest
-        are always wrong. Example: `num_classes=1000`, left as it was, on data of 7 classes. Cure: set the number of
-        classes of the head (`model.head.num_classes`) to that of the data."""),
+        Why it matters: too few stop training; answers from too many are wrong. Example: `num_classes=1000` and data of
+        7 classes. Cure: set the number of classes of the head (`model.head.num_classes`) to that of the data."""),
     Rule("C002", "classes called otherwise", "error", BOTH, other_names, """The network names other classes than the
-        data, or in another order; case, spaces and accents do not count. Why it matters: every answer is looked up in
-        the wrong list. Example: trained from folders sorted by torchvision (class10 before class2), tested on timm's
-        list (class2 before class10). Cure: give both sides the same list of classes, in the same order: the one that
-        the network was trained with."""),
-    Rule("C003", "classes in another order", "error", ALL, other_order, """The answers fit the labels far better in
-        another order. Tried are ways of sorting the names (naturally, letter by letter, by case, by Unicode's forms),
-        labels shifted by one (from the first class on, or a missing one), two classes exchanged, the opposite order,
-        and the likeliest assignment, fitted to one half of the pictures and judged by the other. McNemar's exact test,
-        corrected for all that were tried, must leave less than one in a thousand to chance. Why it matters: the network
-        is right and scores as if it knew nothing. Example: 1,001 classes with a background in front; a folder that is
-        missing in val. Cure: give both sides the same list of classes, in the same order: the one that the network was
-        trained with."""),
+        data, or in another order; case, spaces and accents do not count. Why it matters: answers are looked up in the
+        wrong list. Example: torchvision's list (class10 before class2), and timm's (class2 first). Cure: give both
+        sides the same list of classes, in the same order: the one that the network was trained with."""),
+    Rule("C003", "classes in another order", "error", ALL, other_order, """The answers fit another order far better.
+        Tried are ways of sorting the names (naturally, letter by letter, by case, by Unicode's forms), labels shifted
+        by one (from the first class on, or a missing one), two classes exchanged, the opposite order, and the likeliest
+        assignment, fitted to one half of the pictures. McNemar's exact test, corrected for all that were tried, must
+        leave less than one in a thousand to chance. Why it matters: the network is right and scores as if it knew
+        nothing. Example: 1,001 classes with a background in front; a folder that is missing in val. Cure: give both
+        sides the same list of classes, in the same order: the one that the network was trained with."""),
     Rule("C004", "label outside the classes", "error", DATA, outside, """Below 0, or not below the number of classes.
-        Why it matters: the loss stops with an index error, on a GPU with an assert that names another line. Example: an
-        annotation list that counts from 1; a void class numbered 255. Cure: count classes from 0, and name as many as
-        there are."""),
-    Rule("C005", "splits with other classes", "error", ("dataset",), unlike_splits, """Splits that do not number the
-        same classes alike. Why it matters: behind a folder that is missing all classes move up by one, and the network
-        is tested against the wrong labels. Example: `train/` has 100 folders and `val/` 99. Cure: give all splits one
-        list of classes, or make the missing folder, empty."""),
+        Why it matters: the loss stops with an index error, on a GPU with an assert elsewhere. Example: a list that
+        counts from 1; a void class 255. Cure: count classes from 0, and name as many as there are."""),
+    Rule("C005", "splits with other classes", "error", ("dataset",), unlike_splits, """Splits that number classes
+        otherwise. Why it matters: behind a missing folder all classes move up, and the network is tested against wrong
+        labels. Example: 99 folders in `val/`. Cure: give all splits one list of classes, or make the missing folder,
+        empty."""),
     Rule("C006", "class without pictures", "warning", DATA, empty_classes, """Nothing to learn it from. Why it matters:
         the mean accuracy over classes is that of one class fewer. Example: pictures whose ending is not known (.heic);
         a folder left empty by a failed copy. Cure: add pictures, or take the class out of the list."""),
-    Rule("C007", "class with hardly any pictures", "warning", DATA, tiny_classes, """Fewer than 5, where the others have
-        ten times as many. Why it matters: the network learns to never answer it, and the accuracy does not show that.
-        Example: 2 pictures in `dgo/` beside 400 in `dog/`. Cure: look at the folder: a slip of the pen makes a class of
-        its own. Else add pictures, or leave the class out."""),
+    Rule("C007", "class with hardly any pictures", "warning", DATA, tiny_classes, """Fewer than 5, a tenth of the
+        others. Why it matters: it is never answered, and accuracy does not show that. Example: `dgo/` beside `dog/`.
+        Cure: look at the folder: a slip of the pen makes a class. Else add pictures, or leave the class out."""),
 )  # fmt: skip

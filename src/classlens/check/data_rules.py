@@ -1,7 +1,4 @@
-"""Family D: pictures that are bad, there twice, or read otherwise than their owner believes.
-
-Every picture of every split is looked at once, shrunk, 20,000 of a split at most.
-"""
+"""Family D: pictures that are bad, there twice, or read otherwise than their owner believes; each is looked at once."""
 
 from __future__ import annotations
 
@@ -139,19 +136,16 @@ def describe_twins(chosen: Callable[[Look, Look], bool], words: str, inspection:
     def spelled(one: Look) -> str:
         return f"{one} ({', '.join(inspection.splits[one.split].class_names(one.index)) or 'no label'})"
 
-    shown = tuple(
-        Exhibit(
-            side_by_side(*(picture_of(inspection, each) for each in pair)),
-            f"{kind}: {' and '.join(map(spelled, pair))}",
-        )
-        for *pair, kind in found[:SHOWN]
-    )
+    shown = []
+    for one, other, kind in found[:SHOWN]:
+        sheet = side_by_side(picture_of(inspection, one), picture_of(inspection, other))
+        shown.append(Exhibit(sheet, f"{kind}: {spelled(one)} and {spelled(other)}"))
     every, first = len(looks(inspection)), {(one.split, one.index) for one, _, _ in found}
     splits = sorted({f"{one.split} and {other.split}" for one, other, _ in found if one.split != other.split})
     pairs = [f"{one} ({kind})" if kind == SAME_FILE else f"{one} = {other}" for one, other, kind in found]
     message = f"{len(first)} of {every} pictures {words}" + (f" ({join_first(splits)})" if splits else "")
     numbers = {"pairs": len(found), **Counter(kind for _, _, kind in found), "looked at": every}
-    yield Finding(message, named(pairs), numbers, shown)
+    yield Finding(message, named(pairs), numbers, tuple(shown))
 
 
 def read_otherwise(inspection: Inspection) -> Iterator[Finding]:
@@ -215,43 +209,33 @@ def odd_sizes(inspection: Inspection) -> Iterator[Finding]:
 
 ACROSS = partial(describe_twins, lambda one, other: one.split != other.split, "are in two splits")
 WITHIN = partial(describe_twins, lambda one, other: one.split == other.split, "are twice in a split")
-RELABELLED = partial(
-    describe_twins,
-    lambda one, other: None not in (one.label, other.label) and one.label != other.label,
-    "are there under another label, too",
-)
+UNDER = "are there under another label, too"
+RELABELLED = partial(describe_twins, lambda *two: len({one.label for one in two} - {None}) == 2, UNDER)
 FILES: tuple[Need, ...] = ("dataset",)
 RULES = (
     Rule("D001", "pictures that cannot be read", "error", FILES, unreadable, """Pictures that cannot be decoded.
-        Why it matters: training stops at them, often after hours, or another picture takes their place. Example: an
-        HTML page saved as .jpg, a download of 0 bytes, a HEIC picture renamed. Cure: get the files again, or take them
-        out of the list."""),
+        Why it matters: training stops at them, often after hours, or skips them. Example: an HTML page saved as .jpg, a
+        download of 0 bytes, a HEIC picture renamed. Cure: get the files again, or take them out of the list."""),
     Rule("D002", "damaged pictures", "error", FILES, damaged, """They are decoded all the same. Why it matters: decoders
         fill what is missing with grey or noise, and the network learns it. Example: the lower half of a JPEG whose copy
         was broken off. Cure: get the files again, or take them out of the list."""),
-    Rule("D003", "pictures in two splits", "error", FILES, ACROSS, """As they are, recompressed, resized, brighter,
-        mirrored, or cropped a little. Why it matters: the network is tested on what it learnt by heart; the score is
-        too high, by up to tens of points. Example: frames of one video, or crops of one photo, shared out at random.
-        Cure: take them out of one split; share out whole videos, patients, or places, and augment after that."""),
+    Rule("D003", "pictures in two splits", "error", FILES, ACROSS, """As they are, resized, brighter, mirrored, or
+        cropped a little. Why it matters: the score is too high, by up to tens of points. Example: frames of one video.
+        Cure: take them out of one split; share out whole videos, patients or places, and augment later."""),
     Rule("D004", "pictures twice in a split", "warning", FILES, WITHIN, """As they are, or nearly so. Why it matters:
-        they count twice in the loss and in the score, and a random split of these data will leak. Example: one photo
-        under two names; an augmentation written to disk. Cure: take one of each pair out, unless the repetition is
-        meant."""),
+        they count twice in loss and score, and a random split of the data will leak. Example: one photo under two
+        names; an augmentation written to disk. Cure: take one of each pair out, unless the repetition is meant."""),
     Rule("D005", "a picture under two labels", "error", ("dataset", "labels"), RELABELLED, """Two copies with two
-        labels. Why it matters: at least one label is wrong, and the network cannot learn either. Example: a photo of a
-        cat and a dog that was found by both words. Cure: look at the pairs, and correct the labels or take them
-        out."""),
+        labels. Why it matters: one label is wrong, and the network cannot learn either. Example: a photo of a cat and a
+        dog that was found by both words. Cure: look at the pairs, and correct the labels or take them out."""),
     Rule("D006", "pictures that loaders read differently", "warning", FILES, read_otherwise, """OpenCV, Pillow (so
-        torchvision and timm), and loaders that follow EXIF. Why it matters: with another loader than in training the
-        network sees turned, inverted or black pictures. Example: photos stored sideways; PNG with transparency; 16-bit
-        scans, which Pillow clips. Cure: write the files again as upright 8-bit RGB; or use one loader everywhere, and
-        see with `browse` what it reads."""),
+        torchvision, timm), and who follows EXIF. Why it matters: the network sees turned, inverted or black pictures
+        where another one loads them. Example: photos stored sideways; transparency; 16 bits, which Pillow clips. Cure:
+        write them again as upright 8-bit RGB; or use one loader everywhere, and see with `browse` what it reads."""),
     Rule("D007", "values that fill a part of their range", "warning", FILES, part_of_range, """An eighth or less of what
-        the files could hold. Why it matters: divided by the largest number of the type, they are nearly black. Example:
-        scanners write 12 bits into 16-bit files; masks are saved as 0 and 1. Cure: divide by the true maximum (4095),
-        or stretch the values when writing."""),
+        the files could hold. Why it matters: divided by the largest number, they are nearly black. Example: scans of 12
+        bits in 16; masks of 0 and 1. Cure: divide by the true maximum (4095), or stretch the values when writing."""),
     Rule("D008", "pictures of an odd size", "warning", FILES, odd_sizes, """A few that are far smaller than the others,
-        or far longer than wide. Why it matters: blown up they are blurs; cut square, nothing of their object is left.
-        Example: icons among downloaded photos; panoramas; a strip of 1 pixel. Cure: take them out, or cut and pad them
-        on purpose."""),
+        or far longer than wide. Why it matters: blown up they are blurs; cut square, their object is gone. Example:
+        icons among photos; panoramas; a strip of 1 pixel. Cure: take them out, or cut and pad them on purpose."""),
 )  # fmt: skip

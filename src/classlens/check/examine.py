@@ -47,7 +47,13 @@ def check(
 
 def examine(inspection: Inspection, rules: Sequence[Rule]) -> Findings:
     """Run the rules, one after the other. One that cannot be run, or stops on the way, is skipped with the reason."""
-    check_words(inspection)
+    source, checkpoint, log = inspection.source, inspection.checkpoint, inspection.log
+    if checkpoint is not None:
+        if source.open_classifier is None:
+            source.classifier(checkpoint)  # raises, with what is offered
+        find_checkpoint(checkpoint)
+    if log is not None and not log.exists():
+        raise DataError(f"no such log: {log}", hint="give the file that the training run wrote, or its folder")
     findings: list[Finding] = []
     skipped: dict[Skip, str] = {}
     for rule in rules:
@@ -55,7 +61,7 @@ def examine(inspection: Inspection, rules: Sequence[Rule]) -> Findings:
             for need in rule.needs:
                 inspection.require(need)
             for one in rule.examine(inspection):
-                cure = one.cure or " ".join(rule.page.get("Cure", "").split())
+                cure = one.cure or rule.page.get("Cure", "")
                 command = one.command or inspection.command("check", "--select", rule.code)
                 findings.append(replace(one, code=rule.code, severity=rule.severity, cure=cure, command=command))
         except ClasslensError as error:
@@ -67,14 +73,3 @@ def examine(inspection: Inspection, rules: Sequence[Rule]) -> Findings:
         hint = max(filter(None, skipped.values()), key=lambda one: "--dataset-size" in one, default="")  # helps most
         raise NotOffered(f"no rule can be run on {target}: {reasons}", hint=hint)
     return Findings(target, tuple(findings), tuple(skipped), ran)
-
-
-def check_words(inspection: Inspection) -> None:
-    """Refuse a checkpoint or log that is not there, or that nothing could be done with."""
-    source, checkpoint, log = inspection.source, inspection.checkpoint, inspection.log
-    if checkpoint is not None:
-        if source.open_classifier is None:
-            source.classifier(checkpoint)  # raises, with what is offered
-        find_checkpoint(checkpoint)
-    if log is not None and not log.exists():
-        raise DataError(f"no such log: {log}", hint="give the file that the training run wrote, or its folder")

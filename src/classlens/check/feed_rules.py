@@ -1,12 +1,11 @@
 """Family F: pictures that reach the network otherwise than those that it was trained on.
 
-Where labels fit the network, other feeds are tried on some hundred pictures; else the statistics that its batch norms
-recorded say, less surely, what came in during training. Splits that are encoded unlike each other show by themselves.
+Where labels fit the network, other feeds are tried on some hundred pictures; else the statistics of batch norms tell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -16,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classlens.check.class_order import tail
-from classlens.check.class_rules import compared
+from classlens.check.class_rules import outputs_of
 from classlens.check.feed_variants import OWN, Variant, variants_of
 from classlens.check.finding import Exhibit, Finding
 from classlens.check.inspection import BATCH, UNREADABLE, Array, Inspection, Served, layers_with, made_once, run, spaced
-from classlens.check.rule import Rule
+from classlens.check.rule import Need, Rule
 from classlens.dataset.conventions import join_first
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.rng import generator, seeded_globals
@@ -40,8 +39,7 @@ FEWEST = 24  # labelled pictures with which it is worth to begin
 RARE = 0.01  # how likely chance alone may be to favour a feed, all that were tried taken together
 CLEAR = 0.03  # and by how much of all pictures it must be better
 ALIKE = 0.05  # a feed is told apart from the best if chance explains the difference less often
-LOOKED = 48  # pictures whose channels are compared with what batch norms recorded
-LAYERS = 3
+LOOKED, LAYERS = 48, 3  # pictures and batch norms whose channels are compared with what those recorded
 KNOWING = 0.5  # who is right so often on pictures with labels is fed well enough, or F001 says otherwise
 FAR, TIMES = 0.5, 4.0  # a mismatch of this size, and so many times that of the best feed, is worth a warning
 
@@ -54,10 +52,8 @@ class Trial:
     rows: Array = field(default_factory=lambda: np.empty((0, 2)))
 
     def score(self, pictures: int = MOST) -> float:
-        """The share of right answers to the first pictures; where it is equal, the probability of the label decides.
-
-        That alone would not do: numbers that are too large make a network surer, and no better.
-        """
+        """The share of right answers to the first pictures; where it is equal, the probability of the label decides."""
+        # Which alone would not do: numbers that are too large make a network surer, and no better.
         return float((self.rows[:pictures] * (1, 0.1)).sum(axis=1).mean())
 
     @property
@@ -71,14 +67,11 @@ class Trial:
         return better, worse, min(1.0, 2 * tail(max(better, worse), better + worse))
 
 
-def fed_otherwise(inspection: Inspection) -> Iterator[Finding]:
-    yield from try_feeds(inspection)[1]
-
-
 @made_once
 def try_feeds(inspection: Inspection) -> tuple[float, Sequence[Finding]]:
     """How often the network is right as fed; and what is found by showing more pictures to ever fewer variants."""
-    predictions, classifier = compared(inspection), inspection.classifier
+    outputs_of(inspection)  # raises where the classes are others
+    predictions, classifier = inspection.predictions, inspection.classifier
     order = np.random.default_rng(0).permutation(len(predictions.labels))[:MOST]
     if len(order) < FEWEST:
         raise DataError(f"{len(order)} labelled pictures are too few to compare feeds by: {FEWEST} are needed")
@@ -101,8 +94,15 @@ def try_feeds(inspection: Inspection) -> tuple[float, Sequence[Finding]]:
     if better - worse < CLEAR * len(order) or tried * p > RARE:
         return share, ()
     alike = [one.variant.name for one in alive if one is not best and one.against(best)[2] > ALIKE]
-    numbers = {"right only so": better, "right only as fed": worse, "feeds tried": tried, "p": min(1.0, tried * p)}
-    return share, [describe_better(inspection, given, best, numbers | {"as good": alike})]
+    (low, high), (least, most) = (interval(int(one.right.sum()), len(order)) for one in (given, best))
+    other, name, count = float(best.right.mean()), best.variant.name, len(order)
+    message = f"{share:.0%} of {count} answers are right ({low:.0%} to {high:.0%}), and {other:.0%} ({least:.0%} to "
+    message += f"{most:.0%}) if the network is fed otherwise: {name}"
+    message += f"; not to be told apart by these pictures: {join_first(alike, 2)}" if alike else ""
+    numbers: dict[str, Any] = {"pictures": count, "right as fed": share, "fed so": name, "right so": other}
+    numbers |= {"right only so": better, "right only as fed": worse, "feeds tried": tried, "p": min(1.0, tried * p)}
+    exhibits, cure = tuple(show_feeds(inspection, best.variant)), line_to_change(inspection, best.variant)
+    return share, [Finding(message, inspection.place(), numbers | {"as good": alike}, exhibits, cure)]
 
 
 def likeliest(classifier: Classifier, trials: Sequence[Trial], served: Sequence[Served]) -> Trial:
@@ -113,20 +113,6 @@ def likeliest(classifier: Classifier, trials: Sequence[Trial], served: Sequence[
         return top
     gaps = [mismatch(classifier, [one.variant.numbers(picture) for picture in served]) for one in alike]
     return next(one for one, gap in zip(alike, gaps, strict=True) if gap <= 2 * min(gaps))
-
-
-def describe_better(inspection: Inspection, given: Trial, best: Trial, numbers: Mapping[str, Any]) -> Finding:
-    """That the network is right more often with another feed."""
-    count, variant, alike = len(given.rows), best.variant, numbers["as good"]
-    rights = [int(one.right.sum()) for one in (given, best)]
-    (low, high), (least, most) = (interval(right, count) for right in rights)
-    share, other = (right / count for right in rights)
-    message = f"{share:.0%} of {count} answers are right ({low:.0%} to {high:.0%}), and {other:.0%} ({least:.0%} to "
-    message += f"{most:.0%}) if the network is fed otherwise: {variant.name}"
-    message += f"; not to be told apart by these pictures: {join_first(alike, 2)}" if alike else ""
-    shares = {"pictures": count, "right as fed": share, "fed so": variant.name, "right so": other, **numbers}
-    shown, cure = tuple(show_feeds(inspection, variant)), line_to_change(inspection, variant)
-    return Finding(message, inspection.place(), shares, shown, cure)
 
 
 def show(trial: Trial, classifier: Classifier, served: Sequence[Served], labels: Array) -> Trial | None:
@@ -202,10 +188,7 @@ class Enough(Exception):
 
 
 def mismatch(classifier: Classifier, numbers: Sequence[Array]) -> float:
-    """How far the channels that reach the first batch norms are from their records; infinitely without any.
-
-    The mean over channels of the squared shift in recorded deviations, and the squared logarithm of the ratio of variances.
-    """
+    """How far the channels that reach the first batch norms are from their records; infinitely without any."""
     from classlens.cam.forward import hook_layers
 
     norms = layers_with(classifier, "running_mean")
@@ -234,6 +217,7 @@ def mismatch(classifier: Classifier, numbers: Sequence[Array]) -> float:
         recorded, known = (records[name][f"running_{what}"].double().cpu().numpy() for what in ("mean", "var"))
         floor = 1e-3 * float(np.median(known)) + 1e-12
         variance, known = np.maximum(second / count - mean**2, floor), np.maximum(known, floor)
+        # the squared shift, in recorded deviations, and the squared logarithm of the ratio of variances
         gaps.append(float(np.mean((mean - recorded) ** 2 / known + np.log(variance / known) ** 2)))
     return float(np.mean(gaps)) if gaps else inf
 
@@ -242,19 +226,15 @@ def unlike_splits(inspection: Inspection) -> Iterator[Finding]:
     known = {split: one for split, dataset in inspection.splits.items() if (one := last_encoding(dataset))}
     first = next(iter(known), "")
     for split in list(known)[1:]:
-        parts = (
-            (name, *(getattr(known[one], name) for one in (first, split))) for name in ("order", "white", "mean", "std")
-        )
-        if unlike := [f"{name} {one} and {two}" for name, one, two in parts if is_unlike(one, two)]:
+        names = ("order", "white", "mean", "std")
+        parts = [(name, getattr(known[first], name), getattr(known[split], name)) for name in names]
+        unlike = [(name, one, two) for name, one, two in parts if one != two]
+        unlike = [row for row in unlike if row[0] == "order" or not np.allclose(row[1], row[2], rtol=1e-3, atol=1e-4)]
+        if unlike:
             evidence = {one: repr(known[one]) for one in (first, split)}
-            words = f"{first} and {split} end in other numbers: {'; '.join(unlike)}"
-            yield Finding(words, inspection.place(split), evidence)
-
-
-def is_unlike(one: object, other: object) -> bool:
-    if isinstance(one, str):
-        return one != other
-    return not np.allclose(np.array(one), np.array(other), rtol=1e-3, atol=1e-4)
+            words = "; ".join(f"{name} {one} and {two}" for name, one, two in unlike)
+            message = f"{first} and {split} end in other numbers: {words}"
+            yield Finding(message, inspection.place(split), evidence)
 
 
 def last_encoding(dataset: Dataset) -> Encoding | None:
@@ -276,20 +256,20 @@ def last_encoding(dataset: Dataset) -> Encoding | None:
     return None
 
 
+FED: tuple[Need, ...] = ("dataset", "labels", "classifier")
 RULES = (
-    Rule("F001", "better when fed otherwise", "error", ("dataset", "labels", "classifier"), fed_otherwise, """The
-        network is right far more often. Tried are colours in the other order, other ranges, means and deviations, grey,
-        height and width exchanged, EXIF, other crops, padding, interpolations and sizes, each alone, on up to 500
-        labelled pictures; the worse half is dropped after 32, 64, 128 and 256. It must be better by 3 points, and
-        McNemar's exact test, times the number of feeds tried, leave less than 1 % to chance. Why it matters: nothing
-        fails, and accuracy is 1 to 40 points lower. Example: trained on what OpenCV reads (BGR), tested on what Pillow
-        reads (RGB). Cure: feed the network as it was trained: change the line that the finding names."""),
-    Rule("F002", "batch norms that recorded another feed", "warning", ("dataset", "classifier"), unlike_statistics, """Mean
-        and variance of every channel are far from `running_mean` and `running_var`, and close if fed otherwise. This
-        needs no labels, and says less than they do: so it looks only where none fit the network, or at most half of its
-        answers, and F001 finds nothing. Why it matters: as F001; here nobody can count right answers. Example:
-        `Normalize` left out of a script that sorts pictures of which nobody knows the class. Cure: feed the network as
-        it was trained: change the line that the finding names."""),
+    Rule("F001", "better when fed otherwise", "error", FED, lambda inspection: try_feeds(inspection)[1], """The network
+        is right far more often. Tried are colours in the other order, other ranges, means and deviations, grey, height
+        and width exchanged, EXIF, other crops, padding, interpolations and sizes, each alone, on up to 500 labelled
+        pictures; the worse half is dropped after 32, 64, 128 and 256. It must be better by 3 points, and McNemar's
+        exact test, times the number of feeds tried, leave less than 1 % to chance. Why it matters: nothing fails, and
+        accuracy is 1 to 40 points lower. Example: trained on what OpenCV reads (BGR), tested on what Pillow reads
+        (RGB). Cure: feed the network as it was trained: change the line that the finding names."""),
+    Rule("F002", "batch norms that recorded another feed", "warning", (FED[0], FED[2]), unlike_statistics, """Mean and
+        variance of every channel are far from `running_mean` and `running_var`, and close if fed otherwise. It needs no
+        labels, and says less: so it looks only where none fit, or at most half of the answers, and F001 finds nothing.
+        Why it matters: as F001; here nobody can count right answers. Example: `Normalize` left out of a script that
+        sorts new pictures. Cure: feed the network as it was trained: change the line that the finding names."""),
     Rule("F003", "splits that are encoded otherwise", "error", ("dataset",), unlike_splits, """Their pipelines end in
         another order of colours, range, mean or deviation. Why it matters: the network is tested on other numbers than
         it is trained with. Example: `Normalize` changed in `train_transform` only; `ToTensor` in one, `PILToTensor` in

@@ -1,14 +1,10 @@
-"""Other ways of feeding a network: each changes one thing about how pictures reach it, and says which line to change.
-
-A variant starts from a picture that was decoded once. Those of colours and numbers encode the prepared picture
-otherwise, those of geometry prepare it otherwise and encode it as before.
-"""
+"""Other ways of feeding a network: each changes one thing about how pictures reach it, and says which line that is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import starmap
 from typing import Literal
 
 import cv2
@@ -66,6 +62,7 @@ CAFFE = Encoding("BGR", "CHW", 255.0, (103.53, 116.28, 123.675))
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
 HALVES = (0.5,) * 3, (0.5,) * 3
+OWN = "mean and std of these pictures"
 
 
 def encodings(encoding: Encoding, served: Sequence[Served]) -> Iterator[Variant]:
@@ -73,9 +70,8 @@ def encodings(encoding: Encoding, served: Sequence[Served]) -> Iterator[Variant]
     order, white, mean, std = encoding.order, encoding.white, np.array(encoding.mean), np.array(encoding.std)
     other: Literal["RGB", "BGR"] = "BGR" if order == "RGB" else "RGB"
     plain, turned = (Encoding(one, "CHW", 1.0) for one in (order, other))
-    pixels = (
-        np.concatenate([one.prepared.pixels.reshape(-1, 3) for one in served])[:, :: 1 if order == "RGB" else -1] / 255
-    )
+    pixels = np.concatenate([one.prepared.pixels.reshape(-1, 3) for one in served]) / 255
+    pixels = pixels if order == "RGB" else pixels[:, ::-1]
     ready = {
         f"{other} instead of {order}": replace(encoding, order=other),
         "numbers from 0 to 255, then the same mean and std": replace(encoding, white=255.0),
@@ -92,11 +88,11 @@ def encodings(encoding: Encoding, served: Sequence[Served]) -> Iterator[Variant]
         "divided by 255 once more": replace(encoding, white=white / 255),
         OWN: triples(plain, pixels.mean(axis=0).round(3), pixels.std(axis=0).clip(1e-3).round(3)),
     }
-    for name, way in ready.items():
-        yield Variant(name, partial(encode, way), *lines_of(way, turns="instead of" in name), encoding=way)
 
+    def variant(name: str, way: Encoding) -> Variant:
+        return Variant(name, lambda one: way.encode(one.prepared), *lines_of(way, turns="instead of" in name), way)
 
-OWN = "mean and std of these pictures"
+    return starmap(variant, ready.items())
 
 
 def triples(encoding: Encoding, mean: Sequence[float] | Array, std: Sequence[float] | Array) -> Encoding:
@@ -104,19 +100,10 @@ def triples(encoding: Encoding, mean: Sequence[float] | Array, std: Sequence[flo
     return replace(encoding, mean=first, std=second)
 
 
-def encode(encoding: Encoding, one: Served) -> Array:
-    return encoding.encode(one.prepared)
-
-
 def lines_of(encoding: Encoding, *, turns: bool) -> tuple[str, str]:
     """The preprocessor of an OpenMMLab config, which counts from 0 to 255, and the transforms of torchvision, to 1."""
-
-    def spelled(top: int) -> list[str]:
-        return [
-            ", ".join(f"{value / encoding.white * top:.6g}" for value in way) for way in (encoding.mean, encoding.std)
-        ]
-
-    (mean, std), (first, second) = spelled(255), spelled(1)
+    tops = [(way, top / encoding.white) for top in (255, 1) for way in (encoding.mean, encoding.std)]
+    mean, std, first, second = (", ".join(f"{value * scale:.6g}" for value in way) for way, scale in tops)
     config = f"data_preprocessor = dict(mean=[{mean}], std=[{std}], to_rgb={encoding.order == 'RGB'})"
     python = f"transforms.ToTensor(), transforms.Normalize(({first}), ({second}))"
     if turns:
@@ -163,17 +150,15 @@ def read_turned(one: Served) -> Image | None:
         data = read_bytes(one.path or "")
         with unwarned(), open_with_pillow(data) as picture:
             upright = ImageOps.exif_transpose(picture)
-            readings = [np.array(picture.convert("RGB")), np.array(upright.convert("RGB"))]
+            readings = [np.array(way.convert("RGB"), np.int16) for way in (picture, upright)]
     except (ClasslensError, *PILLOW_TROUBLE):
-        return None
-    if np.array_equal(readings[0], readings[1]):
         return None
 
     def distance(pixels: Array) -> float:
-        shape = pixels.shape == one.read.pixels.shape
-        return float(np.abs(pixels.astype(np.int16) - one.read.pixels).mean()) if shape else 256.0
+        is_alike = pixels.shape == one.read.pixels.shape
+        return float(np.abs(pixels - one.read.pixels).mean()) if is_alike else 256.0
 
-    return Image(max(readings, key=distance))
+    return None if np.array_equal(readings[0], readings[1]) else Image(max(readings, key=distance).astype(np.uint8))
 
 
 @dataclass(frozen=True)
@@ -188,15 +173,12 @@ class Fit:
         """A picture of that height and width."""
         if self.kind == "squash":
             return Image(resize(image.pixels, size, self.resampling))
-        scales = [wanted / side for wanted, side in zip(size, image.size, strict=True)]
+        pairs = list(zip(image.size, size, strict=True))
+        scales = [wanted / side for side, wanted in pairs]
         bound, scale = (min, min(scales)) if self.kind == "letterbox" else (max, max(scales) / self.share)
-        rows, columns = (
-            bound(max(1, round(side * scale)), wanted) for side, wanted in zip(image.size, size, strict=True)
-        )
+        rows, columns = (bound(max(1, round(side * scale)), wanted) for side, wanted in pairs)
         large = resize(image.pixels, (rows, columns), self.resampling)
-        (top, height), (left, width) = (
-            (abs(a - b) // 2, min(a, b)) for a, b in zip((rows, columns), size, strict=True)
-        )
+        (top, height), (left, width) = ((abs(a - b) // 2, min(a, b)) for a, b in zip(large.shape, size, strict=False))
         if self.kind == "crop":
             return Image(np.ascontiguousarray(large[top : top + height, left : left + width]))
         canvas = np.full((*size, 3), 114, np.uint8)
@@ -253,9 +235,8 @@ def fits(encoding: Encoding, served: Sequence[Served]) -> Iterator[Variant]:
         return fit.apply(in_grey(one.read) if grey else one.read, size)
 
     def distance(fit: Fit) -> float:
-        """Between the feed and what the fit makes, in levels of 255."""
         gaps = [np.abs(made(fit, one, 1).pixels.astype(np.int16) - one.prepared.pixels).mean() for one in served[:3]]
-        return float(np.mean(gaps))
+        return float(np.mean(gaps))  # in levels of 255
 
     def variant(name: str, fit: Fit, scale: float = 1.0, *, grey: bool = is_grey) -> Variant:
         lines = fit.lines(made(fit, served[0], scale).size)

@@ -1,8 +1,4 @@
-"""What a check comes to: findings, and the rules that could not be run.
-
-A finding says what is wrong, where, which numbers and pictures show it, how to cure it, and by which command to see it
-again.
-"""
+"""What a check comes to: findings, each with the numbers, pictures and cure, and the rules that could not be run."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What rules look at: the parts of one source, each opened once, when the first rule asks for it.
-
-A part that cannot be opened raises the same error for every rule that needs it, and is not tried again.
-"""
+"""What rules look at: the parts of one source, each opened once, and its error raised again for all that ask for it."""
 
 from __future__ import annotations
 
@@ -31,13 +28,8 @@ if TYPE_CHECKING:
 Thing = TypeVar("Thing")
 Array = np.ndarray[Any, np.dtype[Any]]
 
-UNREADABLE = (ClasslensError, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
-"""What loading a bad sample raises."""
-
-PICTURES = 300
-"""How many labelled pictures a network is shown."""
-
-BATCH = 16
+UNREADABLE = (ClasslensError, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)  # by a bad sample
+PICTURES, BATCH = 300, 16  # labelled pictures that a network is shown, and how many at once
 
 
 def made_once(make: Callable[[Inspection], Thing]) -> Callable[[Inspection], Thing]:
@@ -58,10 +50,7 @@ class Served:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What the network says about labelled pictures: their numbers and labels, and a row of logits each.
-
-    A label is the number of a class; pictures without a single one, or unreadable, are not among them.
-    """
+    """What the network says about readable pictures with one label: their numbers, labels, and a row of logits each."""
 
     indices: Array
     labels: Array

@@ -1,7 +1,6 @@
 """Family L: a loader that draws less than it seems to, or shows the samples in another way than was meant.
 
-The user's own loader is run with its workers (`loader_run`): the states of all generators, and the samples, are compared
-for every process of training (rank), epoch and worker. Ranks are simulated by their seeds.
+The user's own loader is run with its workers (`loader_run`): what it draws is compared by rank, epoch and worker.
 """
 
 from __future__ import annotations
@@ -30,22 +29,18 @@ CHANCE = 1e-6  # how likely two sequences of samples may be alike by chance, if 
 FEWEST = 6  # samples in an epoch, below which two shuffled orders may be alike by chance
 STRIPS = 8  # traces that show whether a pipeline draws
 STILL = 36  # samples that show whether they vary while the global generators stand still
-MAKERS = {"default_rng", "RandomState", "Random", "Generator", "manual_seed", "seed"}
-"""What a dataset calls that makes a generator, or seeds one, for every sample."""
-
-SEEDS: Mapping[str, str] = {
+MAKERS = {"default_rng", "RandomState", "Random", "Generator", "manual_seed", "seed"}  # of generators, in a dataset
+SEEDS: Mapping[str, str] = {  # how a worker seeds a global generator as torch does
     "random": "random.seed(torch.initial_seed())",
     "numpy.random": "numpy.random.seed(torch.initial_seed() % 2**32)",
     "torch": "torch.manual_seed(torch.initial_seed())",
 }
-"""How a worker seeds a global generator as torch does."""
-
 WHERE = {"workers": "in every worker", "epochs": "in every epoch", "ranks": "on every rank"}
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """A generator whose draws are alike in all workers, in all epochs, or on all ranks: the first `kind`, and all of them."""
+    """A generator whose draws are alike in all workers, in all epochs, or on all ranks, `kind` first."""
 
     name: str
     kind: str
@@ -83,13 +78,11 @@ def repeat_of(run: Run, name: str = "sample") -> Repeat | None:
 @made_once
 def repeats_of(inspection: Inspection) -> Sequence[Repeat]:
     """All generators whose draws come again, and matter to the samples; else the samples, if no generator is known."""
-    from classlens.check.loader_run import read_first
-
     run = run_of(inspection)
     if len({sample for one in run.sequences().values() for sample in one}) < 2:
         return []
     repeats = [one for one in map(partial(repeat_of, run), run.names) if one]
-    if {one.name for one in repeats} - SEEDS.keys() and is_same(read_first(run.loader.dataset, [0] * STILL)):
+    if {one.name for one in repeats} - SEEDS.keys() and is_same(run.read_first([0] * STILL)):
         repeats = [one for one in repeats if one.name in SEEDS]  # what varies is not the dataset's own
     of_samples = repeat_of(run)
     if not repeats and of_samples and is_chance(run):
@@ -200,14 +193,13 @@ def last_batch(inspection: Inspection) -> Iterator[Finding]:
 
 def never_varies(inspection: Inspection) -> Iterator[Finding]:
     """One sample at every draw, where something says that its pipeline draws."""
-    from classlens.check.loader_run import read_first
-
     run = run_of(inspection)
-    sequences, dataset, because = run.sequences(), run.loader.dataset, ""
+    sequences, because = run.sequences(), ""
     if run.is_stream or any(len(set(one)) > 1 for one in sequences.values()):
         return
-    first, second = read_first(dataset, (1, 2))
-    seeded, makers = [name for name in SEEDS if first[name] == second[name]], sorted(calls_of(dataset) & MAKERS)
+    first, second = run.read_first((1, 2))
+    seeded = [name for name in SEEDS if first[name] == second[name]]
+    makers = sorted(calls_of(run.loader.dataset) & MAKERS)
     is_kept = "what its transforms draw first is kept"
     if len(set(sequences.values())) > 1:  # each worker has its own, and one that is started anew another: chance
         because = is_kept if sequences.get((0, 0, 0)) != sequences.get((0, 1, 0)) else ""
@@ -218,7 +210,7 @@ def never_varies(inspection: Inspection) -> Iterator[Finding]:
     elif makers:
         because = f"{makers[0]} is called for every sample, with the same number"
     draws = sum(map(len, run.draws.values()))
-    if because and is_same(read_first(dataset, range(draws))):
+    if because and is_same(run.read_first(range(draws))):
         message = f"a sample is the same at all of {draws} draws: {because}"
         yield Finding(message, inspection.source.origin, {"draws": draws, "different samples": 1})
 
@@ -255,28 +247,23 @@ NEED: tuple[Need, ...] = ("loader",)
 WORKERS, EPOCHS, RANKS = (partial(same_draws, kind) for kind in WHERE)
 SORTED = partial(same_order, is_sorted=True)
 RULES = (
-    Rule("L001", "same draws in several workers", "error", NEED, WORKERS, """Workers of the loader draw the same random
-        numbers. Why it matters: of N pictures that N workers make, all are cropped and flipped alike. Example:
-        `worker_init_fn=lambda worker: numpy.random.seed(0)`. Cure: leave out what seeds the workers; or seed from
-        `torch.initial_seed()`, which differs by worker and epoch."""),
-    Rule("L002", "same draws in several epochs", "error", NEED, EPOCHS, """Every epoch draws the same random numbers.
-        Why it matters: 300 epochs see the augmentations of one. Example: `numpy.random.seed(worker)` in
-        `worker_init_fn`; a loader made anew with the same seed; `persistent_workers=False` with mmengine, which seeds
-        all epochs alike. Cure: seed workers from `torch.initial_seed()`; make the loader once; with mmengine set
-        `persistent_workers=True`."""),
-    Rule("L003", "same draws on several ranks", "warning", NEED, RANKS, """Processes of distributed training do; there
-        must be several, by `--ngpus` or a sampler that shares the samples out. Why it matters: the pictures of a batch
-        are augmented alike on all GPUs. Example: `generator=torch.Generator().manual_seed(0)` on every rank. Cure: add
-        the rank to the seed."""),
-    Rule("L004", "generator frozen at construction", "error", NEED, frozen_generator, """One that was made with the
-        dataset, and that every worker copies; torch seeds only `random`, `numpy.random` and its own anew.
-        Why it matters: all workers draw the same, and often every epoch. Example: `self.rng =
-        numpy.random.default_rng()` in `__init__`; a composition of Albumentations 2. Cure: seed it anew in every
-        worker, by `worker_init_fn`, from `torch.initial_seed()`."""),
+    Rule("L001", "same draws in several workers", "error", NEED, WORKERS, """Workers draw alike. Why it matters: their
+        pictures are cropped and flipped alike. Example: `worker_init_fn=lambda worker: numpy.random.seed(0)`. Cure:
+        leave out what seeds the workers; or seed from `torch.initial_seed()`, which differs by worker and epoch."""),
+    Rule("L002", "same draws in several epochs", "error", NEED, EPOCHS, """All epochs draw alike. Why it matters: 300
+        epochs see the augmentations of one. Example: `numpy.random.seed(worker)` in `worker_init_fn`; a loader made
+        anew with the same seed; `persistent_workers=False` with mmengine, which seeds all epochs alike. Cure: seed
+        workers from `torch.initial_seed()`; make the loader once; with mmengine set `persistent_workers=True`."""),
+    Rule("L003", "same draws on several ranks", "warning", NEED, RANKS, """Only where there are several, by `--ngpus` or
+        a sampler that shares the samples out. Why it matters: the pictures of a batch are augmented alike on all GPUs.
+        Example: `generator=torch.Generator().manual_seed(0)` on every rank. Cure: add the rank to the seed."""),
+    Rule("L004", "generator frozen at construction", "error", NEED, frozen_generator, """Made with the dataset, it is
+        copied to every worker; torch seeds only `random`, `numpy.random` and its own. Why it matters: all workers draw
+        the same, often in every epoch. Example: `self.rng = numpy.random.default_rng()` in `__init__`; a composition of
+        Albumentations 2. Cure: seed it in `worker_init_fn`, from `torch.initial_seed()`."""),
     Rule("L005", "same order in every epoch", "warning", NEED, same_order, """The samples are shuffled once.
-        Why it matters: every batch consists of the same samples for the whole training. Example: a `DistributedSampler`
-        whose `set_epoch` nobody calls; a generator with the same seed in every epoch. Cure: call
-        `loader.sampler.set_epoch(epoch)` before every epoch."""),
+        Why it matters: batches are the same for the whole training. Example: a `DistributedSampler` whose `set_epoch`
+        nobody calls; a generator seeded alike. Cure: call `loader.sampler.set_epoch(epoch)` before every epoch."""),
     Rule("L006", "training is not shuffled", "warning", NEED, SORTED, """The samples come in the order of the dataset.
         Why it matters: folders are sorted by class, so that a batch has one class: batch norm and gradient follow it.
         Example: `DataLoader(dataset, batch_size=32)`. Cure: `shuffle=True`."""),
@@ -288,8 +275,7 @@ RULES = (
         parameters for a sample at every draw. Why it matters: augmentation that looks right on one picture adds nothing
         over the epochs. Example: `random.seed(0)` or `default_rng(index)` in `__getitem__`; a cache of augmented
         pictures. Cure: draw from a generator that lives longer than a sample, and seed it once for each worker."""),
-    Rule("L009", "stream not shared between workers", "error", NEED, stream_not_shared, """Every worker reads the whole
-        of an iterable dataset. Why it matters: an epoch is N times as long as is counted. Example: an `__iter__` that
-        does not ask `get_worker_info()`. Cure: in `__iter__`, `info = torch.utils.data.get_worker_info()` and
-        `itertools.islice(samples, info.id, None, info.num_workers)`."""),
+    Rule("L009", "stream not shared between workers", "error", NEED, stream_not_shared, """Each reads all.
+        Why it matters: epochs are N times as long. Example: no `get_worker_info()` in `__iter__`. Cure: `info =
+        torch.utils.data.get_worker_info()` and `itertools.islice(samples, info.id, None, info.num_workers)`."""),
 )  # fmt: skip

@@ -1,8 +1,7 @@
 """Run the user's own loader over one and the same sample, and write down what its workers draw.
 
 With shuffling, repeated draws hide: a worker gets other pictures in the next epoch, and cuts them in the same way. So
-every index that the sampler gives is replaced by one; dataset, workers, seeding and start are the user's. Written down
-are a hash of the sample, and the state of every generator after it, global ones and those that workers copy.
+every index that the sampler gives is replaced by one; dataset, workers, seeding and start are the user's.
 """
 
 from __future__ import annotations
@@ -50,17 +49,13 @@ class Draw:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What came out of a loader: the draws of every (rank, epoch, worker), and the order of samples in every epoch.
-
-    `generator` is what the loader seeds its workers from, None for torch's own. Of a stream the draws are its first
-    samples in one epoch, with equal seeds in all workers, and there is no order.
-    """
+    """What came out of a loader: the draws of every (rank, epoch, worker), and the order of samples in every epoch."""
 
     loader: Thing
     draws: Mapping[Place, Sequence[Draw]]
     orders: Sequence[Sequence[str]]
-    generator: Thing
-    is_stream: bool
+    generator: Thing  # from which the loader seeds its workers, None for torch's own
+    is_stream: bool  # then the draws are its first samples in one epoch, with equal seeds, and there is no order
 
     def sequences(self, name: str = "sample") -> dict[Place, tuple[str, ...]]:
         """The states of one generator, or the samples themselves, for every (rank, epoch, worker)."""
@@ -72,12 +67,17 @@ class Run:
         first = next(iter(self.draws.values()), ())
         return [name for draw in first[:1] for name in draw.hashes if name != "sample"]
 
+    def read_first(self, seeds: Iterable[int]) -> list[dict[str, str]]:
+        """The first sample, and the global generators after it, with those at each of the seeds."""
+        after = []
+        for seed in seeds:
+            with playing(seed, "the dataset"):
+                after.append(hashes_after(self.loader.dataset[0]))
+        return after
 
-def digest(parts: Iterable[bytes]) -> str:
-    made = hashlib.blake2b(digest_size=12)
-    for part in parts:
-        made.update(part)
-    return made.hexdigest()
+
+def digest(*parts: bytes) -> str:
+    return hashlib.blake2b(b"".join(parts), digest_size=12).hexdigest()
 
 
 def leaves_of(value: Thing) -> Iterator[bytes]:
@@ -104,12 +104,13 @@ def leaves_of(value: Thing) -> Iterator[bytes]:
 
 def hashes_after(value: Thing, generators: Iterable[tuple[Thing, str]] = ()) -> dict[str, str]:
     """What is written down: the sample, the global generators, and copied ones or the two of Albumentations."""
-    hashes = {name: digest([state]) for name, state in global_states().items()}
+    hashes = {"sample": digest(*leaves_of(value))}
+    hashes |= {name: digest(state) for name, state in global_states().items()}
     for holder, path in generators:
         is_pair = "random_generator" in getattr(holder, "__dict__", {})
         state = pickle.dumps((holder.random_generator, holder.py_random)) if is_pair else pickle_state(holder)
-        hashes[path] = digest([state])
-    return {"sample": digest(leaves_of(value)), **hashes}
+        hashes[path] = digest(state)
+    return hashes
 
 
 def record(dataset: Thing, batch: Thing) -> Draw:
@@ -205,19 +206,6 @@ def lend(loader: Thing, draws: int) -> Thing:
 
 def set_epoch(dataset: Thing, sampler: Thing, epoch: int) -> None:
     """Tell the samplers and the dataset which epoch begins, as training loops do."""
-    parts = [dataset]
-    while sampler is not None and len(parts) < 5:
-        parts.append(sampler)
-        sampler = getattr(sampler, "sampler", None)
-    for part in parts:
+    for part in (dataset, sampler, *(sampler := getattr(sampler, "sampler", None) for _ in range(3))):
         if callable(getattr(part, "set_epoch", None)):
             part.set_epoch(epoch)
-
-
-def read_first(dataset: Thing, seeds: Iterable[int]) -> list[dict[str, str]]:
-    """The first sample, and the global generators after it, with those at each of the seeds."""
-    after = []
-    for seed in seeds:
-        with playing(seed, "the dataset"):
-            after.append(hashes_after(dataset[0]))
-    return after

@@ -1,7 +1,4 @@
-"""Family M: a network whose weights are not what its owner believes: missing, random, broken, or of another form.
-
-Rules about single layers look at the weights alone; those about answers and channels run the network on real pictures.
-"""
+"""Family M: a network whose weights are not what its owner believes: missing, random, broken, or of another form."""
 
 from __future__ import annotations
 
@@ -24,9 +21,7 @@ if TYPE_CHECKING:
     from classlens.cam.classifier import Layer
 
 NAMED = 4  # layers that a message names
-FORMS = (".rbr_", ".branch_", "_reparam.", ".lk_origin", ".small_conv")
-"""Parts of names that tell the training form of a network that is merged for deployment."""
-
+FORMS = (".rbr_", ".branch_", "_reparam.", ".lk_origin", ".small_conv")  # in names of a form that is merged to deploy
 PICTURES, DEAD = 32, 0.5  # that show silent channels, and a share of them that no healthy layer has
 MANY, ALL = 20, 0.98  # pictures, and the share of one answer among them that no healthy network gives
 HEADS = ("head.", "fc.", "classifier.", "heads.", "last_linear.", "logits.")
@@ -42,15 +37,14 @@ def describe_misfit(side: str, inspection: Inspection) -> Iterator[Finding]:
         sides = {"missing": error.missing, "unexpected": error.unexpected, "of another shape": error.unlike}
         forms = [any(part in name for name in sides[one] for part in FORMS) for one in ("unexpected", "missing")]
         is_head = all(any(f".{head}" in f".{name}" for head in HEADS) for name in error.unlike)
+        shape = "the head has another number of classes ({})" if is_head else "{} have another shape"
         names, is_this = sides.get(side, error.unexpected), any(forms)
         if side != "form":
             is_this = bool(names) and (side == "of another shape" or not is_this)
         words = {
             "missing": "the checkpoint lacks {} of the network: {}",
             "unexpected": "the network lacks {} of the checkpoint: {}",
-            "of another shape": "the head has another number of classes ({}): {}"
-            if is_head
-            else "{} have another shape: {}",
+            "of another shape": shape + ": {}",
             "form": "the checkpoint is in the training form, the network in its deploy form ({} differ): {}"
             if forms[0]
             else "the network is in its training form, the checkpoint in the deploy form ({} differ): {}",
@@ -86,8 +80,8 @@ STRICT = 1.95  # Kolmogorov & Smirnov: the distance, times the root of their num
 def is_initial(module: nn.Module) -> bool | None:
     """Whether the weights of a layer are spread as at the start of training; None if there are too few to tell.
 
-    Deviation and mean must be within the error of a random sample, and the whole distribution pass a test of Kolmogorov
-    and Smirnov; training leaves tails that fail both. A bias is all 0 at the start, or as small as torch makes it.
+    Deviation and mean must be within the error of a random sample, and the distribution pass a test of Kolmogorov and
+    Smirnov; training leaves tails that fail both.
     """
     import torch
 
@@ -170,7 +164,8 @@ def one_answer(inspection: Inspection) -> Iterator[Finding]:
     count, answers = len(predictions.labels), np.bincount(predictions.answers)
     share, of_label = answers.max() / count, np.unique(predictions.labels, return_counts=True)[1].max() / count
     if count >= MANY and share >= ALL and of_label <= 0.7:
-        message = f"{share:.0%} of {count} pictures get the answer {answers.argmax()}, and no label is on more than {of_label:.0%}"
+        message = f"{share:.0%} of {count} pictures get the answer {answers.argmax()}, and "
+        message += f"no label is on more than {of_label:.0%}"
         evidence = {"share": float(share), "pictures": count, "most frequent label": float(of_label)}
         yield Finding(message, inspection.place(), evidence)
 
@@ -181,42 +176,35 @@ MISSING, UNUSED, UNLIKE, FORM = (
     partial(describe_misfit, side) for side in ("missing", "unexpected", "of another shape", "form")
 )
 RULES = (
-    Rule("M001", "weights missing from the checkpoint", "error", NET, MISSING, """Layers for which the checkpoint holds
-        nothing. Why it matters: loaded with `strict=False`, they stay random, and nobody is told. Example: a checkpoint
-        of a backbone alone, from self-supervised training, in a network with a head. Cure: take the checkpoint that
-        belongs to this network, or train the layers that are missing."""),
+    Rule("M001", "weights missing from the checkpoint", "error", NET, MISSING, """Layers that it does not hold.
+        Why it matters: with `strict=False` they stay random, and nobody is told. Example: a self-supervised backbone
+        alone. Cure: take the checkpoint that belongs to this network, or train the layers that are missing."""),
     Rule("M002", "weights that the network lacks", "error", NET, UNUSED, """Layers that only the checkpoint has.
-        Why it matters: loaded with `strict=False` they are dropped in silence. Example: ResNet-50-D in a config of
-        ResNet-50; `with_cp`, `neck` or `frozen` parts left out. Cure: give the config the layers that the checkpoint
-        has; compare the names."""),
-    Rule("M003", "weights of another shape", "error", NET, UNLIKE, """Most often the head, for other classes.
-        Why it matters: loaders that skip what does not fit leave it random: right answers by chance only. Example: a
-        checkpoint for 1,000 classes, and `num_classes=10`. Cure: set the number of classes to that of the checkpoint;
-        where others differ, compare depth, width and picture size."""),
-    Rule("M004", "training form and deploy form", "error", NET, FORM, """The checkpoint is in one form, the config in
-        the other. Why it matters: one does not fit the other; with `strict=False` nearly nothing is loaded. Example:
-        `RepVGG-A0_deploy.py` with the checkpoint of the training. Cure: set `model.backbone.deploy` to match, or
-        convert the checkpoint (tools/model_converters)."""),
+        Why it matters: with `strict=False` they are dropped in silence. Example: ResNet-50-D in a config of ResNet-50;
+        `neck` or `with_cp` left out. Cure: give the config the layers that the checkpoint has; compare the names."""),
+    Rule("M003", "weights of another shape", "error", NET, UNLIKE, """Most often the head. Why it matters: loaders that
+        skip it leave it random. Example: 1,000 classes, and `num_classes=10`. Cure: set the number of classes to that
+        of the checkpoint; where others differ, compare depth, width and picture size."""),
+    Rule("M004", "training form and deploy form", "error", NET, FORM, """Checkpoint and config are in different forms.
+        Why it matters: nearly nothing is loaded. Example: `RepVGG-A0_deploy.py` with a training checkpoint. Cure: set
+        `model.backbone.deploy` to match, or convert the checkpoint (tools/model_converters)."""),
     Rule("M005", "weights that are no numbers", "error", NET, no_numbers, """NaN or infinite, in statistics too.
-        Why it matters: every score that they touch is NaN, and `argmax` of NaN is class 0: accuracy looks like chance.
-        Example: the last checkpoint of a run whose loss became NaN. Cure: take an earlier checkpoint; train with a
-        lower rate, gradient clipping, or bfloat16."""),
+        Why it matters: scores become NaN, whose `argmax` is class 0: accuracy looks like chance. Example: a run whose
+        loss became NaN. Cure: take an earlier checkpoint; train with a lower rate, gradient clipping, or bfloat16."""),
     Rule("M006", "random weights", "error", NET, random_weights, """The head, or most layers, are spread as torch, timm,
         transformers and OpenMMLab draw them at the start. Why it matters: the checkpoint was not loaded, or not for
         these layers. Example: `pretrained=False`; a new head, not yet trained; a key that did not match and was
         skipped. Cure: load the checkpoint with `strict=True`, and look at which names do not match."""),
-    Rule("M007", "batch norms that never saw a batch", "error", NET, idle_norms, """Mean 0 and variance 1 in every
-        channel. Why it matters: training uses the batch and the loss is fine; testing uses these, and the answers are
-        wrong. Example: `momentum=0`, or training in evaluation mode; statistics left out of an averaged checkpoint.
-        Cure: run some hundred batches through the network in training mode without a step of the optimizer
+    Rule("M007", "batch norms that never saw a batch", "error", NET, idle_norms, """Mean 0 and variance 1.
+        Why it matters: training does not use these and is fine; testing is wrong. Example: `momentum=0`; training in
+        evaluation mode; an averaged checkpoint. Cure: run some hundred batches in training mode without the optimizer
         (`torch.optim.swa_utils.update_bn`), and save it again."""),
     Rule("M008", "silent channels", "warning", ("classifier", "dataset"), dead_channels, """In 32 real pictures half of
         a layer's channels give the same number everywhere. Why it matters: the network has the capacity of one that is
         half as wide. Example: ReLUs that died at a high rate; channels that pruning or weight decay set to 0. Cure:
         train again with a lower rate or a warm-up; look at the rate at which the loss jumped."""),
     Rule("M009", "one answer to every picture", "warning", LABELS, one_answer, """At least 98 % of the pictures get it.
-        Why it matters: the network learnt nothing, or what it learnt is not in these weights, or it is fed something it
-        never saw. Example: a checkpoint of the first epoch; a head that was not loaded; pictures divided by 255 twice.
-        Cure: look at the loss of the run; load the checkpoint with `strict=True`; compare how training feeds the
-        network."""),
+        Why it matters: it learnt nothing, or these are not the weights, or it is fed what it never saw. Example: a
+        checkpoint of the first epoch; a head that was not loaded; pictures divided by 255 twice. Cure: look at the loss
+        of the run; load the checkpoint with `strict=True`; compare how training feeds the network."""),
 )  # fmt: skip

@@ -1,13 +1,9 @@
-"""The table of rules: what each is called, what it needs, and its page; and how rules are chosen.
-
-A family of rules is one file, imported when one of its rules is chosen. Other packages add rules by an entry point in
-the group `classlens.rules`, whose value leads to a tuple of rules: `package.module:RULES`.
-"""
+"""The table of rules, ours by family and those of other packages: what each is called and needs; how to choose."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from textwrap import fill
@@ -19,9 +15,8 @@ if TYPE_CHECKING:
     from classlens.check.finding import Finding, Severity
     from classlens.check.inspection import Inspection
 
+# What a rule cannot do without: a part of the source, class labels beside pictures, or a word of the user.
 Need = Literal["schedule", "dataset", "labels", "loader", "classifier", "checkpoint", "log"]
-"""What a rule cannot do without: a part of the source, class labels beside pictures, or a word of the user."""
-
 FAMILIES = {"S": "schedule", "L": "loader", "F": "feed", "C": "class", "D": "data", "M": "model", "R": "run"}
 """The letter before the numbers of a family -> its name; the `RULES` of the loader's are in `loader_rules`."""
 
@@ -62,23 +57,17 @@ def all_rules(families: Collection[str] = ()) -> tuple[Rule, ...]:
     """The rules of some of our families, or all there are: ours in the order of `FAMILIES`, then those of other packages."""
     names = [name for letter, name in FAMILIES.items() if not families or letter in families]
     rules = [rule for name in names for rule in import_module(f"classlens.check.{name}_rules").RULES]
-    rules += () if families else foreign_rules()
+    for point in () if families else metadata.entry_points(group=GROUP):
+        try:
+            rules += point.load()
+        except (ImportError, AttributeError) as error:
+            where = f"the rules {point.value} of the package {point.dist.name if point.dist else point.name}"
+            raise ConfigError(f"{where} cannot be loaded: {first_line(error)}") from error
     known = dict[str, Rule]()
     for rule in rules:
         if known.setdefault(rule.code, rule) is not rule:
             raise ConfigError(f"two rules have the code {rule.code}: {known[rule.code].name}, and {rule.name}")
     return tuple(rules)
-
-
-def foreign_rules() -> Iterator[Rule]:
-    """The rules that other installed packages bring."""
-    for point in metadata.entry_points(group=GROUP):
-        try:
-            rules = point.load()
-        except (ImportError, AttributeError) as error:
-            where = f"the rules {point.value} of the package {point.dist.name if point.dist else point.name}"
-            raise ConfigError(f"{where} cannot be loaded: {first_line(error)}") from error
-        yield from rules
 
 
 def choose_rules(select: Sequence[str] = (), ignore: Sequence[str] = ()) -> tuple[Rule, ...]:

@@ -1,12 +1,8 @@
-"""Why a logged learning rate is not the intended one: named causes, each predicted exactly and tried in a fixed order.
-
-A cause predicts the value of every logged step from the intended curve. The first one that predicts all of them to within
-what the log can hold is named; if none does, the one that leaves least, if that is next to nothing.
-"""
+"""Why a logged learning rate is not the intended one: named causes, each predicted exactly, the first that fits all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +10,7 @@ import numpy as np
 
 from classlens.check.run_courses import MOST_PLACES, Array, Course, Predict, Suspect
 from classlens.logs.training_logs import LoggedRates, TrainingLog
-from classlens.schedule.replay import Curve, Curves
+from classlens.schedule.replay import Curves
 from classlens.schedule.schedule import Clock, Schedule
 
 MOST_FACTOR = 64  # processes, or accumulated batches
@@ -34,7 +30,7 @@ class Cause:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What a cause leaves unexplained of the difference between a logged rate and its course, as a share of the peak."""
+    """A cause, and what it leaves unexplained of the difference, as a share of the peak."""
 
     suspect: Suspect
     cause: Cause
@@ -45,9 +41,11 @@ def compare_rates(log: TrainingLog, curves: Curves, schedule: Schedule, gpus: in
     """The first logged rate that is not the intended one, and why; None if all are as intended."""
     lines, worst = curves.named("lr"), None
     by_group = len(log.rates) == len(lines) and all(rates.group is not None for rates in log.rates)
+    distinct = list({(id(one.trajectory), one.group.initial["lr"]): one for one in lines}.values())[:8]
     for rates in log.rates:
         own = lines[rates.group] if by_group and rates.group is not None else None
-        courses = [Course((own,))] if own else courses_of(rates, lines)
+        courses = [Course((one,)) for one in ([own] if own else distinct)]
+        courses = [Course(tuple(lines)), *courses] if rates.is_mean and not own else courses
         others = [Course((line,)) for line in lines if own and line is not own]
         fits = [compare(Suspect(curves, schedule, gpus, rates, course)) for course in courses]
         wrong = [fit for fit in fits if fit is not None]
@@ -59,12 +57,6 @@ def compare_rates(log: TrainingLog, curves: Curves, schedule: Schedule, gpus: in
             return Comparison(best.suspect, Cause("R002", words, best.cause.predict), 0.0)
         worst = worst or best
     return worst
-
-
-def courses_of(rates: LoggedRates, lines: Sequence[Curve]) -> list[Course]:
-    """The curves that a logged rate may follow if nothing says which: those of the groups, and their mean."""
-    distinct = list({(id(one.trajectory), one.group.initial["lr"]): one for one in lines}.values())[:8]
-    return [*([Course(tuple(lines))] if rates.is_mean else []), *(Course((one,)) for one in distinct)]
 
 
 def compare(suspect: Suspect) -> Comparison | None:
@@ -167,12 +159,12 @@ def stretched(suspect: Suspect) -> Iterator[Cause]:
             fast = f"it is stepped after every step, and counts epochs of {width} steps: {width} times too fast"
             slow = f"it is stepped after every epoch, and counts steps: {width} times too slow"
         else:
-            codes = ("R004", "R005")
+            codes, often = ("R004", "R005"), f"{factor} accumulated batches"
             fast = (
                 f"the schedule moves {factor} times in every step: {factor} processes each step it, as with accelerate"
             )
-            fast += "" if factor == gpus else f", or it is stepped after each of {factor} accumulated batches"
-            slow = f"the schedule moves once in {factor} steps: it is stepped after {factor} accumulated batches, but counts each"
+            fast += "" if factor == gpus else f", or it is stepped after each of {often}"
+            slow = f"the schedule moves once in {factor} steps: it is stepped after {often}, but counts each"
             slow += "" if width else f" (or after each epoch, if that has {factor} steps)"
         # A log that ends with the schedule is that of a shorter run.
         if abs(done * factor - suspect.clock.steps) > factor * spacing or factor == gpus:
@@ -257,18 +249,17 @@ def other_length(suspect: Suspect) -> Iterator[Cause]:
     """The schedule was made for a run of another length: more or fewer epochs, steps in an epoch, or steps."""
     clock, course, last = suspect.clock, suspect.course, int(suspect.logged[0].max()) + 1
     sizes = dict.fromkeys(number for factor in range(2, MOST_FACTOR + 1) for number in (factor, 1 / factor))
-    clocks: list[Clock] = []
     if clock.epochs is not None and clock.steps_per_epoch is not None:
         low, high = suspect.rates.epoch_bounds or (0, -1)
-        widths = [*range(max(1, low), min(high or low, low + 256) + 1)]
         near = sorted({max(1, round(clock.steps_per_epoch * size)) for size in sizes})
-        clocks += [replace(clock, steps_per_epoch=width) for width in widths]
+        widths = range(max(1, low), min(high or low, low + 256) + 1)
+        clocks = [replace(clock, steps_per_epoch=width) for width in widths]
         clocks += [replace(clock, epochs=number) for number in range(1, min(4 * clock.epochs, 400))]
         clocks += [replace(clock, steps_per_epoch=width) for width in near]
     else:
         totals = [last, last - 1, last + 1, *(round(clock.steps * size) for size in sizes)]
         totals += np.unique(np.geomspace(max(2, clock.steps / 8), clock.steps * 8, 160).round().astype(int)).tolist()
-        clocks += [Clock.of_steps(total, clock.steps_per_epoch) for total in dict.fromkeys(totals) if total > 1]
+        clocks = [Clock.of_steps(total, clock.steps_per_epoch) for total in dict.fromkeys(totals) if total > 1]
     for other in clocks if suspect.depends_on_length else ():
         if other != clock and other.steps >= last - 1 and (remade := suspect.remake(other)):
             words = f"the schedule that ran is made for {other}, not {clock}"
@@ -304,13 +295,9 @@ def other_warmup(suspect: Suspect) -> Iterator[Cause]:
     course, total, (peak, highest) = suspect.course, suspect.clock.steps, suspect.course.peak
     if peak == 0 or course.at(np.zeros(1))[0] >= highest:
         return
-    ways = (
-        course.warped(np.maximum, peak),
-        course.warped(np.add, peak),
-        course.warped(lambda at: peak + at * ((total - peak) / total)),
-    )
-    for predict in ways:
-        yield Cause("R010", f"the warm-up of {peak:,} steps is missing", predict, {"warm_up_steps": peak})
+    for warp in (np.maximum, np.add, lambda at, peak: peak + at * ((total - peak) / total)):
+        words = f"the warm-up of {peak:,} steps is missing"
+        yield Cause("R010", words, course.warped(warp, peak), {"warm_up_steps": peak})
     steps, top = suspect.logged[0], int(np.argmax(suspect.logged[1]))
     low, middle, high = steps[np.clip([top - 1, top, top + 1], 0, len(steps) - 1)].astype(int).tolist()
     for other in sorted(range(max(1, low), high + 1), key=lambda length: abs(length - middle))[:MOST_FACTOR]:
@@ -325,6 +312,4 @@ def rewarm(at: Array, peak: int, other: int, total: int) -> Array:
     return np.where(at < other, at * peak / other, peak + (at - other) * (total - peak) / (total - other))
 
 
-Maker = Callable[[Suspect], Iterator[Cause]]
-CAUSES: tuple[Maker, ...] = (stuck, scaled, stretched, shifted, restarted, other_warmup, other_length)
-"""In the order in which they are tried."""
+CAUSES = (stuck, scaled, stretched, shifted, restarted, other_warmup, other_length)  # in the order of trial

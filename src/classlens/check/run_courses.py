@@ -75,10 +75,7 @@ class Course:
 
 @dataclass(frozen=True, eq=False)
 class Suspect:
-    """A logged rate beside the course that it may follow in the intended run; its places are moved by `shift` steps.
-
-    `gpus` is how many processes the user said there are.
-    """
+    """A logged rate beside the course that it may follow in the intended run on `gpus`, moved by `shift` steps."""
 
     curves: Curves
     schedule: Schedule

@@ -1,7 +1,4 @@
-"""Family R: the learning rate that a run has logged against the intended one, and a resume before it happens.
-
-A log is compared once; `run_causes` says which of the causes, each with its code and page here, explains the difference.
-"""
+"""Family R: the learning rate that a run has logged against the intended one, and a resume before it happens."""
 
 from __future__ import annotations
 
@@ -14,8 +11,8 @@ from classlens.check.inspection import Inspection, made_once
 from classlens.check.rule import Rule
 from classlens.check.run_causes import Comparison, compare_rates
 from classlens.logs.resume_state import jump_of, read_resume_state
-from classlens.logs.training_logs import TrainingLog, read_training_log
-from classlens.schedule.replay import Curves, replay
+from classlens.logs.training_logs import read_training_log
+from classlens.schedule.replay import replay
 from classlens.schedule.schedule import Clock
 
 
@@ -47,22 +44,17 @@ def find_cause(code: str, inspection: Inspection) -> Iterator[Finding]:
 def compare_log(inspection: Inspection) -> Comparison | None:
     """The log beside the curves of the source; the log says how long the run is if the source does not."""
     assert inspection.log is not None  # the rules need it
-    log = read_training_log(inspection.log)
-    curves = inspection.curves if inspection.source.plan is not None else logged_length(inspection, log)
-    return compare_rates(log, curves, inspection.source.schedule(), inspection.gpus)
-
-
-def logged_length(inspection: Inspection, log: TrainingLog) -> Curves:
-    """The schedule over the length of the log."""
+    log, schedule = read_training_log(inspection.log), inspection.source.schedule()
+    if inspection.source.plan is not None:
+        return compare_rates(log, inspection.curves, schedule, inspection.gpus)
     last, bounds = 1 + max(int(rates.places.max()) for rates in log.rates), log.rates[0].epoch_bounds
-    schedule = inspection.source.schedule()
     if schedule.length is not None:
         clock = schedule.length.clock(None, bounds[1] or bounds[0] if bounds else None)
     elif bounds:
         clock = Clock(-(-last // bounds[0]), bounds[0])
     else:
         clock = Clock.of_steps(last) if log.rates[0].unit == "step" else Clock(last, 1)
-    return replay(schedule, clock)
+    return compare_rates(log, replay(schedule, clock), schedule, inspection.gpus)
 
 
 def find_jump(inspection: Inspection) -> Iterator[Finding]:
@@ -72,7 +64,7 @@ def find_jump(inspection: Inspection) -> Iterator[Finding]:
         yield Finding(jump[0], state.path.name, jump[1], command=command)
 
 
-CAUSES: tuple[tuple[str, str, Severity, str], ...] = (
+CAUSES: tuple[tuple[str, str, Severity, str], ...] = (  # code, name, severity, page
     ("R001", "never stepped", "error", """The logged rate never moves, and the schedule does. Why it matters: the whole
         run trains at one rate, at worst that of a warm-up's first step. Example: `scheduler.step()` is missing, or acts
         on another optimizer than the one that trains. Cure: step the scheduler of the optimizer that trains."""),
@@ -80,47 +72,38 @@ CAUSES: tuple[tuple[str, str, Severity, str], ...] = (
         the head trains at the rate of the backbone, and the other way round. Example: `SGD([{"params": head},
         {"params": backbone, "lr": 0.01}])` with the names exchanged. Cure: give each group its own rate by name."""),
     ("R003", "base rate", "warning", """All logged rates are a constant times the intended ones. Why it matters: batch
-        size and rate no longer fit each other. Example: the linear scaling rule, applied by a launcher or
-        `--auto-scale-lr`. Cure: write the rate that is meant into the config, or let `classlens lr --auto-scale-lr`
-        show the scaled one."""),
-    ("R004", "stepped by every process", "error", """The schedule moves several times in one step. Why it matters: the
-        rate is at its end early, and the rest trains nothing. Example: accelerate's `prepare(scheduler)` on 4 GPUs, its
-        length counted for one process. Cure: multiply the lengths by the number of processes, leave the scheduler out
-        of `prepare`, or step it once."""),
+        size and rate no longer fit each other. Example: linear scaling by a launcher or `--auto-scale-lr`. Cure: write
+        the rate that is meant into the config, or let `classlens lr --auto-scale-lr` show the scaled one."""),
+    ("R004", "stepped by every process", "error", """The schedule moves several times in one step. Why it matters: it is
+        at its end early, and the rest trains nothing. Example: accelerate's `prepare(scheduler)` on 4 GPUs. Cure:
+        multiply the lengths by the number of processes, leave the scheduler out of `prepare`, or step it once."""),
     ("R005", "accumulated gradients", "error", """The schedule moves once in several steps. Why it matters: warm-up
-        takes most of the run, and the rate never falls. Example: 4 accumulated batches, and
-        `num_training_steps=len(loader) * epochs`. Cure: count updates: divide the lengths by the number of accumulated
-        batches."""),
-    ("R006", "stepped in another unit", "error", """Epochs are counted and every batch steps, or the other way round.
-        Why it matters: the rate vanishes in the first epochs, or never leaves the warm-up. Example: `StepLR` in the
-        inner loop; Lightning's default `interval="epoch"` for OneCycleLR. Cure: step it where its unit ends; in
-        Lightning `{"scheduler": ..., "interval": "step"}`."""),
+        takes most of the run. Example: 4 accumulated batches, and `num_training_steps=len(loader) * epochs`. Cure:
+        count updates: divide the lengths by the number of accumulated batches."""),
+    ("R006", "stepped in another unit", "error", """Epochs are counted and batches step, or the reverse. Why it matters:
+        the rate vanishes early, or never leaves the warm-up. Example: Lightning's default `interval="epoch"` for
+        OneCycleLR. Cure: step it where its unit ends; in Lightning `{"scheduler": ..., "interval": "step"}`."""),
     ("R007", "off by one", "warning", """The whole schedule is one step or one epoch early or late. Why it matters: the
         first epoch is trained twice at its rate, or the last one not at all. Example: `scheduler.step(epoch)` at the
         end of an epoch, where timm expects `epoch + 1`. Cure: step the scheduler once, after the optimizer."""),
-    ("R008", "restarted schedule", "error", """The schedule begins anew on the way, or goes on from another place than
-        the run. Why it matters: a warm-up in the middle, and a rate that has not fallen at the end. Example: a resume
-        without the state of the scheduler. Cure: save and load `scheduler.state_dict()`, too; `classlens lr --resume
-        CHECKPOINT` shows what will happen."""),
+    ("R008", "restarted schedule", "error", """The schedule begins anew, or goes on from another place. Why it matters:
+        a warm-up in the middle; a rate still high at the end. Example: a resume without its state. Cure: save and load
+        `scheduler.state_dict()`, too; `classlens lr --resume CHECKPOINT` shows what will happen."""),
     ("R009", "length of the run", "warning", """The schedule is made for a run of another length. Why it matters: the
-        rate is at its end too early, or still high when training stops. Example: more epochs on the command line, but
-        not in the schedule; other data or GPUs. Cure: let one number say both. If the log is right, say so: `--ngpus`,
-        `--dataset-size`."""),
+        rate is at its end too early, or still high when training stops. Example: more epochs; other data or GPUs. Cure:
+        let one number say both. If the log is right, say so: `--ngpus`, `--dataset-size`."""),
     ("R010", "other warm-up", "warning", """The run began without the warm-up, or with one of another length.
         Why it matters: large rates on random weights make training diverge, of transformers above all. Example: the
         wrapped scheduler is stepped, the warm-up around it is not. Cure: step the outer scheduler."""),
-    ("R011", "another schedule", "warning", """The logged rate is not the intended one, and no known cause explains it.
-        Why it matters: what was tuned is not what was trained. Example: the log of another run, a config that was
-        edited since, a rate set by hand. Cure: look at both in one plot, and at the config that the run itself has
-        saved."""),
+    ("R011", "another schedule", "warning", """The logged rate is not the intended one, and no known cause says why.
+        Why it matters: what was tuned is not what was trained. Example: the log of another run, a config edited since,
+        a rate set by hand. Cure: look at both in one plot, and at the config that the run itself has saved."""),
 )  # fmt: skip
-"""Code of the cause, its name, its severity, its page."""
 
 RULES = (
     *(Rule(code, name, severity, ("schedule", "log"), partial(find_cause, code), text)
       for code, name, severity, text in CAUSES),
-    Rule("R012", "jump at a resume", "warning", ("schedule", "checkpoint"), find_jump, """Resumed from the checkpoint,
-        the run trains on at another rate. Why it matters: the loss jumps with the rate. Example: a schedule that was
-        edited since the checkpoint was written. Cure: resume with the schedule that the checkpoint was trained with, or
-        start anew from its weights alone."""),
+    Rule("R012", "jump at a resume", "warning", ("schedule", "checkpoint"), find_jump, """The run would go on at another
+        rate. Why it matters: the loss jumps with it. Example: a schedule that was edited since. Cure: resume with the
+        schedule that the checkpoint was trained with, or start anew from its weights alone."""),
 )  # fmt: skip

@@ -1,7 +1,4 @@
-"""Family S: a schedule that does something else than was probably meant. `classlens lr` shows the same on its plots.
-
-The mistakes are found by `schedule.replay`, each by its kind; here every kind has its code and its page.
-"""
+"""Family S: a schedule that does something else than was probably meant; `schedule.replay` finds the mistakes."""
 
 from __future__ import annotations
 
@@ -14,7 +11,6 @@ from classlens.check.rule import Rule
 
 
 def find_mistakes(kind: str, inspection: Inspection) -> Iterator[Finding]:
-    """The mistakes of one kind in the schedule of a source."""
     for one in inspection.curves.findings:
         if one.kind == kind:
             numbers = {"steps of the run": inspection.curves.clock.steps}
@@ -24,7 +20,7 @@ def find_mistakes(kind: str, inspection: Inspection) -> Iterator[Finding]:
             yield Finding(one.what, place, numbers, cure=one.hint, command=command)
 
 
-KINDS: tuple[tuple[str, str, Severity, str], ...] = (
+KINDS: tuple[tuple[str, str, Severity, str], ...] = (  # code, kind of mistake, severity, page
     ("S001", "wrong unit", "warning", """Milestones or a period like epochs, where steps are counted. Why it matters:
         the rate falls within minutes of a run that takes days. Example: `by_epoch=False, milestones=[30, 60, 90]`.
         Cure: count steps, or set `by_epoch=True`; mmengine's `convert_to_iter_based=True` turns epochs into steps."""),
@@ -38,9 +34,8 @@ KINDS: tuple[tuple[str, str, Severity, str], ...] = (
         divides by the factor before it, and training stops with an error. Example: `dict(type='LinearLR',
         start_factor=0, end=5)`. Cure: start at a small number, such as 1e-6."""),
     ("S005", "restored", "warning", """A constant factor that is given back one unit before the end of the run.
-        Why it matters: the last epoch trains at a far higher rate, and undoes the work of those before. Example:
-        `ConstantLR` with `begin=90, end=100` in a run of 100 epochs. Cure: let the factor end one unit behind the
-        run."""),
+        Why it matters: the last epoch trains at a far higher rate, and undoes that work. Example: `ConstantLR` with
+        `begin=90, end=100` in a run of 100 epochs. Cure: let the factor end one unit behind the run."""),
     ("S006", "converted gamma", "warning", """An exponential decay that was converted to steps, and keeps its gamma.
         Why it matters: what was meant for an epoch happens at every step, and the rate vanishes. Example: `gamma=0.95,
         by_epoch=True, convert_to_iter_based=True`. Cure: take the root: `gamma ** (1 / steps_per_epoch)`."""),
@@ -54,9 +49,8 @@ KINDS: tuple[tuple[str, str, Severity, str], ...] = (
         an error at the step after its last, maybe after days. Example: `total_steps` computed before the number of
         epochs was raised. Cure: let `total_steps` be the number of steps in the run."""),
     ("S010", "long warm-up", "warning", """A warm-up, or a linear decay, that is longer than the run. Why it matters:
-        the full rate, or the low one at the end, is never reached. Example: `dict(type='LinearLR', by_epoch=True,
-        end=500)` in a run of 40 epochs: 500 steps were meant. Cure: shorten the warm-up to a few percent of the
-        run."""),
+        the full rate, or the low end, is never reached. Example: `dict(type='LinearLR', by_epoch=True, end=500)` in a
+        run of 40 epochs: 500 steps were meant. Cure: shorten the warm-up to a few percent of the run."""),
     ("S011", "frozen", "warning", """A rule that counts epochs in a run that counts steps, in which no epoch ever ends.
         Why it matters: the value stays where it starts. Example: `by_epoch=True` rules under `IterBasedTrainLoop`.
         Cure: set `by_epoch=False`, and count steps."""),
@@ -64,20 +58,18 @@ KINDS: tuple[tuple[str, str, Severity, str], ...] = (
         every weight NaN. Example: a power of a negative number in a polynomial decay that goes on behind its end. Cure:
         let the rule end where the run does."""),
     ("S013", "negative", "error", """A value below 0. Why it matters: a negative rate climbs the loss. Example: a linear
-        decay that ends before the run, without a floor. Cure: let the rule end where the run does, or give it a minimum
-        of 0."""),
+        decay that ends early, without a floor. Cure: let the rule end where the run does, or give it a minimum of
+        0."""),
     ("S014", "vanished", "warning", """A rate below a billionth of its peak for the last tenth of the run, or longer.
         Why it matters: training goes on for hours and changes nothing. Example: `StepLR(step_size=30)` stepped after
         every batch instead of every epoch. Cure: count in the unit that was meant."""),
-    ("S015", "minimum above start", "warning", """An absolute minimum above the rate with which a group of parameters
-        starts. Why it matters: its rate rises where it should fall; with layer-wise decay, that of most groups.
-        Example: `eta_min=1e-5` where the lowest layers start at 1e-7. Cure: use a minimum relative to each group:
-        `eta_min_ratio`."""),
+    ("S015", "minimum above start", "warning", """An absolute minimum above the start of a group of parameters.
+        Why it matters: its rate rises where it should fall; with layer-wise decay, most do. Example: `eta_min=1e-5`
+        where the lowest layers start at 1e-7. Cure: use a minimum relative to each group: `eta_min_ratio`."""),
     ("S016", "idle plateau", "warning", """A plateau rule whose patience outlasts the run. Why it matters: it can never
         act; the rate stays as it is. Example: `patience=10` in a run that is validated five times. Cure: lower the
         patience, or validate more often."""),
 )  # fmt: skip
-"""Code, the kind of mistake, its severity, its page."""
 
 RULES = tuple(
     Rule(code, kind, severity, ("schedule",), partial(find_mistakes, kind), text)
