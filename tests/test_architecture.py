@@ -61,7 +61,6 @@ PARSING = {"run", "read_request"}
 TWICE = {"Normalize": ["formats", "loaders"]}
 """Both are shown to users under this name: a config's stage, and that of a prefetching loader."""
 SMALL = {
-    "compare": "a thin command: all its work is in `runs`",
     "arrays": "array types that cost nothing until they are checked",
     "config": "the thinnest command: all its work is `write_config`",
     "sharing": "one lock on the ground floor",
