@@ -1,5 +1,6 @@
 """Networks of seconds that know how they were fed, on real material: coloured digits on pieces of photos, and photos by name."""
 
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -141,22 +142,40 @@ class Trained:
 
 
 @cache
+def material(name, feed):
+    """All pictures for training as a network gets them, and their labels."""
+    pictures, labels = MATERIAL[name]()
+    batch = torch.from_numpy(np.stack([feed.numbers(Image(one)) for one in pictures[:1200]]))
+    return batch, torch.from_numpy(labels[:1200])
+
+
+@cache
+def course(beginning):
+    """A training that has not begun; who asks for more steps goes on with it: its network, optimizer, chance and steps."""
+    torch.manual_seed(beginning.seed)
+    batch, targets = material(beginning.material, beginning.feed)
+    network = build(int(targets.max()) + 1, norm=beginning.norm, pooled=beginning.pooled)
+    optimizer = torch.optim.Adam(network.parameters(), 2e-3 if float(batch.std()) < 10 else 1e-3)
+    return {"network": network, "optimizer": optimizer, "chance": torch.get_rng_state(), "steps": 0}
+
+
+@cache
 def train(trained):
-    torch.manual_seed(trained.seed)
     torch.set_num_threads(1)
-    pictures, labels = MATERIAL[trained.material]()
-    batch = torch.from_numpy(np.stack([trained.feed.numbers(Image(one)) for one in pictures[:1200]]))
-    targets = torch.from_numpy(labels[:1200])
-    network = build(int(labels.max()) + 1, norm=trained.norm, pooled=trained.pooled)
-    scale = float(batch.std())
-    optimizer = torch.optim.Adam(network.parameters(), 2e-3 if scale < 10 else 1e-3)
+    beginning = replace(trained, steps=0)
+    state = course(beginning)
+    if state["steps"] > trained.steps:
+        state = course.__wrapped__(beginning)
+    (batch, targets), network = material(trained.material, trained.feed), state["network"]
+    torch.set_rng_state(state["chance"])
     network.train()
-    for _ in range(trained.steps):
+    for _ in range(trained.steps - state["steps"]):
         chosen = torch.randint(0, len(batch), (64,))
-        optimizer.zero_grad()
+        state["optimizer"].zero_grad()
         nn.functional.cross_entropy(network(batch[chosen]), targets[chosen]).backward()
-        optimizer.step()
-    return network.eval()
+        state["optimizer"].step()
+    state |= {"chance": torch.get_rng_state(), "steps": trained.steps}
+    return deepcopy(network).eval()
 
 
 def twice(encoding):

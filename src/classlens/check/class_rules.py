@@ -187,6 +187,6 @@ RULES = (
         the mean accuracy over classes is that of one class fewer. Example: pictures whose ending is not known (.heic);
         a folder left empty by a failed copy. Cure: add pictures, or take the class out of the list."""),
     Rule("C007", "class with hardly any pictures", "warning", DATA, tiny_classes, """Fewer than 5, a tenth of the
-        others. Why it matters: it is never answered, and accuracy does not show that. Example: `dgo/` beside `dog/`.
-        Cure: look at the folder: a slip of the pen makes a class. Else add pictures, or leave the class out."""),
+        others. Why it matters: it is never answered. Example: `dgo/` beside `dog/`. Cure: look at the folder: a slip of
+        the pen makes a class of its own. Else add pictures, or leave the class out."""),
 )  # fmt: skip

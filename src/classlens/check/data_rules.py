@@ -219,9 +219,9 @@ RULES = (
     Rule("D002", "damaged pictures", "error", FILES, damaged, """They are decoded all the same. Why it matters: decoders
         fill what is missing with grey or noise, and the network learns it. Example: the lower half of a JPEG whose copy
         was broken off. Cure: get the files again, or take them out of the list."""),
-    Rule("D003", "pictures in two splits", "error", FILES, ACROSS, """As they are, resized, brighter, mirrored, or
-        cropped a little. Why it matters: the score is too high, by up to tens of points. Example: frames of one video.
-        Cure: take them out of one split; share out whole videos, patients or places, and augment later."""),
+    Rule("D003", "pictures in two splits", "error", FILES, ACROSS, """As they are, or resized, brighter, mirrored,
+        cropped. Why it matters: the score is up to tens of points too high. Example: frames of one video. Cure: take
+        them out of one split; share out whole videos, patients, or places, and augment after that."""),
     Rule("D004", "pictures twice in a split", "warning", FILES, WITHIN, """As they are, or nearly so. Why it matters:
         they count twice in loss and score, and a random split of the data will leak. Example: one photo under two
         names; an augmentation written to disk. Cure: take one of each pair out, unless the repetition is meant."""),
@@ -230,8 +230,8 @@ RULES = (
         dog that was found by both words. Cure: look at the pairs, and correct the labels or take them out."""),
     Rule("D006", "pictures that loaders read differently", "warning", FILES, read_otherwise, """OpenCV, Pillow (so
         torchvision, timm), and who follows EXIF. Why it matters: the network sees turned, inverted or black pictures
-        where another one loads them. Example: photos stored sideways; transparency; 16 bits, which Pillow clips. Cure:
-        write them again as upright 8-bit RGB; or use one loader everywhere, and see with `browse` what it reads."""),
+        elsewhere. Example: photos stored sideways; transparency; 16 bits, which Pillow clips. Cure: write the files
+        again as upright 8-bit RGB; or use one loader everywhere, and see with `browse` what it reads."""),
     Rule("D007", "values that fill a part of their range", "warning", FILES, part_of_range, """An eighth or less of what
         the files could hold. Why it matters: divided by the largest number, they are nearly black. Example: scans of 12
         bits in 16; masks of 0 and 1. Cure: divide by the true maximum (4095), or stretch the values when writing."""),

@@ -257,10 +257,10 @@ RULES = (
     Rule("L003", "same draws on several ranks", "warning", NEED, RANKS, """Only where there are several, by `--ngpus` or
         a sampler that shares the samples out. Why it matters: the pictures of a batch are augmented alike on all GPUs.
         Example: `generator=torch.Generator().manual_seed(0)` on every rank. Cure: add the rank to the seed."""),
-    Rule("L004", "generator frozen at construction", "error", NEED, frozen_generator, """Made with the dataset, it is
-        copied to every worker; torch seeds only `random`, `numpy.random` and its own. Why it matters: all workers draw
-        the same, often in every epoch. Example: `self.rng = numpy.random.default_rng()` in `__init__`; a composition of
-        Albumentations 2. Cure: seed it in `worker_init_fn`, from `torch.initial_seed()`."""),
+    Rule("L004", "generator frozen at construction", "error", NEED, frozen_generator, """One of the dataset, which torch
+        does not seed. Why it matters: all workers draw the same, often in every epoch. Example: `self.rng =
+        numpy.random.default_rng()` in `__init__`; a composition of Albumentations 2. Cure: seed it anew in every
+        worker, by `worker_init_fn`, from `torch.initial_seed()`."""),
     Rule("L005", "same order in every epoch", "warning", NEED, same_order, """The samples are shuffled once.
         Why it matters: batches are the same for the whole training. Example: a `DistributedSampler` whose `set_epoch`
         nobody calls; a generator seeded alike. Cure: call `loader.sampler.set_epoch(epoch)` before every epoch."""),
@@ -276,6 +276,6 @@ RULES = (
         over the epochs. Example: `random.seed(0)` or `default_rng(index)` in `__getitem__`; a cache of augmented
         pictures. Cure: draw from a generator that lives longer than a sample, and seed it once for each worker."""),
     Rule("L009", "stream not shared between workers", "error", NEED, stream_not_shared, """Each reads all.
-        Why it matters: epochs are N times as long. Example: no `get_worker_info()` in `__iter__`. Cure: `info =
+        Why it matters: epochs are N times as long. Example: no `get_worker_info()`. Cure: in `__iter__`, `info =
         torch.utils.data.get_worker_info()` and `itertools.islice(samples, info.id, None, info.num_workers)`."""),
 )  # fmt: skip

@@ -197,8 +197,8 @@ RULES = (
         skipped. Cure: load the checkpoint with `strict=True`, and look at which names do not match."""),
     Rule("M007", "batch norms that never saw a batch", "error", NET, idle_norms, """Mean 0 and variance 1.
         Why it matters: training does not use these and is fine; testing is wrong. Example: `momentum=0`; training in
-        evaluation mode; an averaged checkpoint. Cure: run some hundred batches in training mode without the optimizer
-        (`torch.optim.swa_utils.update_bn`), and save it again."""),
+        evaluation mode; an averaged checkpoint. Cure: run some hundred batches through the network in training mode
+        without a step of the optimizer (`torch.optim.swa_utils.update_bn`), and save it again."""),
     Rule("M008", "silent channels", "warning", ("classifier", "dataset"), dead_channels, """In 32 real pictures half of
         a layer's channels give the same number everywhere. Why it matters: the network has the capacity of one that is
         half as wide. Example: ReLUs that died at a high rate; channels that pruning or weight decay set to 0. Cure:

@@ -29,7 +29,7 @@ KINDS: tuple[tuple[str, str, Severity, str], ...] = (  # code, kind of mistake, 
         run whose last epoch is number 99. Cure: put the milestone before the end of the run, or leave it out."""),
     ("S003", "stuck warm-up", "warning", """A warm-up over a single unit: the rate never gets back to its full value.
         Why it matters: the whole run trains at a fraction of the rate. Example: `LinearLR` with `start_factor=0.001,
-        by_epoch=True, end=1`. Cure: let it act in steps: `convert_to_iter_based=True`, or give it more of them."""),
+        by_epoch=True, end=1`. Cure: let it act in steps: `convert_to_iter_based=True`, or give it more steps."""),
     ("S004", "zero start", "error", """A linear or constant factor that starts at 0. Why it matters: the next step
         divides by the factor before it, and training stops with an error. Example: `dict(type='LinearLR',
         start_factor=0, end=5)`. Cure: start at a small number, such as 1e-6."""),
@@ -37,8 +37,8 @@ KINDS: tuple[tuple[str, str, Severity, str], ...] = (  # code, kind of mistake, 
         Why it matters: the last epoch trains at a far higher rate, and undoes that work. Example: `ConstantLR` with
         `begin=90, end=100` in a run of 100 epochs. Cure: let the factor end one unit behind the run."""),
     ("S006", "converted gamma", "warning", """An exponential decay that was converted to steps, and keeps its gamma.
-        Why it matters: what was meant for an epoch happens at every step, and the rate vanishes. Example: `gamma=0.95,
-        by_epoch=True, convert_to_iter_based=True`. Cure: take the root: `gamma ** (1 / steps_per_epoch)`."""),
+        Why it matters: what was meant for an epoch happens at every step, and rates vanish. Example: `gamma=0.95,
+        by_epoch=True, convert_to_iter_based=True`. Cure: take the root of gamma: `gamma ** (1 / steps_per_epoch)`."""),
     ("S007", "short cosine", "warning", """A cosine that is over before it stops acting. Why it matters: the rate rises
         at the end of training, where it should be lowest. Example: `T_max=90` in a run of 100 epochs. Cure: let `T_max`
         be the length over which the rule acts: the run without its warm-up."""),
