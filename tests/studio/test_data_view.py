@@ -1,6 +1,7 @@
 """The data view of a real server: rows, classes, pictures, samples stage by stage, batches."""
 
 import io
+import json
 
 import numpy as np
 from PIL import Image
@@ -105,6 +106,20 @@ def test_a_bad_picture_is_a_marked_tile_and_its_name_is_text(tmp_path, studio):
     assert str(tmp_path) not in answers[0][1]["x-error"] + sample["error"]
     assert [one["index"] for one in bad["rows"]] == [0, 1]
     assert sample["stages"] == []
+
+
+def test_a_part_that_a_target_has_not_is_a_state(tmp_path, studio):
+    """Relative targets of several parts are called as the user called them."""
+    (tmp_path / "out" / "my" / "photos").mkdir(parents=True)
+    (tmp_path / "out" / "my" / "photos" / "a.webp").write_bytes(studio.ask("/picture/0/train/0.webp")[2])
+    with running_studio("folder:out/my/photos", "csv:out/my/none.csv", cwd=tmp_path) as server:
+        status, _, body = server.ask("/look.json")
+        missing = server.ask("/data.json?target=1")
+
+    assert status == 404
+    assert json.loads(body) == {"error": "this target has no network; it offers: dataset", "hint": "", "offered": False}
+    assert "out/my/none.csv" in json.loads(missing[2])["error"]
+    assert "offered" not in json.loads(missing[2])
 
 
 def test_of_a_large_list_the_first_samples_are_there_before_all_are_counted(tmp_path, studio):

@@ -1,5 +1,7 @@
 """The schedule view of a real server: exact values, landmarks, lints, and lengths that the address says."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,57 @@ def test_lints_come_with_the_codes_of_the_linter_and_lengths_from_the_address(tm
     assert "milestone 12 never fires" in run["lints"][0]["message"]
     assert run["command"].endswith("--dataset-size 1000 --ngpus 2")
     assert drawn[0] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("length", "error"),
+    [
+        ("epochs=1e9", "epochs is a whole number from 1 to 1000000000000000"),
+        ("epochs=999999999999999", "a run of more than 1e+15 steps cannot be drawn"),
+        ("gpus=0&epochs=5", "gpus is a whole number from 1 to 1000000000000000"),
+    ],
+)
+def test_a_length_that_cannot_be_used_is_said_beside_the_runs(studio, length, error):
+    answer = studio.get(f"/schedule.json?{length}")
+
+    (run,) = answer["runs"]
+    assert answer["error"] == error
+    assert run["error"] == ""
+    assert run["clock"]["steps"] == (70 if "epochs=5" in length else 560)
+    assert len(values(studio, run["curves"][0]["values"])) == run["clock"]["steps"]
+
+
+def test_what_is_said_of_training_and_a_log_reach_schedule_and_findings(tmp_path):
+    """A rate that was logged twice as high as intended; the address still decides the length."""
+    (tmp_path / "right.py").write_text(WRONG.replace("[3, 12]", "[3, 6]"))
+    rates = [0.2 * 0.1 ** sum(epoch >= stone for stone in (3, 6)) for epoch in range(10)]
+    lines = [{"lr": rate, "epoch": at + 1, "step": 20 * at + 10} for at, rate in enumerate(rates)]
+    log = tmp_path / "run" / "vis_data" / "scalars.json"
+    log.parent.mkdir(parents=True)
+    log.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    words = ("-d", "400", "-n", "2", "--log", str(tmp_path / "run"))
+    with running_studio("folder:.", str(tmp_path / "right.py"), "demo", *words, cwd=tmp_path) as studio:
+        schedules = studio.get("/schedule.json")
+        longer = studio.get("/schedule.json?dataset_size=1000")["runs"][0]
+        logged = schedules["runs"][1]
+        drawn = values(studio, logged["curves"][0]["values"])
+        findings = studio.wait("/findings.json?target=1")
+        session = studio.get("/session.json")
+
+    intended, _, demo = schedules["runs"]
+    assert [one["id"] for one in schedules["absent"]] == [0]
+    assert (intended["clock"]["steps"], intended["clock"]["gpus"]) == (200, 2)
+    assert longer["clock"]["steps"] == 500
+    assert demo["curves"]
+    assert np.nanmax(drawn) == pytest.approx(0.2)  # between what was logged there is nothing
+    assert intended["command"].endswith(f"--logged {tmp_path / 'run'} --dataset-size 400 --ngpus 2")
+    assert [one["code"][0] for one in findings["findings"] if one["code"][0] == "R"]
+    assert not [one for one in findings["skipped"] if "--log" in one["why"]]
+    assert findings["targets"][1]["state"] == "ready"
+    assert findings["targets"][1]["errors"] + findings["targets"][1]["warnings"] == len(findings["findings"])
+    assert findings["targets"][2] == {"target": 2, "name": "demo", "state": "idle", "errors": 0, "warnings": 0}
+    assert (session["dataset_size"], session["gpus"], session["log"]) == (400, 2, str(tmp_path / "run"))
+    assert session["command"].endswith(f"--dataset-size 400 --ngpus 2 --log {tmp_path / 'run'}")
 
 
 def test_a_run_that_is_too_long_gives_the_steps_of_its_plot(studio):

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from classlens.studio.guard import without_folders
 from tests.studio.running import running_studio
 
 OWN = object()  # stands for the server's own origin or host, whose port is known when it runs
@@ -28,6 +29,7 @@ HEADERS = {
     "x-frame-options": "DENY",
     "cache-control": "no-store",
 }
+PAGE = r"<!doctype html>[^{}]*<h1>Classlens studio</h1><p>([^<]+)</p><p>([^<]*)</p></html>"
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -51,9 +53,13 @@ def encoded(form, size=(40, 30)):
 def check_refusal(status, headers, body, wanted):
     """The right status, an error of one line without a path or a trace, and all headers of safety."""
     assert status == wanted, body[:300]
-    said = json.loads(body)
-    assert said["error"]
-    assert not re.search(r"(/[\w.-]+){2,}|Traceback|File \"|\.py", said["error"] + said.get("hint", ""))
+    if headers["content-type"].startswith("text/html"):
+        error, hint = re.fullmatch(PAGE, body.decode(), re.DOTALL).groups()
+    else:
+        said = json.loads(body)
+        error, hint = said["error"], said.get("hint", "")
+    assert error
+    assert not re.search(r"(/[\w.-]+){2,}|Traceback|File \"|\.py", error + hint)
     check_headers(headers)
 
 
@@ -195,6 +201,56 @@ def test_other_sites_may_lead_to_the_page_but_begin_no_work(studio, path, status
 )
 def test_nobody_is_let_in_without_the_cookie(studio, path):
     check_refusal(*studio.ask(path, cookie=False), 401)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        *[(path, "text/html; charset=utf-8") for path in ("/", "/look", "/nothing", "/?token=<b>")],
+        *[
+            (path, "application/json")
+            for path in ("/look.json", "/picture/0/train/0.webp", "/explain", "/jobs/1/cancel")
+        ],
+    ],
+)
+def test_who_goes_to_a_page_without_a_link_reads_a_page_and_scripts_read_json(studio, path, kind):
+    status, headers, body = studio.ask(path, cookie=False)
+
+    check_refusal(status, headers, body, 403 if "token" in path else 401)
+    assert headers["content-type"] == kind
+    assert b"<script" not in body
+    assert b"style" not in body
+
+
+def test_an_unknown_page_says_where_the_studio_begins(studio):
+    answer = studio.ask("/no/such<page>")
+
+    check_refusal(*answer, 404)
+    assert b"<p>the studio begins at /</p>" in answer[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("folder:out/my/photos has no classifier", "folder:out/my/photos has no classifier"),
+        ("../c/d.jpg, ./y/z and ~/x/y; a/b", "../c/d.jpg, ./y/z and ~/x/y; a/b"),
+        ("say epochs and/or steps/epoch", "say epochs and/or steps/epoch"),
+        ("see https://example.org/a/b.pth", "see https://example.org/a/b.pth"),
+        ("file:///home/ada/b.pth", "file:b.pth"),
+        ("folder:/home/ada/my photos/x has no classifier", "folder:x has no classifier"),
+        ("/a/b.jpg is no picture; see c/d", "b.jpg is no picture; see c/d"),
+        ("/home/ada/x.jpg and out/y/z", "x.jpg and out/y/z"),
+        ("/data/photos has no split val/test", "photos has no split val/test"),
+        ("'/home/ada/a.jpg': cut (/srv/b/c.jpg)", "'a.jpg': cut (c.jpg)"),
+        ("cannot write /data/photos/: full", "cannot write photos/: full"),
+        (r"C:\Users\ada lovelace\a.jpg is cut", "a.jpg is cut"),
+        (r"py:C:/Users/ada/train.py:setup", "py:train.py:setup"),
+        (r"'\\server\share\a.jpg' is cut", "'a.jpg' is cut"),
+        (r"out\my\photos has no classifier", r"out\my\photos has no classifier"),
+    ],
+)
+def test_absolute_folders_are_hidden_and_what_the_user_named_is_whole(text, shown):
+    assert without_folders(text) == shown
 
 
 @pytest.mark.parametrize("path", POSTS)

@@ -169,6 +169,11 @@ def test_what_answers_first_has_loaded_nothing_heavy():
     assert result.stdout == "[]\n"
 
 
+def test_a_log_that_is_not_there_is_refused_at_once(tmp_path):
+    with pytest.raises(DataError, match="no such log"):
+        StudioRequest(("demo",), log=tmp_path / "nowhere")
+
+
 def test_a_checkpoint_that_is_not_there_is_refused_at_once(tmp_path):
     (tmp_path / "epoch_10.pth").touch()
 

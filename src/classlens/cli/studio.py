@@ -17,10 +17,11 @@ import argparse
 import os
 import sys
 from mmap import mmap
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classlens.cli.display import has_display
-from classlens.cli.parsing import add_overrides, number_type, print_note
+from classlens.cli.parsing import add_overrides, number_type, positive_int, print_note
 from classlens.printed import json_text, print_text
 from classlens.runs.own_process import (
     can_fork,
@@ -45,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("targets", nargs="+", metavar="TARGET", help="configs or other addresses, e.g. demo, folder:photos")
     add("--checkpoint", nargs="+", action="extend", default=[], metavar="FILE", help="weights; several are compared")
+    add("-d", "--dataset-size", type=positive_int, metavar="N", help="training samples, if the data are not here")
+    add("-n", "--ngpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default: 1)")
+    add("--log", type=Path, metavar="RUN", help="what a training run of the first target wrote, or its folder")
     add("--port", type=ports, default=0, metavar="N", help="where the page is served (default: any that is free)")
     add("--no-browser", action="store_true", help="print the link, and open nothing")
     host = "let others in who can reach this address of the machine, and know --token (default: nobody)"
@@ -131,4 +135,7 @@ def read_request(arguments: argparse.Namespace) -> StudioRequest:
         port=arguments.port,
         token=arguments.token,
         opens_browser=not arguments.no_browser,
+        dataset_size=arguments.dataset_size,
+        gpus=arguments.ngpus,
+        log=arguments.log,
     )

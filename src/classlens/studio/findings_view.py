@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,19 +13,37 @@ from starlette.responses import Response
 from classlens.studio.guard import Refused
 from classlens.studio.jobs import ENDED
 from classlens.studio.replies import answer, number, session_of, while_connected
+from classlens.studio.session import keywords
+
+if TYPE_CHECKING:
+    from classlens.studio.jobs import Job
+    from classlens.studio.session import Session
+
+STATES = {"waiting": "running", "done": "ready", "cancelled": "failed"}
 
 
 async def show_findings(request: Request) -> Response:
     """The findings, or how far the check is: it begins when they are first asked for, and anew with `again=1`."""
     session, target, again = session_of(request), number(request, "target", 0), number(request, "again", 0, 0, 1)
     job = await while_connected(request, session.readers, partial(session.check, target, again=bool(again)))
-    facts = job.as_data(waiting="running", done="ready", cancelled="failed")
+    facts = job.as_data(**STATES)
     name = session.name(target)
-    facts["command"], facts["python"] = (
-        session.command("check", name),
-        f"classlens.check(classlens.open_source({name!r}))",
-    )
+    weights, training = session.first_checkpoint(target), session.training(target)
+    facts["command"] = session.command("check", name, *filter(None, [weights]), **training)
+    said = keywords({"checkpoint": weights, "log": training["log"]})
+    facts["python"] = f"classlens.check(classlens.open_source({name!r}){said})"
+    facts["targets"] = [count_findings(session, number) for number in range(len(session.request.targets))]
     return answer(facts | (job.result.facts if job.result else {"findings": [], "skipped": []}))
+
+
+def count_findings(session: Session, target: int) -> dict[str, Any]:
+    """How far the check of a target is, and how much it has found; nothing is begun for that."""
+    known = session.opened.things.get(("check", target))
+    job: Job | None = known.result() if known and known.done() and not known.exception() else None
+    state = "idle" if job is None else STATES.get(job.state, job.state)
+    found = Counter(one["severity"] for one in job.result.facts["findings"]) if job and job.result else Counter[str]()
+    counts = {"errors": found["error"], "warnings": found["warning"]}
+    return {"target": target, "name": session.name(target), "state": state, **counts}
 
 
 async def send_report(request: Request) -> Response:

@@ -14,9 +14,10 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from html import escape
 from ipaddress import ip_address
 from socket import gethostname
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from classlens.errors import ClasslensError
@@ -55,11 +56,15 @@ HEADERS: Mapping[str, str] = {
 GO_ON = b'<!doctype html><title>Classlens</title><meta http-equiv="refresh" content="0;url=/">'
 
 
-FOLDERS = re.compile(r"(?:[A-Za-z]:)?(?:[/\\][^/\\:'\"\n]+)*[/\\](?=[^/\\\s])")
+NAME = r"(?:(?!\.\w+\s)[^\s/\\:;'\"])+"
+FOLDERS = re.compile(  # a name of a folder has up to three words; more are prose, and so is what follows `x.jpg `
+    r"(?<![\w.~/\\)-])(?!(?<=:)//[^/])(?:[A-Za-z]:[/\\]|/|\\\\)[/\\]*"
+    rf"(?:{NAME}(?: {NAME}){{0,2}}[/\\]+)*(?=[^/\\\s:;'\",)])"
+)
 
 
 def without_folders(text: str) -> str:
-    """A message that names files without the folders in front of them."""
+    """A message that names files without the absolute folders in front of them; what is relative, or a URL, stays."""
     return FOLDERS.sub("", text)
 
 
@@ -128,10 +133,10 @@ class Guard:
             await asyncio.wait_for(self.inside(scope, limited(scope, receive), send_guarded), seconds)
         except Refused as error:
             if not started:
-                await refuse(send_guarded, error)
+                await refuse(scope, send_guarded, error)
         except TimeoutError:
             if not started:
-                await refuse(send_guarded, Refused(503, "this took too long"))
+                await refuse(scope, send_guarded, Refused(503, "this took too long"))
 
     def check(self, scope: Scope) -> bool:
         """Refuse what may not be answered; whether it is somebody with a right token, who gets a cookie."""
@@ -237,10 +242,25 @@ def too_large(most: int) -> Refused:
     return Refused(413, f"more than {most:,} bytes", hint="shrink the picture")
 
 
-async def refuse(send: Send, error: Refused) -> None:
-    """The error as JSON, with which the connection ends: what is left of a body is not read."""
-    body = json_text({"error": str(error), "hint": error.hint}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+REFUSAL = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">
+<meta name="viewport" content="width=device-width"><title>Classlens studio</title>
+<h1>Classlens studio</h1><p>{error}.</p><p>{hint}</p></html>"""
+WORK = ("upload", "explain", "jobs")  # addresses without an ending that scripts ask
+
+
+def refusal(scope: Scope, facts: Mapping[str, Any]) -> tuple[bytes, str]:
+    """The `error` and `hint` as a page where a user may have gone, and as JSON for scripts; and which of the two."""
+    path = scope["path"]
+    if scope["method"] not in READING_SAFELY or "." in path.rpartition("/")[2] or path.split("/")[1] in WORK:
+        return json_text(facts).encode(), "application/json"
+    page = REFUSAL.format(error=escape(facts["error"]), hint=escape(facts["hint"]))
+    return page.encode(), "text/html; charset=utf-8"
+
+
+async def refuse(scope: Scope, send: Send, error: Refused) -> None:
+    """The error, with which the connection ends: what is left of a body is not read."""
+    body, kind = refusal(scope, {"error": str(error), "hint": error.hint})
+    headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
     headers += [(b"connection", b"close")]
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from classlens.dataset.conventions import SPLITS
 from classlens.errors import NotFound, NotOffered, WrongIndex, WrongValue
 from classlens.printed import ONE_LINE, json_text, print_aside
-from classlens.studio.guard import Refused, without_folders
+from classlens.studio.guard import Refused, refusal, without_folders
 
 if TYPE_CHECKING:
     from classlens.studio.session import Session
@@ -39,11 +39,15 @@ def session_of(request: Request) -> Session:
 async def on_error(request: Request, error: Exception) -> Response:
     """The message and the hint of an error, under the status that says whose it is."""
     if isinstance(error, HTTPException):
-        return answer({"error": str(error.detail).lower(), "hint": ""}, error.status_code)
+        hint = "the studio begins at /" if error.status_code == 404 else ""
+        body, kind = refusal(request.scope, {"error": str(error.detail).lower(), "hint": hint})
+        return Response(body, error.status_code, media_type=kind)
     missing = isinstance(error, NotFound | NotOffered | WrongIndex | WrongValue)
     status = error.status if isinstance(error, Refused) else 404 if missing else 422
     hint = without_folders(getattr(error, "hint", ""))
-    return answer({"error": without_folders(str(error)), "hint": hint}, status)
+    absent = {"offered": False} if isinstance(error, NotOffered) else {}  # a state of the target: nobody failed
+    body, kind = refusal(request.scope, {"error": without_folders(str(error)), "hint": hint, **absent})
+    return Response(body, status, media_type=kind)
 
 
 async def on_mistake(request: Request, error: Exception) -> Response:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
 from sys import version_info
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -23,8 +23,9 @@ from classlens import __version__
 from classlens.dataset.conventions import SPLITS
 from classlens.errors import ClasslensError
 from classlens.studio import data_view, findings_view, look_view, schedule_view
-from classlens.studio.guard import Refused
+from classlens.studio.guard import Refused, without_folders
 from classlens.studio.replies import answer, on_error, on_mistake, session_of, while_connected
+from classlens.studio.session import TRAINING
 
 if TYPE_CHECKING:
     from classlens.studio.session import Session
@@ -75,18 +76,21 @@ async def describe_session(request: Request) -> Response:
                 source = session.source(number)
                 one["parts"], notes = list(source.parts), [*notes, *source.notes]
             except ClasslensError as error:
-                one["error"] = str(error)
+                one["error"] = without_folders(str(error))
             targets.append(one)
         checkpoints = [{"id": place, "name": Path(one).name} for place, one in enumerate(session.request.checkpoints)]
+        training: dict[str, Any] = {one: getattr(session.request, one) for one in TRAINING}
+        training |= {"log": training["log"] and str(training["log"])}
         return {
             "version": __version__,
             "python_version": ".".join(map(str, version_info[:3])),
-            "command": session.command("studio", *session.request.targets),
+            "command": session.command("studio", *session.request.targets, **training),
             "python": f"classlens.studio({', '.join(map(repr, session.request.targets))})",
             "targets": targets,
             "checkpoints": checkpoints,
             "splits": list(SPLITS),
             "views": list(VIEWS),
+            **training,
             "notes": notes,
         }
 

@@ -6,6 +6,7 @@ step; only of a run too long for that, the steps that its plot needs: straight l
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,71 +16,106 @@ from starlette.responses import Response
 from classlens.errors import ClasslensError
 from classlens.studio.guard import Refused, without_folders
 from classlens.studio.replies import answer, number, session_of, while_connected
+from classlens.studio.session import keywords
 
 if TYPE_CHECKING:
-    from classlens.runs.schedule_plots import LrRequest, SchedulePlots
     from classlens.schedule.replay import Curve, Curves
     from classlens.studio.session import Session
 
 MOST_VALUES = 4_000_000  # of a curve whose every step goes to the page: 32 MB
+MOST_STEPS = 10**15
 LENGTHS = ("dataset_size", "gpus", "epochs", "epoch_length", "steps")
 """What a user may say of the length of the runs, as in the address of the view."""
 
 
-def ask(request: Request, target: int) -> LrRequest:
-    """What is drawn of a target: all of it, over the length that the address says."""
-    from classlens.runs.schedule_plots import LrRequest
+def read_lengths(request: Request) -> tuple[dict[str, int], list[ClasslensError]]:
+    """What the address says of the length, and what is wrong with the rest of it."""
+    said, wrong = dict[str, int](), list[ClasslensError]()
+    for name in filter(request.query_params.get, LENGTHS):
+        try:
+            said[name] = number(request, name, 0, 1, MOST_STEPS)
+        except Refused as error:
+            wrong.append(error)
+    return said, wrong
 
-    session = session_of(request)
-    said = {name: number(request, name, 0, 1, 10**15) for name in LENGTHS if request.query_params.get(name)}
-    words: dict[str, Any] = {"options": session.request.options, "parameter": "all", **said}
-    return LrRequest((session.name(target),), **words)
+
+def training_of(session: Session, target: int, said: Mapping[str, int]) -> dict[str, Any]:
+    """The length and the log of a target, as `LrRequest` calls them."""
+    training = session.training(target)
+    return {"logged": training.pop("log"), **training, **said}
 
 
-def lay_out(session: Session, wanted: LrRequest) -> SchedulePlots:
-    """The curves of a target, computed once for each length."""
-    from classlens.runs.schedule_plots import plot_schedules
+def lay_out(session: Session, target: int, said: Mapping[str, int]) -> tuple[Curves, ...]:
+    """All curves of a target over a length, and what a run of it has logged; computed once for each length."""
+    from classlens.runs.schedule_plots import LrRequest, plot_schedules
 
-    return session.schedules.once(repr(wanted), partial(plot_schedules, wanted))
+    words = {"options": session.request.options, **training_of(session, target, said)}
+    wanted = LrRequest((session.name(target),), parameter="all", **words)
+    return session.schedules.once(repr(wanted), partial(plot_schedules, wanted)).runs
 
 
 async def show_schedules(request: Request) -> Response:
-    """The runs of all targets that have a schedule; one that cannot be laid out says why."""
-    session = session_of(request)
+    """The runs of all targets that have a schedule; one that cannot be laid out says why.
 
-    def describe() -> list[dict[str, Any]]:
-        runs = []
+    A length that cannot be used is left out, and said beside the runs.
+    """
+    session, (lengths, wrong) = session_of(request), read_lengths(request)
+
+    def lay_out_anyhow(place: int) -> tuple[tuple[Curves, ...], dict[str, int]]:
+        try:
+            return lay_out(session, place, lengths), lengths
+        except ClasslensError as error:
+            if not lengths:
+                raise
+            runs = lay_out(session, place, {})
+            wrong.append(error)
+            return runs, {}
+
+    def describe() -> dict[str, list[dict[str, Any]]]:
+        runs: list[dict[str, Any]] = []
+        absent: list[dict[str, Any]] = []
         for place, name in enumerate(session.request.targets):
             try:
                 if "schedule" not in session.source(place).parts:
+                    absent.append({"id": place, "name": name, "error": "this target has no schedule"})
                     continue
-                wanted = ask(request, place)
-                (run,) = lay_out(session, wanted).runs
+                curves, said = lay_out_anyhow(place)
             except ClasslensError as error:
-                said = {"error": without_folders(str(error)), "hint": without_folders(error.hint)}
-                runs.append({"id": place, "name": name, "curves": [], "landmarks": [], "lints": [], **said})
+                runs.append({"id": place, "name": name, "curves": [], "landmarks": [], "lints": [], **words_of(error)})
                 continue
-            runs.append({"id": place, "name": name, "error": "", **describe_run(request, place, run)})
-        return runs
+            first, *logged = curves
+            runs.append({"id": place, "name": name, "error": "", **describe_run(session, place, first, said)})
+            for run in logged:
+                named = {"id": len(session.request.targets), "name": f"{name}, {run.title}", "error": ""}
+                runs.append(named | describe_run(session, place, run, said, known=len(first)))
+        return {"runs": runs, "absent": absent}
 
-    return answer({"runs": await while_connected(request, session.readers, describe)})
+    facts = await while_connected(request, session.readers, describe)
+    return answer(facts | (words_of(wrong[0]) if wrong else {"error": "", "hint": ""}))
 
 
-def describe_run(request: Request, place: int, run: Curves) -> dict[str, Any]:
-    """A run with its curves, each once however many groups have it, its landmarks and its lints."""
+def words_of(error: ClasslensError) -> dict[str, str]:
+    return {"error": without_folders(str(error)), "hint": without_folders(error.hint)}
+
+
+def describe_run(session: Session, place: int, run: Curves, said: Mapping[str, int], known: int = 0) -> dict[str, Any]:
+    """A run with its curves, each once however many groups have it, its landmarks and its lints.
+
+    `known` curves of the same target have numbers before these.
+    """
     from classlens.check.schedule_rules import KINDS
     from classlens.figures.chart import distinct_curves
 
-    clock, query = run.clock, request.url.query
+    clock, query = run.clock, "&".join(f"{name}={value}" for name, value in said.items())
     codes = {kind: (code, severity) for code, kind, severity, _ in KINDS}
     curves: list[dict[str, Any]] = []
     landmarks: list[dict[str, Any]] = []
     for name in run.names:
         for group, curve in distinct_curves(run, name):
-            known = list(run).index(curve)
-            where = f"/curve/{place}/{known}", f"?{query}" if query else ""
-            curves.append({"id": known, "name": name, "group": group, **describe_curve(curve, *where)})
-            landmarks += [{"curve": known, **one} for one in find_landmarks(curve)]
+            number_of = known + list(run).index(curve)
+            where = f"/curve/{place}/{number_of}", f"?{query}" if query else ""
+            curves.append({"id": number_of, "name": name, "group": group, **describe_curve(curve, *where)})
+            landmarks += [{"curve": number_of, **one} for one in find_landmarks(curve)]
     lints = []
     for one in run.findings:
         code, severity = codes.get(one.kind, ("", "warning"))
@@ -87,19 +123,15 @@ def describe_run(request: Request, place: int, run: Curves) -> dict[str, Any]:
         lints.append({**facts, "cure": one.hint, "step": one.step, "parameter": one.name})
     words: dict[str, Any] = {"words": str(clock), "step_words": clock.step_words, "note": clock.note}
     length = {name: getattr(clock, name) for name in ("steps", "steps_per_epoch", "epochs", "gpus")}
-    session, said = session_of(request), [(name, request.query_params.get(name)) for name in LENGTHS]
-    options = {"dataset_size": "--dataset-size", "gpus": "--ngpus", "epoch_length": "--epoch-length"}
-    typed = [word for name, value in said if value for word in (options.get(name, f"--{name}"), value)]
-    target = session.name(place)
-    asked = "".join(f", {name}={value}" for name, value in said if value)
+    target, asked = session.name(place), training_of(session, place, said)
     return {
         "clock": length | words,
         "curves": curves,
         "landmarks": landmarks,
         "lints": lints,
         "notes": list(run.notes),
-        "command": session.command("lr", target, "--parameter", "all", *typed),
-        "python": f"classlens.plot_schedules(classlens.LrRequest(({target!r},), parameter='all'{asked}))",
+        "command": session.command("lr", target, "--parameter", "all", **asked),
+        "python": f"classlens.plot_schedules(classlens.LrRequest(({target!r},), parameter='all'{keywords(asked)}))",
     }
 
 
@@ -146,10 +178,10 @@ async def show_curve(request: Request) -> Response:
         raise Refused(404, f"there is no run {place}")
 
     def pack() -> bytes:
-        (run,) = lay_out(session, ask(request, place)).runs
-        if known >= len(run):
+        curves = [curve for run in lay_out(session, place, read_lengths(request)[0]) for curve in run]
+        if known >= len(curves):
             raise Refused(404, f"there is no curve {known}")
-        curve = run[known]
+        curve = curves[known]
         return bytes(numbers_of(curve, kind).astype("<f8").data)
 
     return Response(await while_connected(request, session.readers, pack), media_type="application/octet-stream")

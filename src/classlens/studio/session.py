@@ -11,16 +11,17 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from classlens.adapters import Options, open_source
 from classlens.checkpoints.download import check_checkpoints
-from classlens.errors import ConfigError, DataError, WrongValue
+from classlens.errors import ClasslensError, ConfigError, DataError, NotOffered, WrongValue
 from classlens.files import limit
 from classlens.runs.own_process import allow_seconds
 from classlens.sharing import ALONE
@@ -51,11 +52,12 @@ class StudioRequest:
     """What a studio shows, and where it is served.
 
     `targets` are addresses, `checkpoints` weights for the first of them that has a classifier. `port` 0 is any that is
-    free. A `host` that others can reach needs a `token`, which is then the password of the page.
+    free. A `host` that others can reach needs a `token`, which is then the password of the page. `dataset_size` and
+    `gpus` are those of training; `log` is what a training run of the first target with a schedule wrote.
 
     Raises:
         ConfigError: no target is named, or the host needs a token, or the token is too short.
-        DataError: there is no such checkpoint.
+        DataError: there is no such checkpoint or log.
     """
 
     targets: tuple[str, ...]
@@ -65,11 +67,17 @@ class StudioRequest:
     port: int = 0
     token: str | None = None
     opens_browser: bool = True
+    dataset_size: int | None = None
+    gpus: int = 1
+    log: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.targets:
             raise ConfigError("a studio needs something to show", hint="name a config or another address, e.g. demo")
         check_checkpoints(self.checkpoints)
+        if self.log is not None and not self.log.exists():
+            hint = "give the file that the training run wrote, or its folder"
+            raise DataError(f"no such log: {self.log}", hint=hint)
         if not self.is_local and not self.token:
             hint = "an SSH tunnel needs no --host; or choose a password: --token TEXT"
             raise ConfigError(f"--host {self.host} lets others in: it needs a token", hint=hint)
@@ -83,6 +91,9 @@ class StudioRequest:
         return self.host in LOOPBACK
 
 
+TRAINING = ("dataset_size", "gpus", "log")
+PARTS = {"dataset": "data", "classifier": "network"}
+"""What users call the parts of a target."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -188,6 +199,26 @@ class Session:
         open_target = partial(open_source, self.name(target), options=self.request.options)
         return self.opened.once(("source", target), open_target)
 
+    def offering(self, target: int, part: str) -> Source:
+        """The source of a target that has this part.
+
+        Raises:
+            NotOffered: it has not.
+        """
+        source = self.source(target)
+        if part not in source.parts:
+            offers = ", ".join(source.parts) or "nothing"
+            raise NotOffered(f"this target has no {PARTS.get(part, part)}; it offers: {offers}")
+        return source
+
+    def is_first(self, target: int, part: str) -> bool:
+        """Whether no target before this one has the part; one that cannot be opened has none."""
+        for number in range(len(self.request.targets)):
+            with suppress(ClasslensError):
+                if part in self.source(number).parts:
+                    return number == target
+        return False
+
     def dataset(self, target: int, split: str) -> Future[Dataset]:
         """A split of a target, which is opened by a thread."""
 
@@ -196,14 +227,15 @@ class Session:
 
             first, _ = self.opened.claim(("first", target, split))
             try:
+                source = self.offering(target, "dataset")
                 with listed_first(FIRST_ROWS) as looked:
-                    dataset = self.source(target).dataset(split)
+                    dataset = source.dataset(split)
                 is_beginning = looked.is_cut and dataset.stages_of is None  # not a choice among all
                 if is_beginning:
                     first.set_result(dataset)
                     self.give_way(FIRST_PICTURES)
                 if looked.is_cut:
-                    dataset = self.source(target).dataset(split)
+                    dataset = source.dataset(split)
                 if not is_beginning:
                     first.set_result(dataset)
             except BaseException as error:
@@ -241,10 +273,8 @@ class Session:
         """The network of a target; the checkpoints are those of the first target that has one."""
         from classlens.runs.explain_files import ModelRequest
 
-        with_network = (n for n in range(len(self.request.targets)) if "classifier" in self.source(n).parts)
-        weights = self.request.checkpoints if target == next(with_network, -1) else ()
-        if "classifier" not in self.source(target).parts:
-            self.source(target).classifier()  # raises, with what is offered
+        self.offering(target, "classifier")
+        weights = self.request.checkpoints if self.is_first(target, "classifier") else ()
         return ModelRequest(self.name(target), weights or None, self.request.options)
 
     def look(self, target: int, *, again: bool = False) -> Job:
@@ -259,7 +289,9 @@ class Session:
         from classlens.runs.check_run import CheckRequest
         from classlens.studio.tasks import check_target
 
-        order = CheckRequest(self.name(target), self.first_checkpoint(target), self.request.options)
+        order = CheckRequest(
+            self.name(target), self.first_checkpoint(target), self.request.options, **self.training(target)
+        )
         return self.once_or_again(
             ("check", target), partial(self.submit, self.checks, check_target, order), again=again
         )
@@ -269,8 +301,14 @@ class Session:
         from classlens.runs.report_run import ReportRequest
         from classlens.studio.tasks import make_report
 
-        order = ReportRequest(self.name(target), self.first_checkpoint(target), options=self.request.options)
+        options, training = self.request.options, self.training(target)
+        order = ReportRequest(self.name(target), self.first_checkpoint(target), options=options, **training)
         return self.submit(self.checks, make_report, order)
+
+    def training(self, target: int) -> dict[str, Any]:
+        """What the user said about the training of a target, in the words of requests; its log is one target's."""
+        said = {name: getattr(self.request, name) for name in TRAINING}
+        return said | ({} if self.is_first(target, "schedule") else {"log": None})
 
     def first_checkpoint(self, target: int) -> str | None:
         with_network = "classifier" in self.source(target).parts
@@ -334,10 +372,23 @@ class Session:
         for pool in (self.openers, self.counters, self.readers, self.drawers):
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def command(self, verb: str, *words: object) -> str:
+    def command(self, verb: str, *words: object, **training: object) -> str:
         """A command line that shows the same, with the overrides that the studio was given."""
         options = self.request.options
+        for name, value in spoken(training).items():
+            words += ("--ngpus" if name == "gpus" else f"--{name.replace('_', '-')}", value)
         said = [f"{key}={value}" for key, value in options.overrides.items()]
         said = ["--cfg-options", *said] if said else []
         trusted = ["--trust-config"] if options.trust_config else []
         return shlex.join(map(str, ["classlens", verb, *words, *said, *trusted]))
+
+
+def keywords(values: Mapping[str, object]) -> str:
+    """Arguments of a call in Python, behind others."""
+    return "".join(f", {name}={value!r}" for name, value in spoken(values).items())
+
+
+def spoken(values: Mapping[str, object]) -> dict[str, object]:
+    """Those that are not as they would be anyway."""
+    plain = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+    return {name: value for name, value in plain.items() if value is not None and (name, value) != ("gpus", 1)}
