@@ -162,3 +162,17 @@ def test_a_report_is_a_download_in_one_file(studio):
     assert headers["content-disposition"].startswith("attachment")
     assert body.startswith(b"<!")
     assert len(body) > 50_000
+
+
+def test_how_a_network_is_fed_by_a_guess_is_said_with_its_layers(tmp_path):
+    (tmp_path / "train.py").write_text(
+        "import torch\n"
+        "def setup():\n"
+        "    layers = torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 3)\n"
+        "    return dict(model=torch.nn.Sequential(*layers))\n"
+    )
+    with running_studio("py:train.py:setup", cwd=tmp_path) as server:
+        look = server.wait("/look.json")
+
+    assert look["state"] == "ready"
+    assert "pictures are fed as ImageNet models get them" in look["notes"][0]

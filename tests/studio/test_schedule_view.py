@@ -93,7 +93,7 @@ def test_what_is_said_of_training_and_a_log_reach_schedule_and_findings(tmp_path
     assert longer["clock"]["steps"] == 500
     assert demo["curves"]
     assert np.nanmax(drawn) == pytest.approx(0.2)  # between what was logged there is nothing
-    assert intended["command"].endswith(f"--logged {tmp_path / 'run'} --dataset-size 400 --ngpus 2")
+    assert intended["command"].endswith(f"--dataset-size 400 --ngpus 2 --logged {tmp_path / 'run'}")
     assert [one["code"][0] for one in findings["findings"] if one["code"][0] == "R"]
     assert not [one for one in findings["skipped"] if "--log" in one["why"]]
     assert findings["targets"][1]["state"] == "ready"

@@ -226,7 +226,7 @@ def test_an_unknown_page_says_where_the_studio_begins(studio):
     answer = studio.ask("/no/such<page>")
 
     check_refusal(*answer, 404)
-    assert b"<p>the studio begins at /</p>" in answer[2]
+    assert b"<p>The studio begins at /.</p>" in answer[2]
 
 
 @pytest.mark.parametrize(

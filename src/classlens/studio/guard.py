@@ -244,7 +244,7 @@ def too_large(most: int) -> Refused:
 
 REFUSAL = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">
 <meta name="viewport" content="width=device-width"><title>Classlens studio</title>
-<h1>Classlens studio</h1><p>{error}.</p><p>{hint}</p></html>"""
+<h1>Classlens studio</h1><p>{}</p><p>{}</p></html>"""
 WORK = ("upload", "explain", "jobs")  # addresses without an ending that scripts ask
 
 
@@ -253,8 +253,8 @@ def refusal(scope: Scope, facts: Mapping[str, Any]) -> tuple[bytes, str]:
     path = scope["path"]
     if scope["method"] not in READING_SAFELY or "." in path.rpartition("/")[2] or path.split("/")[1] in WORK:
         return json_text(facts).encode(), "application/json"
-    page = REFUSAL.format(error=escape(facts["error"]), hint=escape(facts["hint"]))
-    return page.encode(), "text/html; charset=utf-8"
+    sentences = (escape(f"{text[:1].upper()}{text[1:]}.") if text else "" for text in (facts["error"], facts["hint"]))
+    return REFUSAL.format(*sentences).encode(), "text/html; charset=utf-8"
 
 
 async def refuse(scope: Scope, send: Send, error: Refused) -> None:

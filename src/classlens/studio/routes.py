@@ -80,7 +80,7 @@ async def describe_session(request: Request) -> Response:
             targets.append(one)
         checkpoints = [{"id": place, "name": Path(one).name} for place, one in enumerate(session.request.checkpoints)]
         training: dict[str, Any] = {one: getattr(session.request, one) for one in TRAINING}
-        training |= {"log": training["log"] and str(training["log"])}
+        training["log"] = training["log"] and str(training["log"])
         return {
             "version": __version__,
             "python_version": ".".join(map(str, version_info[:3])),

@@ -19,7 +19,8 @@ from classlens.studio.replies import answer, number, session_of, while_connected
 from classlens.studio.session import keywords
 
 if TYPE_CHECKING:
-    from classlens.schedule.replay import Curve, Curves
+    from classlens.runs.schedule_plots import SchedulePlots
+    from classlens.schedule.replay import Curve
     from classlens.studio.session import Session
 
 MOST_VALUES = 4_000_000  # of a curve whose every step goes to the page: 32 MB
@@ -39,55 +40,31 @@ def read_lengths(request: Request) -> tuple[dict[str, int], list[ClasslensError]
     return said, wrong
 
 
-def training_of(session: Session, target: int, said: Mapping[str, int]) -> dict[str, Any]:
-    """The length and the log of a target, as `LrRequest` calls them."""
-    training = session.training(target)
-    return {"logged": training.pop("log"), **training, **said}
-
-
-def lay_out(session: Session, target: int, said: Mapping[str, int]) -> tuple[Curves, ...]:
+def lay_out(session: Session, target: int, said: Mapping[str, int]) -> SchedulePlots:
     """All curves of a target over a length, and what a run of it has logged; computed once for each length."""
     from classlens.runs.schedule_plots import LrRequest, plot_schedules
 
-    words = {"options": session.request.options, **training_of(session, target, said)}
+    training = session.training(target)
+    words = {"logged": training.pop("log"), "options": session.request.options, **training, **said}
     wanted = LrRequest((session.name(target),), parameter="all", **words)
-    return session.schedules.once(repr(wanted), partial(plot_schedules, wanted)).runs
+    return session.schedules.once(repr(wanted), partial(plot_schedules, wanted))
 
 
 async def show_schedules(request: Request) -> Response:
-    """The runs of all targets that have a schedule; one that cannot be laid out says why.
-
-    A length that cannot be used is left out, and said beside the runs.
-    """
-    session, (lengths, wrong) = session_of(request), read_lengths(request)
-
-    def lay_out_anyhow(place: int) -> tuple[tuple[Curves, ...], dict[str, int]]:
-        try:
-            return lay_out(session, place, lengths), lengths
-        except ClasslensError as error:
-            if not lengths:
-                raise
-            runs = lay_out(session, place, {})
-            wrong.append(error)
-            return runs, {}
+    """The runs of all targets with a schedule; one that cannot be laid out, or has none, says so beside them."""
+    session, (said, wrong) = session_of(request), read_lengths(request)
 
     def describe() -> dict[str, list[dict[str, Any]]]:
         runs: list[dict[str, Any]] = []
         absent: list[dict[str, Any]] = []
         for place, name in enumerate(session.request.targets):
             try:
-                if "schedule" not in session.source(place).parts:
+                if "schedule" in session.source(place).parts:
+                    runs += describe_target(session, place, said, wrong)
+                else:
                     absent.append({"id": place, "name": name, "error": "this target has no schedule"})
-                    continue
-                curves, said = lay_out_anyhow(place)
             except ClasslensError as error:
                 runs.append({"id": place, "name": name, "curves": [], "landmarks": [], "lints": [], **words_of(error)})
-                continue
-            first, *logged = curves
-            runs.append({"id": place, "name": name, "error": "", **describe_run(session, place, first, said)})
-            for run in logged:
-                named = {"id": len(session.request.targets), "name": f"{name}, {run.title}", "error": ""}
-                runs.append(named | describe_run(session, place, run, said, known=len(first)))
         return {"runs": runs, "absent": absent}
 
     facts = await while_connected(request, session.readers, describe)
@@ -98,22 +75,35 @@ def words_of(error: ClasslensError) -> dict[str, str]:
     return {"error": without_folders(str(error)), "hint": without_folders(error.hint)}
 
 
-def describe_run(session: Session, place: int, run: Curves, said: Mapping[str, int], known: int = 0) -> dict[str, Any]:
-    """A run with its curves, each once however many groups have it, its landmarks and its lints.
+def describe_target(
+    session: Session, place: int, said: Mapping[str, int], wrong: list[ClasslensError]
+) -> list[dict[str, Any]]:
+    """The intended run and the logged one; a length that leads to none is left out, and is `wrong`."""
+    try:
+        plots = lay_out(session, place, said)
+    except ClasslensError as error:
+        if not said:
+            raise
+        plots = lay_out(session, place, {})
+        wrong.append(error)
+    return [describe_run(session, place, plots, number) for number in range(len(plots.runs))]
 
-    `known` curves of the same target have numbers before these.
-    """
+
+def describe_run(session: Session, place: int, plots: SchedulePlots, number: int) -> dict[str, Any]:
+    """A run with its curves, each once however many groups have it, its landmarks and its lints."""
     from classlens.check.schedule_rules import KINDS
     from classlens.figures.chart import distinct_curves
 
-    clock, query = run.clock, "&".join(f"{name}={value}" for name, value in said.items())
+    run, known, target = plots.runs[number], sum(map(len, plots.runs[:number])), session.name(place)
+    asked = {name: getattr(plots.request, name) for name in (*LENGTHS, "logged")}
+    clock, query = run.clock, "&".join(f"{name}={asked[name]}" for name in LENGTHS if asked[name])
     codes = {kind: (code, severity) for code, kind, severity, _ in KINDS}
     curves: list[dict[str, Any]] = []
     landmarks: list[dict[str, Any]] = []
     for name in run.names:
         for group, curve in distinct_curves(run, name):
             number_of = known + list(run).index(curve)
-            where = f"/curve/{place}/{number_of}", f"?{query}" if query else ""
+            where = f"/curve/{place}/{number_of}", f"?{query}"
             curves.append({"id": number_of, "name": name, "group": group, **describe_curve(curve, *where)})
             landmarks += [{"curve": number_of, **one} for one in find_landmarks(curve)]
     lints = []
@@ -123,8 +113,10 @@ def describe_run(session: Session, place: int, run: Curves, said: Mapping[str, i
         lints.append({**facts, "cure": one.hint, "step": one.step, "parameter": one.name})
     words: dict[str, Any] = {"words": str(clock), "step_words": clock.step_words, "note": clock.note}
     length = {name: getattr(clock, name) for name in ("steps", "steps_per_epoch", "epochs", "gpus")}
-    target, asked = session.name(place), training_of(session, place, said)
     return {
+        "id": place if number == 0 else len(session.request.targets),
+        "name": target if number == 0 else f"{target}, {run.title}",
+        "error": "",
         "clock": length | words,
         "curves": curves,
         "landmarks": landmarks,
@@ -178,7 +170,7 @@ async def show_curve(request: Request) -> Response:
         raise Refused(404, f"there is no run {place}")
 
     def pack() -> bytes:
-        curves = [curve for run in lay_out(session, place, read_lengths(request)[0]) for curve in run]
+        curves = [curve for run in lay_out(session, place, read_lengths(request)[0]).runs for curve in run]
         if known >= len(curves):
             raise Refused(404, f"there is no curve {known}")
         curve = curves[known]
