@@ -189,14 +189,19 @@ function ShareMenu({ items }) {
       }}>${item.text}</a>`)}</div>`}</div>`;
 }
 
-/** What is on the screen, to take along. @param {{command?: string, python?: string, hasReport?: boolean}} props */
-export function Share({ command, python, hasReport = true }) {
+/**
+ * What is on the screen, to take along; `saving` says where a command writes that would else save nothing, `only` of
+ * how many pictures it is, where a filter cannot be said as one.
+ * @param {{command?: string, python?: string, saving?: string, only?: number}} props
+ */
+export function Share({ command, python, saving = "", only }) {
   const { view, query } = useRoute();
-  const items = [];
-  if (command) items.push({ text: t("action.copy_command"), run: () => void copy(command) });
-  if (python) items.push({ text: t("action.copy_python"), run: () => void copy(python) });
-  if (hasReport) items.push({ text: t("action.save_report"), href: `/report.html${queryText({ view, ...query })}` });
-  return html`<${ShareMenu} items=${items} />`;
+  const items = [], of = only === undefined ? "" : t("action.copy_only", { count: only });
+  const line = command && (command.includes(saving.split(" ")[0]) ? command : `${command} ${saving}`);
+  const script = python && (python.startsWith("import ") ? python : `import classlens\n${python}`);
+  if (line) items.push({ text: t("action.copy_command") + of, run: () => void copy(line) });
+  if (script) items.push({ text: t("action.copy_python") + of, run: () => void copy(script) });
+  return html`<${ShareMenu} items=${[...items, { text: t("action.save_report"), href: `/report.html${queryText({ view, ...query })}` }]} />`;
 }
 
 /** What is remarkable about what is shown: a button that opens it. @param {{notes: string[]}} props */

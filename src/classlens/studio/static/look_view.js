@@ -36,12 +36,15 @@ const firstName = (name) => name.split(",")[0];
 /** @param {number} share */
 const percent = (share) => `${formatNumber(+(100 * share).toFixed(1))} %`;
 
+/** The name of an uploaded file as a shell reads it. @param {string} [name] */
+const shellWord = (name = "PICTURE") => (/^\w[\w.+-]*$/.test(name) ? name : `'./${name.replaceAll("'", `'"'"'`)}'`);
+
 /** @param {Blob | null | undefined} file */
 async function upload(file) {
   if (!file) return;
   try {
     const { upload: number } = await post("/upload", file);
-    setQuery({ upload: number, class: null });
+    setQuery({ upload: number, file: file instanceof File && file.name, class: null });
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     say(error.message, { hint: error.hint, isError: true });
@@ -132,7 +135,7 @@ function Looking({ look, query, session, choice, onRetry }) {
   }, [job?.result]);
   const shown = useMaps(result);
   const isBusy = job !== null && (job.state === "waiting" || job.state === "running");
-  const step = (/** @type {number} */ by) => choice.length && setQuery({ upload: null, class: null, index: (Number(choice.index) + by + choice.length) % choice.length });
+  const step = (/** @type {number} */ by) => choice.length && setQuery({ upload: null, file: null, class: null, index: (Number(choice.index) + by + choice.length) % choice.length });
   useKeys([
     { keys: ["ArrowLeft", "k"], does: "look.key.previous", run: () => step(-1) },
     { keys: ["ArrowRight", "j"], does: "look.key.next", run: () => step(1) },
@@ -178,7 +181,8 @@ function Bar({ look, query, style, result, session, target, setDraft }) {
     html`<${Select} label=${label} isLabelShown value=${value} choices=${choices} onChange=${(/** @type {string} */ one) => setQuery({ [name]: one }, { replace: true })} />`;
   return html`<div class="bar">${targets.length > 1 && select(t("page.target"), "target", target, targets.map((one) => ({ value: String(one.id), text: one.name })))}${slide("opacity")}${slide("threshold")}
     ${names.length > 0 && html`${select(t("look.colours"), "map", query.map ?? USUAL.map, names.map((name) => ({ value: name, text: name })))}<${Ramp} table=${style.table} threshold=${style.threshold} />`}
-    <span class="push"></span>${result && html`<${Share} command=${result.command} python=${result.python} />`}</div>`;
+    <span class="push"></span>${result && html`<${Share} command=${result.command.replace(" PICTURE ", () => ` ${shellWord(query.file)} `)} saving="--save-path map.png"
+      python=${result.python.replace("'PICTURE'", () => JSON.stringify(query.file ?? "PICTURE"))} />`}</div>`;
 }
 
 /** The colours from cold to hot. @param {{table: Uint8Array, threshold: number}} props */
@@ -207,7 +211,7 @@ function PictureCard({ choice, session, onStep }) {
       <input key=${choice.index} class="input index" type="number" min="0" max=${choice.length - 1} defaultValue=${choice.index} aria-label=${t("look.index", { last: choice.length - 1 })} onChange=${jump} />
       <${Button} icon="right" label=${t("look.key.next")} onClick=${() => onStep(1)} /></div>`}
     <div class="row"><${Button} icon="upload" onClick=${() => input.current?.click()}>${t("look.upload")}<//><span class="muted">${t("look.drop")}</span>
-      ${choice.upload && choice.hasData && html`<${Button} kind="quiet" onClick=${() => setQuery({ upload: null })}>${t("look.back")}<//>`}</div>
+      ${choice.upload && choice.hasData && html`<${Button} kind="quiet" onClick=${() => setQuery({ upload: null, file: null })}>${t("look.back")}<//>`}</div>
     <input ref=${input} type="file" accept="image/*" hidden onChange=${(/** @type {any} */ event) => upload(event.target.files[0])} /></article>`;
 }
 

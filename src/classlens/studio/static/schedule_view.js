@@ -201,7 +201,7 @@ function Schedules({ every, drawn, query, at, setAt }) {
         <${Button} icon="left" label=${t("schedule.earlier")} onClick=${() => ways.shift(-0.5)} /><${Button} icon="right" label=${t("schedule.later")} onClick=${() => ways.shift(0.5)} />
         <${Button} onClick=${() => ways.zoom(0, axis.end)} disabled=${ways.width >= axis.end}>${t("schedule.all")}<//>
       </div>
-      <${Lengths} query=${query} /><span class="push"></span><${Share} command=${runs[0].command} python=${runs[0].python} />
+      <${Lengths} query=${query} /><span class="push"></span><${Share} command=${runs[0].command} saving="--save-path schedule.png" python=${runs[0].python} />
     </div>
     <div class="scroll" tabindex="0" aria-label=${t("view.schedule")} role="region">
       <${Broken} runs=${every} /><${Lints} runs=${runs} axis=${axis} visit=${ways.visit} />

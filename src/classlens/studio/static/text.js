@@ -36,6 +36,7 @@ export const TEXT = {
   "action.share": ["Share", "分享"],
   "action.copy_command": ["Copy as command", "复制为命令"],
   "action.copy_python": ["Copy as Python", "复制为 Python 代码"],
+  "action.copy_only": [" (the one picture shown)| (the {count} pictures shown)", "（所显示的 {count} 张图片）"],
   "action.save_report": ["Save as report", "保存为报告"],
   "action.copied": ["Copied: {text}", "已复制：{text}"],
   "action.not_copied": ["The browser does not allow copying here: {text}", "浏览器不允许在此复制：{text}"],
