@@ -101,10 +101,7 @@ export function Progress({ message, done = 0, total = 0, onCancel }) {
 /** @param {{title: string, children?: Children}} props */
 export const Empty = ({ title, children }) => html`<div class="state"><p class="state-title">${title}</p>${children}</div>`;
 
-/**
- * What went wrong, and what to do next.
- * @param {{error: ApiError | {message: string, hint?: string}, onRetry?: () => void}} props
- */
+/** What went wrong, and what to do next. @param {{error: ApiError | {message: string, hint?: string}, onRetry?: () => void}} props */
 export function Failure({ error, onRetry }) {
   return html`<div class="state failure" role="alert"><p class="state-title">${t("error.title")}</p><p>${error.message}</p>
     ${error.hint && html`<p class="muted">${error.hint}</p>`}
@@ -121,11 +118,7 @@ export function Await({ answer, children }) {
 const messages = makeStore(/** @type {Message[]} */ ([]));
 let lastMessage = 0;
 
-/**
- * Say something in the corner for some seconds.
- * @param {string} text
- * @param {{hint?: string, isError?: boolean}} [options]
- */
+/** Say something in the corner for some seconds. @param {string} text @param {{hint?: string, isError?: boolean}} [options] */
 export function say(text, { hint = "", isError = false } = {}) {
   const id = ++lastMessage;
   messages.set([...messages.get().slice(-2), { id, text, hint, isError }]);
