@@ -63,6 +63,7 @@ function limits(lines, view) {
     }
   }
   if (low > high) return view.log ? [0.1, 1] : [0, 1];
+  if (low === 0 && high === 0) return [0, 1];
   if (view.log) return high > low ? [low / (high / low) ** 0.05, high * (high / low) ** 0.08] : [low / 3, high * 3];
   if (low >= 0 && low < high / 2) low = 0;
   const room = high - low || Math.abs(high) || 1;
