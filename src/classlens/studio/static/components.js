@@ -4,7 +4,7 @@
  */
 import { html, useEffect, useLayoutEffect, useRef, useState } from "/static/vendor/htm-preact.js";
 import { useKeys, keyName, liveBindings } from "./keys.js";
-import { queryText, useRoute } from "./router.js";
+import { queryText, setQuery, useRoute } from "./router.js";
 import { makeStore, useStore } from "./stores.js";
 import { TEXT, t } from "./text.js";
 
@@ -101,10 +101,14 @@ export function Progress({ message, done = 0, total = 0, onCancel }) {
 /** @param {{title: string, children?: Children}} props */
 export const Empty = ({ title, children }) => html`<div class="state"><p class="state-title">${title}</p>${children}</div>`;
 
+/** Where a target has nothing for a view, and which have. @param {{title: string, part: string, session: import("./app.js").Session}} props */
+export const Lacking = ({ title, part, session }) => html`<${Empty} title=${title}><div class="chips">${session.targets.filter((one) => one.parts.includes(part)).map(({ id, name }) =>
+  html`<${Button} key=${id} onClick=${() => setQuery({ target: id })}>${name}<//>`)}</div><//>`;
+
 /** What went wrong, and what to do next. @param {{error: ApiError | {message: string, hint?: string}, onRetry?: () => void}} props */
 export function Failure({ error, onRetry }) {
-  return html`<div class="state failure" role="alert"><p class="state-title">${t("error.title")}</p><p>${error.message}</p>
-    ${error.hint && html`<p class="muted">${error.hint}</p>`}
+  return html`<div class="state failure" role="alert"><p class="state-title">${t("error.title")}</p><p lang="en">${error.message}</p>
+    ${error.hint && html`<p class="muted" lang="en">${error.hint}</p>`}
     ${onRetry && html`<${Button} onClick=${onRetry}>${t("action.again")}<//>`}</div>`;
 }
 
@@ -203,7 +207,7 @@ export function Notes({ notes }) {
   const title = t("page.notes", { count: notes.length });
   if (!notes.length) return null;
   return html`<${Button} kind="quiet" icon="bad" onClick=${() => setOpen(true)}>${title}<//>
-    ${isOpen && html`<${Dialog} title=${title} onClose=${() => setOpen(false)}><ul class="notes">${notes.map((one) => html`<li key=${one}>${one}</li>`)}</ul><//>`}`;
+    ${isOpen && html`<${Dialog} title=${title} onClose=${() => setOpen(false)}><ul class="notes" lang="en">${notes.map((one) => html`<li key=${one}>${one}</li>`)}</ul><//>`}`;
 }
 
 /** All keys that do something now. @param {{onClose: () => void}} props */

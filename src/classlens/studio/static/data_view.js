@@ -7,7 +7,7 @@
 import { html, useEffect, useRef, useState } from "/static/vendor/htm-preact.js";
 import { BatchView } from "./batch_view.js";
 import { ClassPanel, useClasses } from "./class_panel.js";
-import { Button, Dialog, Empty, Failure, Icon, Notes, Progress, Segments, Select, Share } from "./components.js";
+import { Button, Dialog, Empty, Failure, Icon, Lacking, Notes, Progress, Segments, Select, Share } from "./components.js";
 import { rowAt, useRows } from "./data_rows.js";
 import { Grid } from "./grid.js";
 import { useKeys } from "./keys.js";
@@ -134,9 +134,10 @@ const isFiltered = (query) => Boolean(query.class || query.q || query.bad);
  */
 function Status({ rows, query, notes, sizeName, seen }) {
   const total = rows.list?.facts.total ?? 0, length = rows.list?.facts.length ?? 0;
+  const [first, last] = (seen ?? []).map((place) => rows.list && rowAt(rows.list, Math.min(place, total - 1)));
   const said = !rows.list ? "" : isFiltered(query) ? t("data.some", { count: total, length }) : t("data.count", { count: total });
   return html`<footer class="status"><span role="status">${said}</span>
-    ${total > 0 && seen && html`<span class="muted">${t("data.seen", { first: seen[0], last: Math.min(seen[1], total - 1) })}</span>`}
+    ${first && last && seen && html`<span class="muted">${t("data.seen", { first: first.index, last: last.index })}</span>`}
     ${query.bad && html`<span class="muted">${t("data.bad_note")}</span>`}
     ${(rows.isLoading || rows.isCounting) && !rows.error && html`<${Progress} message=${rows.isCounting ? t("data.counting") : ""} />`}
     <span class="push"></span><${Notes} notes=${notes} />
@@ -203,6 +204,7 @@ export function View({ query, session }) {
   };
   useEffect(() => () => clearTimeout(see.current), [way.target, way.split, query.class, query.q, query.bad]);
   if (!first) return html`<div class="view"><${Empty} title=${t("data.none")} /></div>`;
+  if (!session.targets.some((one) => String(one.id) === way.target && one.parts.includes("dataset"))) return html`<div class="view"><${Lacking} title=${t("data.lacking")} part="dataset" session=${session} /></div>`;
   const isPanelOpen = isWide() ? panel === "open" : isSheetOpen, isBatch = query.batch !== undefined;
   const onPanel = () => (isWide() ? classPanel.set(panel === "open" ? "closed" : "open") : setSheetOpen(!isSheetOpen));
   const className = query.class === undefined ? "" : classes.data?.names[Number(query.class)] ?? "";

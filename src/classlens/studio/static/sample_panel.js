@@ -43,8 +43,8 @@ function Facts({ sample }) {
     <div><dt>${t("sample.class")}</dt><dd>${sample.classes.join(", ") || t("sample.no_class")}</dd></div>
     ${sample.size && html`<div><dt>${t("sample.size")}</dt><dd>${sizeText(sample.size)}</dd></div>`}
     ${sample.path && html`<div><dt>${t("sample.file")}</dt><dd class="mono">${sample.path}</dd></div>`}</dl>
-  ${sample.error && html`<p class="notice bad" role="alert"><b>${t("sample.bad")}</b> ${sample.error}</p>`}
-  ${sample.remarks.length > 0 && html`<ul class="notice warn" aria-label=${t("sample.remarks")}>
+  ${sample.error && html`<p class="notice bad" role="alert"><b>${t("sample.bad")}</b> <span lang="en">${sample.error}</span></p>`}
+  ${sample.remarks.length > 0 && html`<ul class="notice warn" lang="en" aria-label=${t("sample.remarks")}>
     ${sample.remarks.map((one) => html`<li key=${one}>${one}</li>`)}</ul>`}`;
 }
 

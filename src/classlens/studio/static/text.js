@@ -93,6 +93,7 @@ export const TEXT = {
   "schedule.epoch": ["Epoch", "轮"],
   "schedule.value": ["Value", "数值"],
   // where the network looks
+  "look.lacking": ["This target has no network to look into", "此目标没有可查看的网络"],
   "look.choices": ["Picture, classes, methods and layers", "图片、类别、方法和层"],
   "look.maps": ["Heat maps", "热力图"],
   "look.network": ["{what} · {seconds} s", "{what} · {seconds} 秒"],
@@ -188,6 +189,8 @@ export const TEXT = {
   "findings.none_here": ["Nothing of this kind", "没有此类问题"],
   "findings.show_all": ["Show all findings", "显示全部结果"],
   "findings.nothing": ["Nothing wrong was found", "未发现问题"],
+  "findings.nothing_here": ["Nothing wrong was found in this target", "此目标未发现问题"],
+  "findings.elsewhere": ["{count} finding in other targets|{count} findings in other targets", "其他目标中有 {count} 个结果"],
   "findings.nothing_hint": ["Some rules could not run; below is what each of them would need.", "部分规则未能运行；下面列出了它们所需的内容。"],
   "findings.nothing_all": ["Every rule has run.", "所有规则均已运行。"],
   "findings.skipped": ["{count} rule did not run|{count} rules did not run", "{count} 条规则未运行"],
@@ -212,6 +215,7 @@ export const TEXT = {
   "key.look": ["look at this under the maps", "查看此图的注意力图"],
   // data
   "data.none": ["No target here has pictures", "没有包含图片的目标"],
+  "data.lacking": ["This target has no pictures", "此目标没有图片"],
   "data.pictures": ["Pictures", "图片"],
   "data.split": ["Split", "数据划分"],
   "data.split.train": ["train", "训练集"],
