@@ -41,9 +41,7 @@ const loaded = {};
 /** The module of a view, which is fetched while the session is. @param {string} name */
 function useView(name) {
   const [, redraw] = useState({});
-  useEffect(() => {
-    if (!loaded[name]) void VIEWS[name]().then((module) => redraw((loaded[name] = module)));
-  }, [name]);
+  useEffect(() => { if (!loaded[name]) void VIEWS[name]().then((module) => redraw((loaded[name] = module))); }, [name]);
   return loaded[name]?.View;
 }
 

@@ -100,7 +100,6 @@ export function Progress({ message, done = 0, total = 0, onCancel }) {
 
 /** @param {{title: string, children?: Children}} props */
 export const Empty = ({ title, children }) => html`<div class="state"><p class="state-title">${title}</p>${children}</div>`;
-
 /** Where a target has nothing for a view, and which have. @param {{title: string, part: string, session: import("./app.js").Session}} props */
 export const Lacking = ({ title, part, session }) => html`<${Empty} title=${title}><div class="chips">${session.targets.filter((one) => one.parts.includes(part)).map(({ id, name }) =>
   html`<${Button} key=${id} onClick=${() => setQuery({ target: id })}>${name}<//>`)}</div><//>`;

@@ -113,7 +113,6 @@ export function valuesPerPixel(line, view, pixels) {
 /** @param {number} value @param {number} [digits] */
 export const short = (value, digits = 6) =>
   value === 0 || (Math.abs(value) >= 1e-3 && Math.abs(value) < 1e5) ? String(+value.toPrecision(digits)) : value.toExponential(Math.min(4, digits - 1)).replace(/\.?0+e/, "e");
-
 /** Steps of an axis in a few letters: 500, 20K, 1.5M. */
 const brief = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 6 });
 

@@ -124,7 +124,6 @@ function Bar({ way, query, session, isPanelOpen, name, onReroll, onPanel, list, 
 /** The numbers of the pictures of a short list, or of those in sight. @param {import("./data_rows.js").List} list @param {[number, number]} seen */
 const shownOf = (list, [first, last]) => (list.facts.total <= 100 ? list.pieces.get(0) ?? [] : Array.from({ length: last - first + 1 }, (_, k) => rowAt(list, first + k)))
   .flatMap((row) => (row ? [row.index] : []));
-
 /** @param {import("./router.js").Query} query */
 const isFiltered = (query) => Boolean(query.class || query.q || query.bad);
 

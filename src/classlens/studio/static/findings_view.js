@@ -17,10 +17,8 @@ import { formatNumber, t } from "./text.js";
  */
 
 const FAMILIES = ["S", "L", "F", "C", "D", "M", "R"];
-
 /** @param {{code: string}} finding */
 const familyOf = ({ code }) => code.slice(0, -3);
-
 /** A family in words; one of another package by its letters. @param {string} family */
 const familyText = (family) => (FAMILIES.includes(family) ? t(`findings.family.${family}`) : family);
 

@@ -29,13 +29,10 @@ import { formatNumber, t } from "./text.js";
  */
 
 const USUAL = { methods: ["GradCAM"], opacity: 0.5, map: "inferno" };
-
 /** A name without its synonyms. @param {string} name */
 const firstName = (name) => name.split(",")[0];
-
 /** @param {number} share */
 const percent = (share) => `${formatNumber(+(100 * share).toFixed(1))} %`;
-
 /** The name of an uploaded file as a shell reads it. @param {string} [name] */
 const shellWord = (name = "PICTURE") => (/^\w[\w.+-]*$/.test(name) ? name : `'./${name.replaceAll("'", `'"'"'`)}'`);
 

@@ -8,9 +8,7 @@ import { makeRemembered } from "./stores.js";
 export const LANGUAGES = ["en", "zh"];
 export const language = makeRemembered("language", /^zh\b/i.test(navigator.language) ? "zh" : "en", LANGUAGES);
 
-function showLanguage() {
-  document.documentElement.lang = language.get() === "zh" ? "zh-Hans" : "en";
-}
+function showLanguage() { document.documentElement.lang = language.get() === "zh" ? "zh-Hans" : "en"; }
 language.subscribe(showLanguage);
 showLanguage();
 
