@@ -101,8 +101,8 @@ export function Progress({ message, done = 0, total = 0, onCancel }) {
 /** @param {{title: string, children?: Children}} props */
 export const Empty = ({ title, children }) => html`<div class="state"><p class="state-title">${title}</p>${children}</div>`;
 /** Where a target has nothing for a view, and which have. @param {{title: string, part: string, session: import("./app.js").Session}} props */
-export const Lacking = ({ title, part, session }) => html`<${Empty} title=${title}><div class="chips">${session.targets.filter((one) => one.parts.includes(part)).map(({ id, name }) =>
-  html`<${Button} key=${id} onClick=${() => setQuery({ target: id })}>${name}<//>`)}</div><//>`;
+export const Lacking = ({ title, part, session }) => html`<${Empty} title=${title}>${session.targets.some((one) => one.parts.includes(part)) && html`<p class="muted">${t("page.others")}</p>`}
+  <div class="chips">${session.targets.filter((one) => one.parts.includes(part)).map(({ id, name }) => html`<${Button} key=${id} onClick=${() => setQuery({ target: id })}>${name}<//>`)}</div><//>`;
 
 /** What went wrong, and what to do next. @param {{error: ApiError | {message: string, hint?: string}, onRetry?: () => void}} props */
 export function Failure({ error, onRetry }) {

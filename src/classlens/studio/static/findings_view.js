@@ -112,5 +112,5 @@ function Skipped({ skipped, isOpen }) {
   const reasons = new Map();
   for (const { code, why } of skipped) reasons.set(why, [...(reasons.get(why) ?? []), code]);
   return html`<details class="block skipped" open=${isOpen}><summary>${t("findings.skipped", { count: skipped.length })}</summary>
-    <dl>${[...reasons].map(([why, codes]) => html`<div key=${why}><dt>${codes.map((/** @type {string} */ code) => html`<code key=${code}>${code}</code> `)}</dt><dd lang="en">${why}</dd></div>`)}</dl></details>`;
+    <dl>${[...reasons].map(([why, codes]) => html`<div key=${why}><dt>${codes.map((/** @type {string} */ code) => html`<code key=${code}>${code}</code> `)}</dt><dd lang=${workText(why) === why ? "en" : undefined}>${workText(why)}</dd></div>`)}</dl></details>`;
 }
