@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -315,9 +316,7 @@ def test_notes_of_the_feed_stand_above_a_large_map_and_an_upload_keeps_its_name(
     look()
     expect(page.locator(".maps .notice")).to_have_text("the mean is a guess")
     assert maps(page).bounding_box()["width"] == 640
-    with open(rocket, "rb") as file:
-        content = file.read()
-    cat = {"name": "my cat.jpg", "mimeType": "image/jpeg", "buffer": content}
+    cat = {"name": "my cat.jpg", "mimeType": "image/jpeg", "buffer": Path(rocket).read_bytes()}
     with page.expect_response(lambda answer: "/part/" in answer.url and answer.url.endswith(".bin")):
         page.locator("input[type=file]").set_input_files(cat)
     expect(page).to_have_url(re.compile("file=my"))
