@@ -1,11 +1,13 @@
 """The data view of the page, used as a reader uses it: by pointer, by keys and by address, on a real server."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
+from classlens.cli.main import main
 from tests.studio.running import running_studio
 
 GRID = "[role=listbox]"
@@ -157,10 +159,52 @@ def test_commands_are_copied(data):
     data.get_by_role("menuitem", name="Copy as command").click()
 
     expect(data.locator(".message")).to_contain_text("classlens browse demo --class espresso --mode original")
-    assert (
-        data.evaluate("() => navigator.clipboard.readText()")
-        == "classlens browse demo --class espresso --mode original"
-    )
+    expected = "classlens browse demo --class espresso --mode original --output-dir out"
+    assert data.evaluate("() => navigator.clipboard.readText()") == expected
+
+
+def copied(page, item):
+    """What a reader gets from the only Share button on the screen."""
+    expect(page.get_by_role("button", name="Share")).to_have_count(1)
+    page.get_by_role("button", name="Share").click()
+    page.get_by_role("menuitem", name=item).click()
+    expect(page.locator(".message").last).to_contain_text("Copied")
+    return page.evaluate("() => navigator.clipboard.readText()")
+
+
+def test_what_is_copied_shows_the_same_again(page, studio, tmp_path, monkeypatch):
+    """A search is said by the numbers of its pictures, and what is copied runs as it is."""
+    monkeypatch.chdir(tmp_path)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    found = [row["index"] for row in studio.get("/data.json?target=0&split=val&q=photo_03")["rows"]]
+    page.goto(f"{studio.address}/data?q=photo_03&split=val&mode=transformed&seed=2")
+    expect(status(page)).to_contain_text(f"{len(found)} of")
+
+    command = copied(page, f"Copy as command (the {len(found)} pictures shown)")
+    assert f" --index {' '.join(map(str, found))} --mode transformed --seed 2 --output-dir out" in command
+    assert main(shlex.split(command)[1:]) == 0
+    assert len(list((tmp_path / "out").rglob("*.jpg"))) == len(found)
+    script = copied(page, "Copy as Python")
+    assert script.startswith("import classlens\n")
+    (tmp_path / "python").mkdir()
+    monkeypatch.chdir(tmp_path / "python")
+    exec(script, {})
+    assert len(list((tmp_path / "python" / "out").rglob("*.jpg"))) == len(found)
+    assert page.recorder.slips == []
+
+
+def test_a_batch_is_copied_as_a_batch_and_no_mode_is_chosen(page, studio):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"{studio.address}/data?batch=1")
+    expect(page.locator(".card img").first).to_be_visible()
+
+    assert page.locator(".segments input:checked").count() == 0
+    command = copied(page, "Copy as command")
+    assert command == "classlens browse demo --batch 16 --number 2 --seed 0 --output-dir out"
+    assert "batch=16, number=2" in copied(page, "Copy as Python")
+    page.goto(f"{studio.address}/data?at=3&open=1")
+    expect(sample(page)).to_contain_text("#3")
+    assert "--index 3 --seed 0 --output-dir out" in copied(page, "Copy as command")
 
 
 def test_language_and_theme_are_chosen_and_remembered(data):
@@ -184,6 +228,7 @@ def test_an_address_shows_the_same_again(open_page, studio):
     expect(sample(page)).to_contain_text("#148")
     expect(cell(page, 20)).to_have_attribute("aria-selected", "true")
     expect(status(page)).to_have_text("32 of 224 pictures")
+    expect(page.locator(".status .muted").first).to_have_text(re.compile("^in sight: 1[2-5][0-9] to 1[2-5][0-9]$"))
     assert page.recorder.slips == []
 
 

@@ -112,3 +112,23 @@ def test_where_nothing_is_found_the_page_says_what_could_not_be_looked_at(open_p
         expect(page.locator(".skipped summary")).to_have_text("51 rules did not run")
         expect(page.locator(".skipped dd").first).to_have_text("there is no schedule")
         assert page.recorder.slips == []
+
+
+def test_no_tick_says_that_all_is_well_while_another_target_has_findings(open_page, faulty, browser, tmp_path):
+    make_photos(tmp_path / "clean")
+    flawed = faulty.get("/session.json")["targets"][0]["name"]
+    with running_studio(f"folder:{tmp_path / 'clean'}", flawed) as server:
+        page = enter(open_page, server, "/findings")
+
+        expect(page.get_by_text("Nothing wrong was found in this target")).to_be_visible()
+        count = len(server.get("/findings.json?target=1")["findings"])
+        expect(page.get_by_text(f"{count} findings in other targets")).to_be_visible()
+        expect(page.locator(".tick")).to_have_count(0)
+        expect(page.get_by_role("link", name="Findings")).to_have_text(f"Findings {count}")
+        expect(page.get_by_label("Target").locator("option").nth(1)).to_contain_text(f"({count})")
+        page.goto(f"{server.address}/look?target=1")
+        expect(page.get_by_text("This target has no network to look into")).to_be_visible()
+        page.goto(f"{server.address}/schedule")
+        expect(page.get_by_text("There is no schedule to show")).to_be_visible()
+        assert page.get_by_role("button", name="Try again").count() == 0
+        assert page.recorder.slips == []

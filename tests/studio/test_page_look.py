@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -302,6 +303,36 @@ def test_what_is_shown_is_copied_as_a_command(page, look):
     assert command.startswith("classlens cam ")
     assert "EigenCAM" in command
     assert " demo" in command
+
+
+def test_notes_of_the_feed_stand_above_a_large_map_and_an_upload_keeps_its_name(page, studio, look, rocket):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+
+    def add_note(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | {"notes": ["the mean is a guess"]})
+
+    page.route("**/look.json*", add_note)
+    look()
+    expect(page.locator(".maps .notice")).to_have_text("the mean is a guess")
+    assert maps(page).bounding_box()["width"] == 640
+    cat = {"name": "my cat.jpg", "mimeType": "image/jpeg", "buffer": Path(rocket).read_bytes()}
+    with page.expect_response(lambda answer: "/part/" in answer.url and answer.url.endswith(".bin")):
+        page.locator("input[type=file]").set_input_files(cat)
+    expect(page).to_have_url(re.compile("file=my"))
+    page.get_by_role("button", name="Share").click()
+    page.get_by_role("menuitem", name="Copy as command").click()
+    expect(page.get_by_text("Copied: classlens cam './my cat.jpg' demo")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()").endswith(" --save-path map.png")
+
+
+def test_on_a_telephone_the_map_stands_before_the_classes(open_page, studio):
+    page = open_page(viewport={"width": 390, "height": 844})
+    page.goto(f"{studio.address}/look?split=val&index={SAMPLE}")
+    expect(maps(page)).to_have_count(1, timeout=60_000)
+
+    assert maps(page).bounding_box()["y"] < page.locator(".guesses").bounding_box()["y"]
+    assert page.recorder.slips == []
 
 
 @pytest.mark.parametrize(("scheme", "locale", "width"), [("light", "en-US", 1400), ("dark", "zh-CN", 390)])

@@ -121,7 +121,7 @@ def test_a_stretch_is_zoomed_to_in_every_panel_and_all_is_shown_again(schedule):
 def test_landmarks_lead_to_their_place(schedule, rates):
     table = schedule.locator(".landmarks tbody tr")
     texts = [row.locator("td").all_inner_texts() for row in table.all()]
-    assert {"start", "peak", "end"} <= {one[1] for one in texts}
+    assert {one[1] for one in texts} == {"start", "peak, warm-up ends", "end"}
     (end,) = [one for one in texts if one[1] == "end"]
     assert int(end[3]) == len(rates) - 1
     assert float(end[5]) == pytest.approx(rates[-1], rel=1e-4)
@@ -228,6 +228,29 @@ def test_a_run_without_its_data_says_what_it_needs_and_mistakes_are_shown(open_p
     page.get_by_role("button", name="Show").first.click()
     expect(page).to_have_url(re.compile("from="))
     assert page.recorder.slips == []
+
+
+def test_lengths_open_with_what_is_in_force_and_a_wrong_one_leaves_the_plots(schedule):
+    schedule.get_by_text("Length", exact=True).click()
+    fields = {name: schedule.get_by_label(name, exact=True) for name in ("Samples", "GPUs", "Epochs")}
+    fields["Epochs"] = schedule.locator(".lengths").get_by_label("Epochs")
+    assert {name: one.input_value() for name, one in fields.items()} == {"Samples": "224", "GPUs": "1", "Epochs": "40"}
+
+    for wrong in ("0", "1.5"):
+        fields["Epochs"].fill(wrong)
+        fields["Epochs"].press("Enter")
+        expect(schedule.locator(".lengths [role=alert]")).to_contain_text("a whole number from 1 to 1,000,000,000")
+        expect(schedule.locator(".curve-panel")).to_have_count(3)
+    assert "epochs=" not in schedule.url
+    fields["Epochs"].fill("50")
+    fields["Epochs"].press("Enter")
+
+    expect(schedule.get_by_text("700 steps = 50 epochs x 14 steps")).to_be_visible()
+    fields["Epochs"].fill("100000000000000")
+    fields["Epochs"].press("Enter")
+    expect(schedule.locator(".scroll .lint, .scroll [role=alert]").first).to_be_visible()
+    expect(schedule.locator(".curve-panel")).to_have_count(3)
+    expect(schedule.get_by_role("button", name="Zoom in")).to_be_visible()
 
 
 def test_several_runs_share_one_axis(open_page, several):

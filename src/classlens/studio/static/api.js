@@ -34,7 +34,6 @@ async function answerOf(path, options) {
 
 /** @param {string} path @param {Patch} [query] @param {AbortSignal} [signal] @returns {Promise<any>} */
 export const getJson = async (path, query = {}, signal) => (await answerOf(path + queryText(query), { signal })).json();
-
 /** @param {string} path @param {AbortSignal} [signal] */
 export const getBytes = async (path, signal) => (await answerOf(path, { signal })).arrayBuffer();
 

@@ -17,7 +17,7 @@ import { useJson } from "./api.js";
 import { Await, Button, Failure, Help, Icon, Messages, Progress, say } from "./components.js";
 import { useKeys } from "./keys.js";
 import { go, hrefOf, useRoute, VIEW_NAMES } from "./router.js";
-import { theme, useStore } from "./stores.js";
+import { findingCounts, theme, useStore } from "./stores.js";
 import { language, LANGUAGES, t } from "./text.js";
 
 /**
@@ -41,9 +41,7 @@ const loaded = {};
 /** The module of a view, which is fetched while the session is. @param {string} name */
 function useView(name) {
   const [, redraw] = useState({});
-  useEffect(() => {
-    if (!loaded[name]) void VIEWS[name]().then((module) => redraw((loaded[name] = module)));
-  }, [name]);
+  useEffect(() => { if (!loaded[name]) void VIEWS[name]().then((module) => redraw((loaded[name] = module))); }, [name]);
   return loaded[name]?.View;
 }
 
@@ -53,11 +51,12 @@ const NEXT_THEME = /** @type {Record<string, string>} */ ({ system: "light", lig
 function Header({ names, onHelp }) {
   const { view, query } = useRoute();
   const chosen = useStore(theme);
+  const found = Object.values(useStore(findingCounts)).reduce((sum, count) => sum + count, 0);
   const kept = { target: query.target, split: query.split };
   const other = LANGUAGES[1 - LANGUAGES.indexOf(language.get())];
   return html`<header class="top"><a class="brand" href="/data"><img src="/static/icon.svg" alt="" width="22" height="22" /><span>Classlens</span></a>
     <nav class="views" aria-label=${t("page.views")}>${names.map((name) => html`<a key=${name} href=${hrefOf(name, kept)}
-      aria-current=${name === view ? "page" : undefined}>${t(`view.${name}`)}</a>`)}</nav>
+      aria-current=${name === view ? "page" : undefined}>${t(`view.${name}`)}${name === "findings" && found > 0 && html` <span class="badge">${found}</span>`}</a>`)}</nav>
     <div class="top-end">
       <button type="button" class="button quiet" lang=${other === "zh" ? "zh-Hans" : "en"} onClick=${() => language.set(other)}>${t("page.language")}</button>
       <button type="button" class="button quiet theme-${chosen}" title=${t(`page.theme.${chosen}`)} aria-label=${t(`page.theme.${chosen}`)}

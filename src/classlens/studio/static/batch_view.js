@@ -1,9 +1,9 @@
 /** A training batch as the network gets it: mixed pictures, and the share of every class in each. */
 import { html } from "/static/vendor/htm-preact.js";
 import { useJson } from "./api.js";
-import { Await, Button, Share } from "./components.js";
+import { Await, Button, Share, workText } from "./components.js";
 import { Picture } from "./pictures.js";
-import { setQuery } from "./router.js";
+import { browsing, setQuery } from "./router.js";
 import { t } from "./text.js";
 
 /**
@@ -20,8 +20,8 @@ function MixedCard({ row }) {
       <span>${row.weights[place].toFixed(2)}</span><i style=${{ width: `${100 * row.weights[place]}%` }}></i></span>`)}</div></li>`;
 }
 
-/** @param {{target: string, split: string, seed: string, number: number, length: number}} props */
-export function BatchView({ target, split, seed, number, length }) {
+/** @param {{target: string, name: string, split: string, seed: string, number: number, length: number}} props */
+export function BatchView({ target, name, split, seed, number, length }) {
   const answer = useJson(`/batch/${target}/${split}/${number}.json`, { seed });
   const batch = /** @type {Batch | null} */ (answer.data);
   const size = batch ? batch.rows.length + batch.bad.length : 1;
@@ -30,8 +30,8 @@ export function BatchView({ target, split, seed, number, length }) {
     <div class="batch-head"><h2>${t("batch.title", { number })}</h2>
       <${Button} icon="left" label=${t("batch.previous")} disabled=${number < 1} onClick=${() => to(number - 1)} />
       <${Button} icon="right" label=${t("batch.next")} disabled=${(number + 2) * size > length} onClick=${() => to(number + 1)} />
-      <span class="muted">${batch && t("batch.mixing", { count: batch.rows.length, mixing: batch.mixing })}</span>
-      ${batch && html`<span class="push"><${Share} command=${batch.command} /></span>`}</div>
+      <span class="muted">${batch && t("batch.mixing", { count: batch.rows.length, mixing: workText(batch.mixing) })}</span>
+      ${batch && html`<span class="push"><${Share} command=${batch.command} saving="--output-dir out" python=${browsing(name, { phase: split, batch: size, number: number + 1, seed: Number(seed) })} /></span>`}</div>
     <${Await} answer=${answer}>${batch && html`
       ${batch.bad.map((one) => html`<p key=${one.index} class="notice bad"><b>#${one.index}</b> ${one.error}</p>`)}
       <ul class="cards ${answer.isLoading ? "old" : ""}">

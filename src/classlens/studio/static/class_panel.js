@@ -43,9 +43,7 @@ function ClassRow({ entry, most, isChosen }) {
     <i style=${{ width: `${(100 * entry.count) / most}%` }}></i></button></li>`;
 }
 
-/**
- * @param {{answer: import("./api.js").Answer, chosen: string, onClose: () => void}} props `chosen` is a place in the names, or ""
- */
+/** @param {{answer: import("./api.js").Answer, chosen: string, onClose: () => void}} props `chosen` is a place in the names, or "" */
 export function ClassPanel({ answer, chosen, onClose }) {
   const [words, setWords] = useState("");
   const [order, setOrder] = useState("listed");

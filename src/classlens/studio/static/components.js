@@ -4,7 +4,7 @@
  */
 import { html, useEffect, useLayoutEffect, useRef, useState } from "/static/vendor/htm-preact.js";
 import { useKeys, keyName, liveBindings } from "./keys.js";
-import { queryText, useRoute } from "./router.js";
+import { queryText, setQuery, useRoute } from "./router.js";
 import { makeStore, useStore } from "./stores.js";
 import { TEXT, t } from "./text.js";
 
@@ -100,14 +100,14 @@ export function Progress({ message, done = 0, total = 0, onCancel }) {
 
 /** @param {{title: string, children?: Children}} props */
 export const Empty = ({ title, children }) => html`<div class="state"><p class="state-title">${title}</p>${children}</div>`;
+/** Where a target has nothing for a view, and which have. @param {{title: string, part: string, session: import("./app.js").Session}} props */
+export const Lacking = ({ title, part, session }) => html`<${Empty} title=${title}>${session.targets.some((one) => one.parts.includes(part)) && html`<p class="muted">${t("page.others")}</p>`}
+  <div class="chips">${session.targets.filter((one) => one.parts.includes(part)).map(({ id, name }) => html`<${Button} key=${id} onClick=${() => setQuery({ target: id })}>${name}<//>`)}</div><//>`;
 
-/**
- * What went wrong, and what to do next.
- * @param {{error: ApiError | {message: string, hint?: string}, onRetry?: () => void}} props
- */
+/** What went wrong, and what to do next. @param {{error: ApiError | {message: string, hint?: string}, onRetry?: () => void}} props */
 export function Failure({ error, onRetry }) {
-  return html`<div class="state failure" role="alert"><p class="state-title">${t("error.title")}</p><p>${error.message}</p>
-    ${error.hint && html`<p class="muted">${error.hint}</p>`}
+  return html`<div class="state failure" role="alert"><p class="state-title">${t("error.title")}</p><p lang="en">${error.message}</p>
+    ${error.hint && html`<p class="muted" lang="en">${error.hint}</p>`}
     ${onRetry && html`<${Button} onClick=${onRetry}>${t("action.again")}<//>`}</div>`;
 }
 
@@ -121,11 +121,7 @@ export function Await({ answer, children }) {
 const messages = makeStore(/** @type {Message[]} */ ([]));
 let lastMessage = 0;
 
-/**
- * Say something in the corner for some seconds.
- * @param {string} text
- * @param {{hint?: string, isError?: boolean}} [options]
- */
+/** Say something in the corner for some seconds. @param {string} text @param {{hint?: string, isError?: boolean}} [options] */
 export function say(text, { hint = "", isError = false } = {}) {
   const id = ++lastMessage;
   messages.set([...messages.get().slice(-2), { id, text, hint, isError }]);
@@ -189,14 +185,19 @@ function ShareMenu({ items }) {
       }}>${item.text}</a>`)}</div>`}</div>`;
 }
 
-/** What is on the screen, to take along. @param {{command?: string, python?: string, hasReport?: boolean}} props */
-export function Share({ command, python, hasReport = true }) {
+/**
+ * What is on the screen, to take along; `saving` says where a command writes that would else save nothing, `only` of
+ * how many pictures it is, where a filter cannot be said as one.
+ * @param {{command?: string, python?: string, saving?: string, only?: number}} props
+ */
+export function Share({ command, python, saving = "", only }) {
   const { view, query } = useRoute();
-  const items = [];
-  if (command) items.push({ text: t("action.copy_command"), run: () => void copy(command) });
-  if (python) items.push({ text: t("action.copy_python"), run: () => void copy(python) });
-  if (hasReport) items.push({ text: t("action.save_report"), href: `/report.html${queryText({ view, ...query })}` });
-  return html`<${ShareMenu} items=${items} />`;
+  const items = [], of = only === undefined ? "" : t("action.copy_only", { count: only });
+  const line = command && (command.includes(saving.split(" ")[0]) ? command : `${command} ${saving}`);
+  const script = python && (python.startsWith("import ") ? python : `import classlens\n${python}`);
+  if (line) items.push({ text: t("action.copy_command") + of, run: () => void copy(line) });
+  if (script) items.push({ text: t("action.copy_python") + of, run: () => void copy(script) });
+  return html`<${ShareMenu} items=${[...items, { text: t("action.save_report"), href: `/report.html${queryText({ view, ...query })}` }]} />`;
 }
 
 /** What is remarkable about what is shown: a button that opens it. @param {{notes: string[]}} props */
@@ -205,7 +206,7 @@ export function Notes({ notes }) {
   const title = t("page.notes", { count: notes.length });
   if (!notes.length) return null;
   return html`<${Button} kind="quiet" icon="bad" onClick=${() => setOpen(true)}>${title}<//>
-    ${isOpen && html`<${Dialog} title=${title} onClose=${() => setOpen(false)}><ul class="notes">${notes.map((one) => html`<li key=${one}>${one}</li>`)}</ul><//>`}`;
+    ${isOpen && html`<${Dialog} title=${title} onClose=${() => setOpen(false)}><ul class="notes" lang="en">${notes.map((one) => html`<li key=${one}>${one}</li>`)}</ul><//>`}`;
 }
 
 /** All keys that do something now. @param {{onClose: () => void}} props */

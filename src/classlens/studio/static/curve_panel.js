@@ -63,6 +63,7 @@ function limits(lines, view) {
     }
   }
   if (low > high) return view.log ? [0.1, 1] : [0, 1];
+  if (low === 0 && high === 0) return [0, 1];
   if (view.log) return high > low ? [low / (high / low) ** 0.05, high * (high / low) ** 0.08] : [low / 3, high * 3];
   if (low >= 0 && low < high / 2) low = 0;
   const room = high - low || Math.abs(high) || 1;
@@ -112,7 +113,6 @@ export function valuesPerPixel(line, view, pixels) {
 /** @param {number} value @param {number} [digits] */
 export const short = (value, digits = 6) =>
   value === 0 || (Math.abs(value) >= 1e-3 && Math.abs(value) < 1e5) ? String(+value.toPrecision(digits)) : value.toExponential(Math.min(4, digits - 1)).replace(/\.?0+e/, "e");
-
 /** Steps of an axis in a few letters: 500, 20K, 1.5M. */
 const brief = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 6 });
 

@@ -9,13 +9,10 @@ import { queryText } from "./router.js";
 /** @typedef {{index: number, name: string, path: string | null, classes: string[], error: string}} Row */
 /** @typedef {{total: number, length: number, warnings: string[], stages: string[], command: string}} Facts */
 /** @typedef {{address: string, facts: Facts, pieces: Map<number, Row[]>, asked: Map<number, AbortController>}} List */
-
 const PIECE = 100;
 const KEPT = 300; // pieces
-
 /** @param {List} list @param {number} position @returns {Row | undefined} */
 export const rowAt = (list, position) => list.pieces.get(Math.floor(position / PIECE))?.[position % PIECE];
-
 /** @param {string} address @param {number} piece @param {AbortSignal} signal */
 const getPiece = (address, piece, signal) => getJson(`/data.json${address}`, {}, signal).then((answer) => ({ ...answer, piece }));
 

@@ -7,12 +7,12 @@
 import { html, useEffect, useRef, useState } from "/static/vendor/htm-preact.js";
 import { BatchView } from "./batch_view.js";
 import { ClassPanel, useClasses } from "./class_panel.js";
-import { Button, Dialog, Empty, Failure, Icon, Notes, Progress, Segments, Select, Share } from "./components.js";
+import { Button, Dialog, Empty, Failure, Icon, Lacking, Notes, Progress, Segments, Select, Share } from "./components.js";
 import { rowAt, useRows } from "./data_rows.js";
 import { Grid } from "./grid.js";
 import { useKeys } from "./keys.js";
 import { Picture } from "./pictures.js";
-import { go, hrefOf, setQuery } from "./router.js";
+import { browsing, go, hrefOf, setQuery } from "./router.js";
 import { SamplePanel } from "./sample_panel.js";
 import { makeRemembered, useStore } from "./stores.js";
 import { t } from "./text.js";
@@ -94,30 +94,36 @@ function Search({ words }) {
 }
 
 /**
- * @param {{way: Way, query: import("./router.js").Query, session: import("./app.js").Session, isPanelOpen: boolean,
- *   onReroll: () => void, onPanel: () => void, facts: import("./data_rows.js").Facts | undefined, className: string}} props
+ * @param {{way: Way, query: import("./router.js").Query, session: import("./app.js").Session, isPanelOpen: boolean, name: string,
+ *   onReroll: () => void, onPanel: () => void, list: import("./data_rows.js").List | null, seen: [number, number], className: string}} props
  */
-function Bar({ way, query, session, isPanelOpen, onReroll, onPanel, facts, className }) {
-  const hasStages = facts?.stages.length !== 0;
+function Bar({ way, query, session, isPanelOpen, name, onReroll, onPanel, list, seen, className }) {
+  const facts = list?.facts, hasStages = facts?.stages.length !== 0, isBatch = query.batch !== undefined, seed = Number(way.seed);
+  const indices = list && (query.q || query.bad) ? shownOf(list, seen) : undefined, { target, split, mode } = way;
+  const command = facts && indices?.length !== 0 && [facts.command, ...(indices ? ["--index", ...indices] : []), "--mode", mode, ...(seed ? ["--seed", seed] : [])].join(" ");
+  const python = command && browsing(name, { phase: split, mode, indices, classes: className && !indices ? [className] : undefined, seed });
   const toggleBatches = () => setQuery({ batch: query.batch === undefined ? 0 : null, open: null });
   const change = (/** @type {import("./router.js").Patch} */ patch) => setQuery({ at: null, top: null, open: null, batch: null, ...patch });
   const targets = session.targets.filter((one) => one.parts.includes("dataset"));
   return html`<div class="bar data-bar">
     <${Button} icon="list" isPressed=${isPanelOpen} onClick=${onPanel}>${className || t("classes.title")}<//>
-    ${targets.length > 1 && html`<${Select} label=${t("page.target")} value=${way.target} onChange=${(/** @type {string} */ target) => change({ target, class: null })}
+    ${targets.length > 1 && html`<${Select} label=${t("page.target")} value=${target} onChange=${(/** @type {string} */ one) => change({ target: one, class: null })}
       choices=${targets.map((one) => ({ value: String(one.id), text: one.name.length > 22 ? `…${one.name.slice(-20)}` : one.name }))} />`}
-    <${Select} label=${t("data.split")} value=${way.split} onChange=${(/** @type {string} */ split) => change({ split, class: null })}
+    <${Select} label=${t("data.split")} value=${split} onChange=${(/** @type {string} */ one) => change({ split: one, class: null })}
       choices=${session.splits.map((value) => ({ value, text: t(`data.split.${value}`) }))} />
-    ${hasStages && html`<${Segments} label=${t("data.mode")} value=${way.mode} onChange=${(/** @type {string} */ mode) => setQuery({ mode, batch: null })}
+    ${hasStages && html`<${Segments} label=${t("data.mode")} value=${isBatch ? "" : mode} onChange=${(/** @type {string} */ one) => setQuery({ mode: one, batch: null })}
       choices=${MODES.map((value) => ({ value, text: t(`data.mode.${value}`) }))} />
     <${Button} icon="dice" label=${t("data.reroll_hint", { seed: way.seed })} onClick=${onReroll}>${t("data.reroll")} <span class="muted">${way.seed}</span><//>`}
-    <${Button} icon="grid" isPressed=${query.batch !== undefined} onClick=${toggleBatches}>${t("data.batches")}<//>
+    <${Button} icon="grid" isPressed=${isBatch} onClick=${toggleBatches}>${t("data.batches")}<//>
     <${Button} icon="bad" isPressed=${query.bad === "1"} onClick=${() => change({ bad: query.bad !== "1" })}>${t("data.bad")}<//>
     <${Search} words=${query.q ?? ""} />
     <span class="push"></span>
-    <${Share} command=${facts && `${facts.command} --mode ${way.mode}${way.seed === "0" ? "" : ` --seed ${way.seed}`}`} python=${session.python} /></div>`;
+    ${!isBatch && !query.open && html`<${Share} command=${command || undefined} saving="--output-dir out" python=${python || undefined} only=${indices?.length} />`}</div>`;
 }
 
+/** The numbers of the pictures of a short list, or of those in sight. @param {import("./data_rows.js").List} list @param {[number, number]} seen */
+const shownOf = (list, [first, last]) => (list.facts.total <= 100 ? list.pieces.get(0) ?? [] : Array.from({ length: last - first + 1 }, (_, k) => rowAt(list, first + k)))
+  .flatMap((row) => (row ? [row.index] : []));
 /** @param {import("./router.js").Query} query */
 const isFiltered = (query) => Boolean(query.class || query.q || query.bad);
 
@@ -127,9 +133,10 @@ const isFiltered = (query) => Boolean(query.class || query.q || query.bad);
  */
 function Status({ rows, query, notes, sizeName, seen }) {
   const total = rows.list?.facts.total ?? 0, length = rows.list?.facts.length ?? 0;
+  const [first, last] = (seen ?? []).map((place) => rows.list && rowAt(rows.list, Math.min(place, total - 1)));
   const said = !rows.list ? "" : isFiltered(query) ? t("data.some", { count: total, length }) : t("data.count", { count: total });
   return html`<footer class="status"><span role="status">${said}</span>
-    ${total > 0 && seen && html`<span class="muted">${t("data.seen", { first: seen[0], last: Math.min(seen[1], total - 1) })}</span>`}
+    ${first && last && seen && html`<span class="muted">${t("data.seen", { first: first.index, last: last.index })}</span>`}
     ${query.bad && html`<span class="muted">${t("data.bad_note")}</span>`}
     ${(rows.isLoading || rows.isCounting) && !rows.error && html`<${Progress} message=${rows.isCounting ? t("data.counting") : ""} />`}
     <span class="push"></span><${Notes} notes=${notes} />
@@ -184,6 +191,7 @@ export function View({ query, session }) {
   const { list } = rows, total = list?.facts.total ?? 0, at = list ? Math.min(asked, total - 1) : asked;
   const row = list && at >= 0 ? rowAt(list, at) : undefined;
   const reroll = () => setQuery({ seed: Number(way.seed) + 1, mode: mode === "original" && !query.open ? "transformed" : mode }, { replace: true });
+  const name = session.targets.find((one) => String(one.id) === way.target)?.name ?? "";
   const canLook = session.targets.some((one) => String(one.id) === way.target && one.parts.includes("classifier"));
   useDataKeys({ way, row, canLook, onReroll: reroll, onJump: () => setJumping(true) });
   const see = useRef(0);
@@ -195,16 +203,17 @@ export function View({ query, session }) {
   };
   useEffect(() => () => clearTimeout(see.current), [way.target, way.split, query.class, query.q, query.bad]);
   if (!first) return html`<div class="view"><${Empty} title=${t("data.none")} /></div>`;
+  if (!session.targets.some((one) => String(one.id) === way.target && one.parts.includes("dataset"))) return html`<div class="view"><${Lacking} title=${t("data.lacking")} part="dataset" session=${session} /></div>`;
   const isPanelOpen = isWide() ? panel === "open" : isSheetOpen, isBatch = query.batch !== undefined;
   const onPanel = () => (isWide() ? classPanel.set(panel === "open" ? "closed" : "open") : setSheetOpen(!isSheetOpen));
   const className = query.class === undefined ? "" : classes.data?.names[Number(query.class)] ?? "";
   const notes = [...session.notes, ...session.targets.map((one) => one.error).filter(Boolean), ...(list?.facts.warnings ?? [])];
   const step = (/** @type {number} */ by) => setQuery({ at: Math.max(0, Math.min(total - 1, at + by)) }, { replace: true });
   return html`<div class="view data mode-${mode} ${query.bad ? "bad-files" : ""}">
-    <${Bar} ...${{ way, query, session, isPanelOpen, onReroll: reroll, onPanel, className, facts: list?.facts }} />
+    <${Bar} ...${{ way, query, session, isPanelOpen, onReroll: reroll, onPanel, className, list, seen, name }} />
     <div class="columns">
       ${isPanelOpen && html`<${ClassPanel} answer=${classes} chosen=${query.class ?? ""} onClose=${onPanel} />`}
-      <div class="middle">${isBatch ? html`<${BatchView} ...${way} number=${Number(query.batch) || 0} length=${list?.facts.length ?? 0} />`
+      <div class="middle">${isBatch ? html`<${BatchView} ...${way} name=${name} number=${Number(query.batch) || 0} length=${list?.facts.length ?? 0} />`
         : html`<${Pictures} ...${{ rows, way, query, start, current: at, onSeen }} />`}</div>
       ${query.open && at >= 0 && html`<${SamplePanel} ...${way} row=${row} begins=${mode === "original" ? "first" : "last"} canLook=${canLook}
         onReroll=${reroll} onStep=${step} onClose=${() => setQuery({ open: null })} />`}

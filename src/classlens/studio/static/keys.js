@@ -6,7 +6,6 @@ import { useEffect, useRef } from "/static/vendor/htm-preact.js";
 
 /** @typedef {{keys: string[], does: string, run: (event: KeyboardEvent) => void}} Binding  `does` is a key of text.js */
 /** @typedef {{bindings: Binding[], isModal: boolean}} Layer */
-
 /** @type {{current: Layer}[]} */
 const layers = [];
 
@@ -19,9 +18,7 @@ function liveLayers() {
 
 /** What can be pressed now, for the help. */
 export const liveBindings = () => liveLayers().flatMap((layer) => layer.bindings);
-
 const SCROLLING = ["ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End"];
-
 /** @param {EventTarget | null} target */
 const isField = (target) => target instanceof Element && target.closest("input, textarea, select, [role=menu], [role=tree], [contenteditable]") !== null;
 

@@ -10,7 +10,6 @@ import { t } from "./text.js";
  */
 
 const MOST_MATCHES = 100;
-
 /** @param {Layer[]} layers @returns {Layer[]} */
 const flatten = (layers) => layers.flatMap((layer) => [layer, ...flatten(layer.children)]);
 

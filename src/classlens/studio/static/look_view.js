@@ -6,7 +6,7 @@
  */
 import { html, useEffect, useMemo, useRef, useState } from "/static/vendor/htm-preact.js";
 import { ApiError, getBytes, getJson, post, useJob, useJson } from "./api.js";
-import { Await, Button, Dialog, Empty, Failure, Progress, say, Select, Share, workText } from "./components.js";
+import { Await, Button, Dialog, Empty, Failure, Lacking, Progress, say, Select, Share, workText } from "./components.js";
 import { paint, placeKey, readPixels } from "./heat.js";
 import { useKeys } from "./keys.js";
 import { LayerTree } from "./layer_tree.js";
@@ -29,19 +29,19 @@ import { formatNumber, t } from "./text.js";
  */
 
 const USUAL = { methods: ["GradCAM"], opacity: 0.5, map: "inferno" };
-
 /** A name without its synonyms. @param {string} name */
 const firstName = (name) => name.split(",")[0];
-
 /** @param {number} share */
 const percent = (share) => `${formatNumber(+(100 * share).toFixed(1))} %`;
+/** The name of an uploaded file as a shell reads it. @param {string} [name] */
+const shellWord = (name = "PICTURE") => (/^\w[\w.+-]*$/.test(name) ? name : `'./${name.replaceAll("'", `'"'"'`)}'`);
 
 /** @param {Blob | null | undefined} file */
 async function upload(file) {
   if (!file) return;
   try {
     const { upload: number } = await post("/upload", file);
-    setQuery({ upload: number, class: null });
+    setQuery({ upload: number, file: file instanceof File && file.name, class: null });
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     say(error.message, { hint: error.hint, isError: true });
@@ -51,10 +51,11 @@ async function upload(file) {
 /** @param {import("./app.js").ViewProps} props */
 export function View({ query, session }) {
   const target = query.target ?? String(session.targets.find((one) => one.parts.includes("classifier"))?.id ?? 0);
-  const look = useJson("/look.json", { target }, (data) => data.state === "loading");
+  const canLook = session.targets.some((one) => String(one.id) === target && one.parts.includes("classifier"));
+  const look = useJson(canLook ? "/look.json" : null, { target }, (data) => data.state === "loading");
   const hasData = session.targets.find((one) => String(one.id) === target)?.parts.includes("dataset") ?? false;
   const split = query.split ?? session.splits[0];
-  const data = useJson(hasData && !query.upload ? "/data.json" : null, { target, split, start: query.index ?? "0", count: 1 }, (answer) => answer.state === "counting");
+  const data = useJson(canLook && hasData && !query.upload ? "/data.json" : null, { target, split, start: query.index ?? "0", count: 1 }, (answer) => answer.state === "counting");
   const choice = { target, split, hasData, index: query.index ?? "0", upload: query.upload ?? "", length: hasData ? data.data?.length ?? 0 : 0,
     row: data.data?.rows?.[0] ?? null, error: hasData ? data.error : null };
   const retry = () => void getJson("/look.json", { target, again: 1 }).then(look.again, look.again);
@@ -72,6 +73,7 @@ export function View({ query, session }) {
     over(false)(event);
     void upload(event.dataTransfer?.files[0]);
   };
+  if (!canLook) return html`<section class="view look"><${Lacking} title=${t("look.lacking")} part="classifier" session=${session} /></section>`;
   return html`<section class="view look ${isOver ? "over" : ""}" onDragOver=${over(true)} onDragLeave=${over(false)} onDrop=${drop}>
     <${Await} answer=${look}>${look.data && html`<${Looking} look=${look.data} query=${query} session=${session} choice=${choice} onRetry=${retry} />`}<//></section>`;
 }
@@ -132,7 +134,7 @@ function Looking({ look, query, session, choice, onRetry }) {
   }, [job?.result]);
   const shown = useMaps(result);
   const isBusy = job !== null && (job.state === "waiting" || job.state === "running");
-  const step = (/** @type {number} */ by) => choice.length && setQuery({ upload: null, class: null, index: (Number(choice.index) + by + choice.length) % choice.length });
+  const step = (/** @type {number} */ by) => choice.length && setQuery({ upload: null, file: null, class: null, index: (Number(choice.index) + by + choice.length) % choice.length });
   useKeys([
     { keys: ["ArrowLeft", "k"], does: "look.key.previous", run: () => step(-1) },
     { keys: ["ArrowRight", "j"], does: "look.key.next", run: () => step(1) },
@@ -151,6 +153,7 @@ function Looking({ look, query, session, choice, onRetry }) {
         ${isReady && html`<${Choices} look=${look} query=${query} />`}
       </div>
       <div class="maps scroll" tabindex="0" role="region" aria-label=${t("look.maps")} aria-busy=${String(isBusy)}>
+        ${look.notes?.length > 0 && html`<ul class="notice warn feed" lang="en" aria-label=${t("page.notes", { count: look.notes.length })}>${look.notes.map((/** @type {string} */ one) => html`<li key=${one}>${one}</li>`)}</ul>`}
         <${Status} look=${look} job=${job} error=${error} isBusy=${isBusy} cancel=${cancel} again=${() => ask(false)} onRetry=${onRetry} />
         ${isReady && !canAsk && html`<${Empty} title=${t("look.no_picture")}><p class="muted">${t("look.no_picture_hint")}</p><//>`}
         ${shown && html`<${Maps} shown=${shown} style=${style} />`}
@@ -178,7 +181,8 @@ function Bar({ look, query, style, result, session, target, setDraft }) {
     html`<${Select} label=${label} isLabelShown value=${value} choices=${choices} onChange=${(/** @type {string} */ one) => setQuery({ [name]: one }, { replace: true })} />`;
   return html`<div class="bar">${targets.length > 1 && select(t("page.target"), "target", target, targets.map((one) => ({ value: String(one.id), text: one.name })))}${slide("opacity")}${slide("threshold")}
     ${names.length > 0 && html`${select(t("look.colours"), "map", query.map ?? USUAL.map, names.map((name) => ({ value: name, text: name })))}<${Ramp} table=${style.table} threshold=${style.threshold} />`}
-    <span class="push"></span>${result && html`<${Share} command=${result.command} python=${result.python} />`}</div>`;
+    <span class="push"></span>${result && html`<${Share} command=${result.command.replace(" PICTURE ", () => ` ${shellWord(query.file)} `)} saving="--save-path map.png"
+      python=${result.python.replace("'PICTURE'", () => JSON.stringify(query.file ?? "PICTURE"))} />`}</div>`;
 }
 
 /** The colours from cold to hot. @param {{table: Uint8Array, threshold: number}} props */
@@ -198,16 +202,16 @@ function PictureCard({ choice, session, onStep }) {
   const jump = (/** @type {any} */ event) => setQuery({ index: Math.max(0, Math.min(choice.length - 1, Math.round(Number(event.target.value)))), class: null });
   return html`<article class="block chosen"><h2 class="unseen">${t("look.picture")}</h2>
     ${choice.error && html`<${Failure} error=${choice.error} />`}
-    ${(choice.upload || choice.length > 0) && html`<img src=${address} alt=${choice.upload ? t("look.uploaded") : t("look.sample", { split: choice.split, index: Number(choice.index) })} />`}
+    ${(choice.upload || choice.length > 0) && html`<img src=${address} alt=${choice.upload ? t("look.uploaded") : t("look.sample", { split: t(`data.split.${choice.split}`), index: Number(choice.index) })} />`}
     ${!choice.upload && choice.row && html`<p class="row"><b class="clip" title=${choice.row.name}>${choice.row.classes.join(", ") || choice.row.name}</b>
       <a class="push" href=${hrefOf("data", { target: choice.target, split: choice.split, at: choice.index })}>${t("look.in_data")}</a></p>`}
-    ${!choice.upload && (choice.length > 0 || choice.error) && html`<div class="row"><${Select} label=${t("look.split")} value=${choice.split} choices=${session.splits.map((one) => ({ value: one, text: one }))}
+    ${!choice.upload && (choice.length > 0 || choice.error) && html`<div class="row"><${Select} label=${t("look.split")} value=${choice.split} choices=${session.splits.map((one) => ({ value: one, text: t(`data.split.${one}`) }))}
         onChange=${(/** @type {string} */ split) => setQuery({ split, index: 0, class: null })} />
       <${Button} icon="left" label=${t("look.key.previous")} onClick=${() => onStep(-1)} />
       <input key=${choice.index} class="input index" type="number" min="0" max=${choice.length - 1} defaultValue=${choice.index} aria-label=${t("look.index", { last: choice.length - 1 })} onChange=${jump} />
       <${Button} icon="right" label=${t("look.key.next")} onClick=${() => onStep(1)} /></div>`}
     <div class="row"><${Button} icon="upload" onClick=${() => input.current?.click()}>${t("look.upload")}<//><span class="muted">${t("look.drop")}</span>
-      ${choice.upload && choice.hasData && html`<${Button} kind="quiet" onClick=${() => setQuery({ upload: null })}>${t("look.back")}<//>`}</div>
+      ${choice.upload && choice.hasData && html`<${Button} kind="quiet" onClick=${() => setQuery({ upload: null, file: null })}>${t("look.back")}<//>`}</div>
     <input ref=${input} type="file" accept="image/*" hidden onChange=${(/** @type {any} */ event) => upload(event.target.files[0])} /></article>`;
 }
 
@@ -263,7 +267,7 @@ function Maps({ shown, style }) {
   return html`${[...new Set(maps.map(({ facts }) => facts.class_name))].map((name) => {
     const own = maps.filter(({ facts }) => facts.class_name === name), kinds = [...new Set(own.map(kindOf))], share = own[0].facts.probability;
     return html`<section key=${name} class="subject"><h2>${name ? firstName(name) : t("look.every_class")}${share !== null && !isComparison && html` <span class="muted">${percent(share)}</span>`}</h2>
-      <div class="figures ${columns ? "beside" : ""}" style=${{ "--columns": columns }}>${kinds.flatMap((kind) => own.filter((one) => kindOf(one) === kind)).map(figure)}</div></section>`;
+      <div class="figures ${columns ? "beside" : maps.length === 1 ? "single" : ""}" style=${{ "--columns": columns }}>${kinds.flatMap((kind) => own.filter((one) => kindOf(one) === kind)).map(figure)}</div></section>`;
   })}${maps[large] && html`<${Dialog} kind="one-map" title=${kindOf(maps[large])} onClose=${() => setLarge(-1)}>${figure(maps[large])}<//>`}`;
 }
 

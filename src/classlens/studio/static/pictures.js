@@ -82,9 +82,7 @@ function usePicture(url, rank) {
 export function Picture({ url, alt, rank = 1, onBad }) {
   const { loaded, isOld } = usePicture(url, rank);
   const error = isOld ? "" : loaded?.error;
-  useEffect(() => {
-    if (error) onBad?.(error);
-  }, [error]);
+  useEffect(() => { if (error) onBad?.(error); }, [error]);
   return html`<span class="picture ${error ? "bad" : ""} ${isOld ? "old" : ""}">${loaded?.source
     ? html`<img src=${loaded.source} alt=${alt} draggable=${false} />` : html`<span class="unseen">${error ?? ""}</span>`}</span>`;
 }

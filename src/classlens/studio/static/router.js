@@ -7,7 +7,6 @@ import { makeStore, useStore } from "./stores.js";
 /** @typedef {Record<string, string>} Query */
 /** @typedef {{view: string, query: Query}} Route */
 /** @typedef {Record<string, string | number | boolean | null | undefined>} Patch  null, undefined, false and "" remove */
-
 export const VIEW_NAMES = ["data", "schedule", "look", "findings"];
 
 /** @returns {Route} */
@@ -18,7 +17,6 @@ function read() {
 
 const route = makeStore(read());
 addEventListener("popstate", () => route.set(read()));
-
 export const useRoute = () => useStore(route);
 
 /** @param {Patch} patch @returns {string} "?a=1&b=2", or "" where nothing is in it */
@@ -28,6 +26,9 @@ export function queryText(patch) {
   return text ? `?${text}` : "";
 }
 
+/** Python that saves what a view shows of a data set. @param {string} target @param {Record<string, string | number | (string | number)[] | undefined>} asked */
+export const browsing = (target, asked) => `for row in classlens.browse(${JSON.stringify(target)}, classlens.BrowseRequest(${Object.entries({ ...asked, output_dir: "out" })
+  .filter(([, value]) => value !== undefined).map(([key, value]) => `${key}=${Array.isArray(value) ? `(${value.map((one) => `${JSON.stringify(one)},`).join(" ")})` : JSON.stringify(value)}`).join(", ")})):\n    print(row)`;
 /** @param {string} view @param {Patch} [query] */
 export const hrefOf = (view, query = {}) => `/${view}${queryText(query)}`;
 

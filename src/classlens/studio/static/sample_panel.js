@@ -43,8 +43,8 @@ function Facts({ sample }) {
     <div><dt>${t("sample.class")}</dt><dd>${sample.classes.join(", ") || t("sample.no_class")}</dd></div>
     ${sample.size && html`<div><dt>${t("sample.size")}</dt><dd>${sizeText(sample.size)}</dd></div>`}
     ${sample.path && html`<div><dt>${t("sample.file")}</dt><dd class="mono">${sample.path}</dd></div>`}</dl>
-  ${sample.error && html`<p class="notice bad" role="alert"><b>${t("sample.bad")}</b> ${sample.error}</p>`}
-  ${sample.remarks.length > 0 && html`<ul class="notice warn" aria-label=${t("sample.remarks")}>
+  ${sample.error && html`<p class="notice bad" role="alert"><b>${t("sample.bad")}</b> <span lang="en">${sample.error}</span></p>`}
+  ${sample.remarks.length > 0 && html`<ul class="notice warn" lang="en" aria-label=${t("sample.remarks")}>
     ${sample.remarks.map((one) => html`<li key=${one}>${one}</li>`)}</ul>`}`;
 }
 
@@ -65,6 +65,6 @@ export function SamplePanel({ target, split, seed, row, begins, canLook, onStep,
       <div class="sample-inside ${isOld ? "old" : ""}">
       <div class="sample-actions">${canLook && html`
         <a class="button main" href=${hrefOf("look", { target, split, index: row?.index })}><${Icon} name="eye" /><span>${t("sample.look")}</span></a>`}
-        <${Button} icon="dice" onClick=${onReroll}>${t("data.reroll")}<//><${Share} command=${sample.command} python=${sample.python} hasReport=${false} /></div>
+        <${Button} icon="dice" onClick=${onReroll}>${t("data.reroll")}<//><${Share} command=${sample.command} python=${sample.python} saving="--output-dir out" /></div>
       <${Facts} sample=${sample} /><${Stages} key=${sample.index} sample=${sample} begins=${begins} /></div>`}<//></div></aside>`;
 }

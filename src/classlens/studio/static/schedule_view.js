@@ -2,9 +2,9 @@
  * The schedule: what the optimizer is given at every step, a panel for each hyper-parameter, all on one axis.
  * Values are the run's own, to the last digit; landmarks and probable mistakes say where to look.
  */
-import { html, useEffect, useMemo, useState } from "/static/vendor/htm-preact.js";
+import { html, useEffect, useMemo, useRef, useState } from "/static/vendor/htm-preact.js";
 import { getBytes, useJson } from "./api.js";
-import { Await, Button, Empty, Failure, Progress, Segments, Select, Share } from "./components.js";
+import { Await, Button, Empty, Failure, Progress, Segments, Select, Share, workText } from "./components.js";
 import { CurvePanel, short, valueAt, valuesPerPixel } from "./curve_panel.js";
 import { Severity } from "./findings_view.js";
 import { useKeys } from "./keys.js";
@@ -17,10 +17,10 @@ import { formatNumber, t } from "./text.js";
  *   depends_on_metric?: {metric: string, from_step: number} | null}} Curve
  * @typedef {{name: string, step: number, epoch: number | null, value: number | null, curve: number}} Landmark
  * @typedef {{code: string, severity: string, message: string, cure: string, step?: number | null}} Lint
- * @typedef {{id: number, name: string, error?: string, hint?: string, clock: {steps: number, steps_per_epoch: number | null, words: string, note?: string},
+ * @typedef {{id: number, name: string, error?: string, hint?: string, clock: {steps: number, steps_per_epoch: number | null, epochs: number | null, words: string, note?: string},
  *   curves: Curve[], landmarks: Landmark[], lints: Lint[], notes?: string[], command: string, python: string}} Run
  * @typedef {{key: string, curve: Curve, run: Run, line: Line}} Entry  a curve of a panel; its line has no values before they are here
- * @typedef {{run: Run, curve: Curve, landmark: Landmark, x: number, number: number}} Place
+ * @typedef {{run: Run, curve: Curve, landmark: Landmark, names: string[], x: number, number: number}} Place
  * @typedef {{axis: "step" | "epoch", end: number, finest: number, from: number, to: number, unitOf: (run: Run) => number}} Axis
  */
 
@@ -95,14 +95,15 @@ function panelsOf(runs, { unitOf }) {
   });
 }
 
-/** The landmarks in order; those of a value that never moves say nothing, and groups that share one need it once. @param {Run[]} runs @param {Axis} axis @returns {Place[]} */
+/** The landmarks in order, those of one step as one; those of a value that never moves say nothing, and groups that share one need it once. @param {Run[]} runs @param {Axis} axis @returns {Place[]} */
 function placesOf(runs, { unitOf }) {
   const all = new Map();
   for (const run of runs)
     for (const landmark of run.landmarks) {
       const curve = run.curves.find((one) => one.id === landmark.curve);
-      const key = [run.id, curve?.name, landmark.name, landmark.step].join();
-      if (curve && !curve.constant && !all.has(key)) all.set(key, { run, curve, landmark, x: landmark.step * unitOf(run) });
+      const key = [run.id, curve?.name, landmark.step].join(), known = all.get(key), what = workText(landmark.name);
+      if (known && !known.names.includes(what)) known.names.push(what);
+      else if (curve && !curve.constant && !known) all.set(key, { run, curve, landmark, names: [what], x: landmark.step * unitOf(run) });
     }
   return [...all.values()].sort((one, other) => one.x - other.x).map((place, index) => ({ ...place, number: index + 1 }));
 }
@@ -153,32 +154,52 @@ function waysThrough({ end, finest, from, to }, at, setAt, places) {
 }
 
 /** What the reader may say of the length of the runs; the names are the server's. */
-const LENGTHS = ["dataset_size", "gpus", "epochs", "steps"];
+const LENGTHS = ["dataset_size", "gpus", "epochs", "steps"], MOST = 1e15;
 
 /** @param {import("./app.js").ViewProps} props */
-export function View({ query }) {
+export function View({ query, session }) {
   const answer = useJson("/schedule.json", Object.fromEntries(LENGTHS.map((name) => [name, query[name]])));
+  const last = useRef(/** @type {any} */ (null)); // what could be drawn stays on the screen while a length is wrong
+  const data = answer.data ?? (answer.error && last.current), problem = answer.error ?? (data?.error ? { message: data.error, hint: data.hint } : null);
   /** @type {Run[]} */
-  const every = useMemo(() => (answer.data?.runs ?? []).map((/** @type {Run} */ run) => ({ ...run, name: shortName(run.name) })), [answer.data]);
+  const every = useMemo(() => (data?.runs ?? []).map((/** @type {Run} */ run) => {
+    const old = run.curves.length ? null : last.current?.runs.find((/** @type {Run} */ one) => one.id === run.id && one.curves.length);
+    return { ...run, ...old, error: run.error, hint: run.hint, name: shortName(run.name) };
+  }), [data]);
+  if (answer.data) last.current = { ...answer.data, runs: every };
   const drawn = every.filter((run) => run.curves.length);
   const [at, setAt] = useState(/** @type {number | null} */ (null));
-  return html`<section class="view schedule"><${Await} answer=${answer}>${drawn.length > 0
-    ? html`<${Schedules} every=${every} drawn=${drawn} query=${query} at=${at} setAt=${setAt} />`
-    : html`<div class="bar"><${Lengths} query=${query} /></div><div class="scroll"><${Broken} runs=${every} />
-      ${every.length === 0 && html`<${Empty} title=${t("schedule.none")}><p class="muted">${t("schedule.none_hint")}</p><//>`}</div>`}<//></section>`;
+  const lengths = html`<${Lengths} query=${query} session=${session} runs=${drawn} />`;
+  const broken = html`${problem && html`<p class="notice bad" role="alert" lang="en">${problem.message} <span class="muted">${problem.hint}</span></p>`}<${Broken} runs=${every} />`;
+  return html`<section class="view schedule"><${Await} answer=${{ ...answer, error: null, data: data ?? problem }}>${drawn.length > 0
+    ? html`<${Schedules} ...${{ every, drawn, query, at, setAt, lengths, broken }} absent=${data?.absent ?? []} />`
+    : every.length + (problem ? 1 : 0) > 0 ? html`<div class="bar">${lengths}</div><div class="scroll">${broken}</div>`
+      : html`<${Empty} title=${t("schedule.none")}><p class="muted">${t("schedule.none_hint")}</p><//>`}<//></section>`;
 }
 
 /** Targets whose schedule cannot be laid out, and why. @param {{runs: Run[]}} props */
 const Broken = ({ runs }) => html`${runs.filter((run) => run.error).map((run) => html`<div class="block lint" key=${run.id}><${Severity} severity="error" />
-  <div><p><b>${run.name}</b>: ${run.error}</p>${run.hint && html`<p class="muted">${run.hint}</p>`}</div></div>`)}`;
+  <div lang="en"><p><b>${run.name}</b>: ${run.error}</p>${run.hint && html`<p class="muted">${run.hint}</p>`}</div></div>`)}`;
 
-/** How long the runs are, where that differs from what the targets say. @param {{query: import("./router.js").Query}} props */
-const Lengths = ({ query }) => html`<details class="lengths" open=${LENGTHS.some((name) => query[name])}><summary class="button">${t("schedule.length")}</summary>
-  ${LENGTHS.map((name) => html`<label class="field" key=${name}><span class="label">${t(`schedule.${name}`)}</span><input class="input" type="number" min="1" step="1" defaultValue=${query[name] ?? ""}
-    onChange=${(/** @type {any} */ event) => event.target.checkValidity() && setQuery({ [name]: event.target.value, from: null, to: null })} /></label>`)}</details>`;
+/** How long the runs are: what is in force, to be changed. @param {{query: import("./router.js").Query, session: any, runs: Run[]}} props */
+function Lengths({ query, session, runs }) {
+  const [wrong, setWrong] = useState("");
+  const clock = runs[0]?.clock, samples = /^(\d+) samples/.exec(clock?.note ?? "")?.[1] ?? session.dataset_size;
+  const inForce = /** @type {Record<string, any>} */ ({ gpus: session.gpus, ...clock, dataset_size: samples });
+  const fits = (/** @type {string} */ name) => !clock || query[name] || !["epochs", "steps"].includes(name) || runs.some((run) => (run.clock.epochs === null) === (name === "steps"));
+  const change = (/** @type {string} */ name, /** @type {HTMLInputElement} */ field) => {
+    setWrong(field.checkValidity() ? "" : name);
+    if (field.checkValidity()) setQuery({ [name]: field.value, from: null, to: null });
+  };
+  return html`<details class="lengths" open=${LENGTHS.some((name) => query[name])}><summary class="button">${t("schedule.length")}</summary>
+    ${LENGTHS.filter(fits).map((name) => html`<label class="field" key=${name}><span class="label">${t(`schedule.${name}`)}</span>
+      <input key=${inForce[name]} class="input" type="number" min="1" max=${MOST} step="1" defaultValue=${query[name] ?? inForce[name] ?? ""} aria-invalid=${String(wrong === name)}
+        onChange=${(/** @type {any} */ event) => change(name, event.target)} />${wrong === name && html`<span class="bad-text" role="alert">${t("schedule.allowed", { most: MOST })}</span>`}</label>`)}</details>`;
+}
 
-/** @param {{every: Run[], drawn: Run[], query: import("./router.js").Query, at: number | null, setAt: (x: number | null) => void}} props */
-function Schedules({ every, drawn, query, at, setAt }) {
+/** @param {{every: Run[], drawn: Run[], query: import("./router.js").Query, at: number | null, setAt: (x: number | null) => void, lengths: any, broken: any,
+ *   absent: {id: number, name: string, error: string}[]}} props */
+function Schedules({ every, drawn, query, at, setAt, lengths, broken, absent }) {
   const runs = useMemo(() => drawn.filter((run) => (query.run ?? String(run.id)) === String(run.id)), [every, query.run]);
   const axis = axisOf(runs, query);
   const panels = useMemo(() => panelsOf(runs, axis), [runs, axis.axis]);
@@ -201,14 +222,14 @@ function Schedules({ every, drawn, query, at, setAt }) {
         <${Button} icon="left" label=${t("schedule.earlier")} onClick=${() => ways.shift(-0.5)} /><${Button} icon="right" label=${t("schedule.later")} onClick=${() => ways.shift(0.5)} />
         <${Button} onClick=${() => ways.zoom(0, axis.end)} disabled=${ways.width >= axis.end}>${t("schedule.all")}<//>
       </div>
-      <${Lengths} query=${query} /><span class="push"></span><${Share} command=${runs[0].command} python=${runs[0].python} />
+      ${lengths}<span class="push"></span><${Share} command=${runs[0].command} saving="--save-path schedule.png" python=${runs[0].python} />
     </div>
     <div class="scroll" tabindex="0" aria-label=${t("view.schedule")} role="region">
-      <${Broken} runs=${every} /><${Lints} runs=${runs} axis=${axis} visit=${ways.visit} />
+      ${broken}<${Lints} runs=${runs} axis=${axis} visit=${ways.visit} />
       ${panels.map(([name, entries]) => html`<${Panel} key=${name} name=${name} entries=${entries} axis=${axis} at=${at} setAt=${setAt} zoom=${ways.zoom}
         places=${places} query=${query} />`)}
       <${Landmarks} places=${places} visit=${ways.visit} isOne=${runs.length === 1} />
-      <ul class="block muted">${runs.map((run) => html`<li key=${run.id}><b>${run.name}</b>: ${[run.clock.words, run.clock.note, ...(run.notes ?? [])].filter(Boolean).join(" · ")}</li>`)}</ul>
+      <ul class="block muted" lang="en">${absent.map((one) => html`<li key=${-1 - one.id}><b>${one.name}</b>: ${one.error}</li>`)}${runs.map((run) => html`<li key=${run.id}><b>${run.name}</b>: ${[run.clock.words, run.clock.note, ...(run.notes ?? [])].filter(Boolean).join(" · ")}</li>`)}</ul>
     </div>`;
 }
 
@@ -239,7 +260,7 @@ function Panel({ name, entries, axis, at, setAt, zoom, places, query }) {
   }), [shown, count]);
   const asked = query[`log.${name}`], isLog = asked ? asked === "1" : areFarApart(lines);
   const turn = (/** @type {string} */ key) => setQuery({ turned: toggled(listOf(query.turned), key).join() }, { replace: true });
-  const own = useMemo(() => places.filter(({ curve, landmark }) => curve.name === name && !["start", "end"].includes(landmark.name)), [places, name]);
+  const own = useMemo(() => places.filter(({ curve, names }) => curve.name === name && names.some((one) => ![workText("start"), workText("end")].includes(one))), [places, name]);
   const view = { from: axis.from, to: axis.to, log: isLog };
   const crowd = Math.max(0, ...lines.map((line) => valuesPerPixel(line, view, width)));
   const title = titleOf(name);
@@ -272,7 +293,7 @@ const Swatch = ({ line }) => html`<svg class="swatch" viewBox="0 0 28 6" aria-hi
 function Lints({ runs, axis, visit }) {
   const lints = runs.flatMap((run) => run.lints.map((lint) => ({ ...lint, run })));
   return html`${lints.map(({ run, severity, code, message, cure, step }) => html`<div class="block lint" key=${run.id + message}><${Severity} severity=${severity} />
-    <div><p>${runs.length > 1 && html`<b>${run.name}: </b>`}${message}</p>${cure && html`<p class="muted">${t("findings.cure")}: ${cure}</p>`}</div>
+    <div><p lang="en">${runs.length > 1 && html`<b>${run.name}: </b>`}${message}</p>${cure && html`<p class="muted">${t("findings.cure")}: <span lang="en">${cure}</span></p>`}</div>
     <code class="muted">${code}</code>${typeof step === "number" && html`<${Button} onClick=${() => visit(step * axis.unitOf(run))}>${t("schedule.show")}<//>`}</div>`)}`;
 }
 
@@ -282,8 +303,8 @@ function Landmarks({ places, visit, isOne }) {
   const columns = ["number", "landmark", ...(isOne ? [] : ["run"]), "parameter"], numbers = ["step", "epoch", "value"];
   return html`<article class="block"><h2>${t("schedule.landmarks")}</h2><div class="wide-table"><table class="landmarks">
     <thead><tr>${columns.map((name) => html`<th key=${name} scope="col">${t(`schedule.${name}`)}</th>`)}${numbers.map((name) => html`<th key=${name} scope="col" class="number">${t(`schedule.${name}`)}</th>`)}</tr></thead>
-    <tbody>${places.map(({ run, curve, landmark, x, number }) => html`<tr key=${number}><td>${number}</td>
-      <td><button type="button" class="link" onClick=${() => visit(x)}>${landmark.name}</button></td>${!isOne && html`<td>${run.name}</td>`}<td>${titleOf(curve.name)}</td>
+    <tbody>${places.map(({ run, curve, landmark, names, x, number }) => html`<tr key=${number}><td>${number}</td>
+      <td><button type="button" class="link" onClick=${() => visit(x)}>${names.join(", ")}</button></td>${!isOne && html`<td>${run.name}</td>`}<td>${titleOf(curve.name)}</td>
       <td class="number">${formatNumber(landmark.step)}</td><td class="number">${landmark.epoch === null ? "" : formatNumber(+landmark.epoch.toFixed(3))}</td>
       <td class="number">${landmark.value === null ? "" : short(landmark.value)}</td></tr>`)}</tbody></table></div></article>`;
 }

@@ -10,7 +10,6 @@
 
 export const CAP = 4_000_000;
 const ZONE = 200_000;
-
 /** @param {number} whole how high the list is */
 export const scrolledHeight = (whole) => Math.min(whole, CAP);
 

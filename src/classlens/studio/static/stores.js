@@ -46,11 +46,11 @@ export function useStore(store) {
 
 /** "system", "light" or "dark". */
 export const theme = makeRemembered("theme", "system", ["system", "light", "dark"]);
-
+/** Findings of every target that has been checked, as the last answer said. */
+export const findingCounts = makeStore(/** @type {Record<string, number>} */ ({}));
 const showTheme = () => void (document.documentElement.dataset.theme = theme.get());
 theme.subscribe(showTheme);
 showTheme();
-
 const darkness = matchMedia("(prefers-color-scheme: dark)");
 const isSystemDark = makeStore(darkness.matches);
 darkness.addEventListener("change", () => isSystemDark.set(darkness.matches));

@@ -8,9 +8,7 @@ import { makeRemembered } from "./stores.js";
 export const LANGUAGES = ["en", "zh"];
 export const language = makeRemembered("language", /^zh\b/i.test(navigator.language) ? "zh" : "en", LANGUAGES);
 
-function showLanguage() {
-  document.documentElement.lang = language.get() === "zh" ? "zh-Hans" : "en";
-}
+function showLanguage() { document.documentElement.lang = language.get() === "zh" ? "zh-Hans" : "en"; }
 language.subscribe(showLanguage);
 showLanguage();
 
@@ -20,13 +18,14 @@ export const TEXT = {
   "page.skip": ["Skip to the view", "跳到视图"],
   "page.views": ["Views", "视图"],
   "page.target": ["Target", "目标"],
+  "page.others": ["These have:", "以下目标具备："],
   "page.theme.system": ["Theme: as the system", "主题：跟随系统"],
   "page.theme.light": ["Theme: light", "主题：浅色"],
   "page.theme.dark": ["Theme: dark", "主题：深色"],
   "page.language": ["中文", "English"],
   "page.notes": ["{count} note|{count} notes", "{count} 条说明"],
   "view.data": ["Data", "数据"],
-  "view.schedule": ["Schedule", "学习率"],
+  "view.schedule": ["Schedule", "训练计划"],
   "view.look": ["Look", "注意力图"],
   "view.findings": ["Findings", "检查结果"],
   // controls that every view has
@@ -36,6 +35,7 @@ export const TEXT = {
   "action.share": ["Share", "分享"],
   "action.copy_command": ["Copy as command", "复制为命令"],
   "action.copy_python": ["Copy as Python", "复制为 Python 代码"],
+  "action.copy_only": [" (the one picture shown)| (the {count} pictures shown)", "（所显示的 {count} 张图片）"],
   "action.save_report": ["Save as report", "保存为报告"],
   "action.copied": ["Copied: {text}", "已复制：{text}"],
   "action.not_copied": ["The browser does not allow copying here: {text}", "浏览器不允许在此复制：{text}"],
@@ -47,7 +47,7 @@ export const TEXT = {
   "error.unreachable_hint": ["look at the terminal where it was started", "请查看启动它的终端"],
   "error.status": ["the studio refused this (HTTP {status})", "studio 拒绝了此请求（HTTP {status}）"],
   // the schedule
-  "schedule.none": ["There is no schedule to show", "没有可显示的学习率计划"],
+  "schedule.none": ["There is no schedule to show", "没有可显示的训练计划"],
   "schedule.none_hint": ["Open a config, or another target that says how it trains: classlens studio CONFIG", "请打开一个配置，或其他包含训练设置的目标：classlens studio CONFIG"],
   "schedule.runs": ["Runs", "训练"],
   "schedule.every_run": ["Every run", "全部训练"],
@@ -76,6 +76,7 @@ export const TEXT = {
   "schedule.exact": ["Every value is drawn.", "绘制了每一个数值。"],
   "schedule.bands": ["Up to {most} values fall on one pixel: their whole range is drawn, none is left out. Zoom in to see each.", "每个像素最多对应 {most} 个数值：绘制其完整范围，没有遗漏。放大可查看每个数值。"],
   "schedule.length": ["Length", "长度"],
+  "schedule.allowed": ["a whole number from 1 to {most}", "1 到 {most} 的整数"],
   "schedule.dataset_size": ["Samples", "样本数"],
   "schedule.gpus": ["GPUs", "GPU 数"],
   "schedule.undecided": ["from step {step} on {metric} decides: upper and lower bound", "从第 {step} 步起由 {metric} 决定：上下界"],
@@ -91,6 +92,7 @@ export const TEXT = {
   "schedule.epoch": ["Epoch", "轮"],
   "schedule.value": ["Value", "数值"],
   // where the network looks
+  "look.lacking": ["This target has no network to look into", "此目标没有可查看的网络"],
   "look.choices": ["Picture, classes, methods and layers", "图片、类别、方法和层"],
   "look.maps": ["Heat maps", "热力图"],
   "look.network": ["{what} · {seconds} s", "{what} · {seconds} 秒"],
@@ -156,10 +158,20 @@ export const TEXT = {
   "work.explaining": ["making maps", "正在生成热力图"],
   "work.maps_scored": ["maps scored", "正在为热力图评分"],
   "work.opening_the_target": ["opening the target", "正在打开目标"],
+  "work.not_mixed": ["not mixed", "未混合"],
+  "work.there_is_no_schedule": ["there is no schedule", "没有训练计划"],
+  "work.there_is_no_classifier": ["there is no classifier", "没有分类器"],
+  "work.there_is_no_loader_of_training_samples": ["there is no loader of training samples", "没有训练样本的加载器"],
+  "work.no_log_is_given": ["no --log is given", "未指定 --log"],
+  "work.no_checkpoint_is_given": ["no checkpoint is given", "未指定检查点"],
+  "work.start": ["start", "起点"],
+  "work.peak": ["peak", "峰值"],
+  "work.end": ["end", "终点"],
+  "work.warm_up_ends": ["warm-up ends", "预热结束"],
   "work.rules": ["rules", "规则"],
   // findings
   "findings.running": ["Looking for mismatches", "正在查找问题"],
-  "findings.running_hint": ["Rules look at the data, the schedule, the network and how they fit together. You can go on in the other views.", "规则会检查数据、学习率、网络以及它们是否匹配。您可以继续使用其他视图。"],
+  "findings.running_hint": ["Rules look at the data, the schedule, the network and how they fit together. You can go on in the other views.", "规则会检查数据、训练计划、网络以及它们是否匹配。您可以继续使用其他视图。"],
   "findings.error": ["error", "错误"],
   "findings.warning": ["warning", "警告"],
   "findings.errors": ["Errors", "错误"],
@@ -168,7 +180,7 @@ export const TEXT = {
   "findings.by_severity": ["By severity", "按严重程度"],
   "findings.by_family": ["By subject", "按主题"],
   "findings.every_family": ["Every subject", "全部主题"],
-  "findings.family.S": ["Schedule", "学习率"],
+  "findings.family.S": ["Schedule", "训练计划"],
   "findings.family.L": ["Loader", "加载器"],
   "findings.family.F": ["Feed", "输入"],
   "findings.family.C": ["Classes", "类别"],
@@ -182,6 +194,8 @@ export const TEXT = {
   "findings.none_here": ["Nothing of this kind", "没有此类问题"],
   "findings.show_all": ["Show all findings", "显示全部结果"],
   "findings.nothing": ["Nothing wrong was found", "未发现问题"],
+  "findings.nothing_here": ["Nothing wrong was found in this target", "此目标未发现问题"],
+  "findings.elsewhere": ["{count} finding in other targets|{count} findings in other targets", "其他目标中有 {count} 个结果"],
   "findings.nothing_hint": ["Some rules could not run; below is what each of them would need.", "部分规则未能运行；下面列出了它们所需的内容。"],
   "findings.nothing_all": ["Every rule has run.", "所有规则均已运行。"],
   "findings.skipped": ["{count} rule did not run|{count} rules did not run", "{count} 条规则未运行"],
@@ -206,6 +220,7 @@ export const TEXT = {
   "key.look": ["look at this under the maps", "查看此图的注意力图"],
   // data
   "data.none": ["No target here has pictures", "没有包含图片的目标"],
+  "data.lacking": ["This target has no pictures", "此目标没有图片"],
   "data.pictures": ["Pictures", "图片"],
   "data.split": ["Split", "数据划分"],
   "data.split.train": ["train", "训练集"],
