@@ -30,7 +30,7 @@ def test_what_it_came_to_is_said_in_a_few_lines(words, tmp_path, capsys):
 
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "30 pictures, 30 new; 29 with a label"
-    assert said[1].startswith("bad: 1, ")
+    assert said[1].startswith("bad: 1: ")
     assert "times" not in said[1]
     assert said[2].startswith("right: ")
     assert "first 5" not in said[2], "there are three classes"

@@ -68,13 +68,14 @@ def text_of_audit(audit: Audit) -> str:
     lines = [f"{count_of(summary.pictures, 'picture')}, {audit.made:,} new; {summary.labelled:,} with a label"]
     if bad := summary.pictures - summary.good:
         reason, times = next(iter(summary.bad.items()))
-        lines.append(f"bad: {bad:,}, " + (f"{times:,} of them: {reason}" if times < bad else reason))
+        lines.append(f"bad: {bad:,}{f', {times:,} of them' if times < bad else ''}: {reason}")
     if summary.labelled:
         top5 = f" (among the first 5: {percent(summary.top5_accuracy)})" if manifest.class_count > TOP else ""
         lines.append(
             f"right: {percent(summary.accuracy)}{top5}, "
             f"loss {summary.loss:.3f}, calibration error {percent(summary.calibration_error)}"
         )
+    lines += [f"note: {note}" for note in audit.notes]
     for name in ("right", "wrong", "unlabelled"):
         group = summary.groups[name]
         if group.map is not None:
@@ -86,7 +87,7 @@ def text_of_audit(audit: Audit) -> str:
     for one in (one for one in summary.mistakes[:3] if one.probability >= CONFIDENT):
         sure = f"{percent(one.probability)} {manifest.class_name(one.predicted)}"
         lines.append(f"confident mistake: {one.path or one.index}: {sure}, labelled {manifest.class_name(one.label)}")
-    return "\n".join([*lines, *(f"note: {note}" for note in audit.notes)])
+    return "\n".join(lines)
 
 
 def percent(share: float | None) -> str:
