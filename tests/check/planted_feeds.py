@@ -112,9 +112,10 @@ class Trained:
     pooled: bool = False
     seed: int = 0
     steps: int = 200
+    batch: int = 64
 
     def __hash__(self):
-        return hash((self.material, repr(self.feed), self.norm, self.pooled, self.seed, self.steps))
+        return hash((self.material, repr(self.feed), self.norm, self.pooled, self.seed, self.steps, self.batch))
 
     def network(self):
         return train(self)
@@ -170,7 +171,7 @@ def train(trained):
     torch.set_rng_state(state["chance"])
     network.train()
     for _ in range(trained.steps - state["steps"]):
-        chosen = torch.randint(0, len(batch), (64,))
+        chosen = torch.randint(0, len(batch), (trained.batch,))
         state["optimizer"].zero_grad()
         nn.functional.cross_entropy(network(batch[chosen]), targets[chosen]).backward()
         state["optimizer"].step()

@@ -82,9 +82,9 @@ def test_of_twelve_faults_eleven_are_ranked_first(network):
 
 HEALTHY = [
     *NETWORKS.values(),
-    *(Trained(seed=seed, steps=steps) for seed in (1, 2, 3) for steps in (20, 60, 100)),
-    *(Trained(feed=Feed(CAFFE), norm=False, seed=seed, steps=60) for seed in (1, 2, 3)),
-    *(Trained("pieces", Feed(HALVES), seed=seed, steps=60) for seed in range(5)),
+    *(Trained(seed=seed, steps=steps, batch=32) for seed in (1, 2, 3) for steps in (20, 60, 100)),
+    *(Trained(feed=Feed(CAFFE), norm=False, seed=seed, steps=60, batch=32) for seed in (1, 2, 3)),
+    *(Trained("pieces", Feed(HALVES), seed=seed, steps=60, batch=32) for seed in range(5)),
 ]
 
 

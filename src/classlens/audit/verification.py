@@ -15,12 +15,13 @@ from classlens.audit.place import Place
 from classlens.audit.rows import read_shard, table_of
 from classlens.errors import count_of
 from classlens.printed import join_lines
+from classlens.results import Drawable
 
 NAMED = 10  # differences that are listed
 
 
 @dataclass(frozen=True)
-class Verification:
+class Verification(Drawable):
     """What came of it: how many `rows` and `pictures` were made again, and what differs, a line each.
 
     `setup` says what is not as it was when the audit was made, such as the version of a package: it may be why.

@@ -3,8 +3,8 @@
 For example:
 
   classlens audit demo
-  classlens audit configs/resnet/resnet50_8xb32_in1k.py resnet50.pth --output out/audit
-  classlens audit timm:resnet50 --data folder:photos --methods GradCAM LayerCAM --number 1000
+  classlens audit configs/resnet/resnet50_8xb32_in1k.py resnet50.pth -o audit
+  classlens audit timm:resnet50 --data folder:photos --methods GradCAM -n 1000
   classlens audit py:train.py:setup best.pth --ray auto --workers 2
 
 Rows lie in DIR/rows as Parquet, which pandas, polars and DuckDB read; docs/audit.md says what is in them. A run that was

@@ -16,7 +16,7 @@ class PackedNames(Sequence[str]):
     __slots__ = ("ends", "text")
 
     def __init__(self, names: Iterable[str]) -> None:
-        encoded = [name.encode("utf-8", "surrogateescape") for name in names]
+        encoded = [name.encode("utf-8", "surrogatepass") for name in names]
         self.text = b"".join(encoded)
         self.ends = array("q" if len(self.text) >= 2**31 else "i", accumulate(map(len, encoded), initial=0))
 
@@ -31,7 +31,7 @@ class PackedNames(Sequence[str]):
         if isinstance(place, slice):
             return tuple(self[one] for one in range(len(self))[place])
         place = range(len(self))[place]  # an IndexError, and places that are counted from the end
-        return self.text[self.ends[place] : self.ends[place + 1]].decode("utf-8", "surrogateescape")
+        return self.text[self.ends[place] : self.ends[place + 1]].decode("utf-8", "surrogatepass")
 
     def __iter__(self) -> Iterator[str]:
         return map(self.__getitem__, range(len(self)))
