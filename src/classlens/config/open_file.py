@@ -46,7 +46,9 @@ def find_config(address: str | Path) -> Path:
     try:
         return first_file(candidates, f"no such config: {address}")
     except ConfigError as error:
-        raise ConfigError(str(error), hint=DEMO if near_names(name, ["demo"]) else error.hint) from None
+        raise ConfigError(
+            str(error), hint=DEMO if near_names(name.casefold(), ["demo"], alike=0.75) else error.hint
+        ) from None
 
 
 def first_file(candidates: Sequence[str | Path], complaint: str) -> Path:
