@@ -1,11 +1,37 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+import classlens
+from classlens.audit.carry_out import Audit
 from classlens.audit.clusters import find_clusters
+from classlens.audit.manifest import read_manifest
+from classlens.audit.place import Place
 from classlens.audit.rows import read_rows
 from classlens.audit.summary import summarise
 from tests.audit.tiny_setup import row, write_rows
+
+
+def test_settings_that_are_missing_are_called_none(tmp_path):
+    write_rows(tmp_path, [row(0, 0, 0)])
+    manifest = read_manifest(Place(str(tmp_path)))
+
+    assert manifest.differences(replace(manifest, data="folder:a")) == ["data: none, there 'folder:a'"]
+
+
+def test_mistakes_are_called_confident_from_one_half_on_and_first_five_need_six_classes(tmp_path):
+    place = write_rows(tmp_path, [row(0, 0, 1, 0.49), row(1, 0, 1, 0.9), row(2, 1, 1)])
+    whole = Audit(place.address, read_manifest(place), summarise(place), (), (), {}, notes=("fed by a guess",))
+
+    lines = classlens.draw(whole).text.splitlines()
+
+    assert [line for line in lines if line.startswith("confident")] == [
+        "confident mistake: 1.png: 90.0% green, labelled blue"
+    ]
+    assert lines[1].startswith("right: 33.3%, loss")
+    assert lines[2] == "note: fed by a guess"
 
 
 def test_accuracy_confusion_and_mistakes_are_those_of_the_rows(tmp_path):

@@ -1,6 +1,7 @@
 """The command line of audits, in this process, on a tiny network."""
 
 import json
+import re
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
@@ -29,11 +30,18 @@ def test_what_it_came_to_is_said_in_a_few_lines(words, tmp_path, capsys):
 
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "30 pictures, 30 new; 29 with a label"
-    assert said[1].startswith("bad: 1, e.g. 1 times: ")
+    assert said[1].startswith("bad: 1: ")
+    assert "times" not in said[1]
     assert said[2].startswith("right: ")
+    assert "first 5" not in said[2], "there are three classes"
     assert said[-1] == f"wrote {tmp_path}/report.html"
     assert {"map_0", "map_1"} <= next(read_rows(tmp_path)).keys()
-    assert "<svg" in (tmp_path / "report.html").read_text()
+    assert all(
+        f">{said}</text>" in (tmp_path / "report.html").read_text() for said in ("probability of the answer", "75%")
+    )
+    assert main(["verify", str(tmp_path / "report.html")]) == 0
+    assert "0 rows" not in (verified := capsys.readouterr().out)
+    assert "rows are checked by giving the folder" in verified
 
 
 def test_without_maps_there_is_still_a_page(words, tmp_path, capsys):
@@ -48,7 +56,8 @@ def test_without_maps_there_is_still_a_page(words, tmp_path, capsys):
 def test_a_dry_run_writes_nothing(words, tmp_path, capsys):
     assert main([*words, "-o", str(tmp_path / "out"), "--dry-run"]) == 0
 
-    assert capsys.readouterr().out.startswith("30 pictures, ")
+    said = capsys.readouterr().out
+    assert re.match(r"\S+ s to start, 30 pictures, \d+ ms each in one process: about .* in this process, ", said)
     assert not (tmp_path / "out").exists()
 
 
@@ -66,6 +75,22 @@ def test_rows_behind_an_address_are_those_on_a_disk(words, tmp_path, capsys):
     }
     assert remote == files_of(tmp_path)
     assert classlens.verify_audit(place).is_equal
+
+
+def test_notes_about_feeding_stand_in_the_summary_on_the_page_and_in_the_terminal(words, tmp_path, capsys):
+    script = tmp_path / "bare.py"
+    script.write_text(
+        "from torch import nn\n\n\ndef make():\n"
+        "    return nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+    )
+    target = f"py:{script}:make"
+
+    assert main(["audit", target, *words[2:], "-o", str(tmp_path / "out"), "--methods", "none"]) == 0
+
+    note = f"neither a test transform nor a dataset under 'val' stands beside {target}"
+    assert note in capsys.readouterr().out
+    assert note in json.loads((tmp_path / "out" / "summary.json").read_text())["notes"][0]
+    assert note.replace("'", "&#x27;") in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,17 @@ def test_a_page_and_pictures_can_be_had_at_once(config, tmp_path):
     assert (tmp_path / "page.html").stat().st_size > 1000
 
 
+def test_a_page_calls_pictures_without_a_pipeline_as_they_are_loaded(config, tmp_path):
+    (tmp_path / "bare" / "cat").mkdir(parents=True)
+    Pillow.new("RGB", (8, 8)).save(tmp_path / "bare" / "cat" / "a.png")
+    page = tmp_path / "page.html"
+
+    main(["browse", f"folder:{tmp_path / 'bare'}", "--html", str(page)])
+    assert "1 sample of the 1 of bare, as loaded" in page.read_text()
+    main(["browse", config, "--html", str(page), "--index", "0"])
+    assert ", transformed" in page.read_text()
+
+
 def test_cells_of_a_page_keep_their_facts_and_tiny_pictures_are_enlarged(config, tmp_path):
     page = tmp_path / "page.html"
     main(["browse", config, "--html", str(page), "--index", "4", "--repeat", "2"])

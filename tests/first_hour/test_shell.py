@@ -167,7 +167,7 @@ def test_a_schedule_in_words_says_what_is_constant_and_what_cannot_be_seen(tmp_p
         "  lr: starts at its peak 0.1, ends 1e-05",
         "  momentum: 0.9 throughout",
         "  weight_decay: 0 throughout",
-        "  note: lr rests near 0, which only --log tells apart from 0",
+        "  note: lr rests near 0, where this axis shows nothing; --log draws a logarithmic one",
     ]
     assert said[5:] == said[:5]  # the title is the same by any path
 

@@ -118,6 +118,12 @@ TRAINING = "import torch, timm\nfrom torch import nn\n\ndef main():\n    pass\n\
             "train.py:1: several modules in one import",
             "your own Python, write py:train.py:NAME",
         ),
+        (["check", "demoo"], "no such config: demoo", "did you mean demo"),
+        (
+            ["browse", "configs/demo/efficientnet-lite0_photos.py", "--output-dir", "out"],
+            "no such folder: out/demo/photos/train",
+            "`make demo` lays these pictures out",
+        ),
         (["lr", "train.py:folder"], "no such config: train.py:folder", "write py:train.py:folder"),
         (["browse", "py:train.py"], "names no object", "write py:train.py:NAME; there is: folder, main"),
         (["browse", "py:trian.py:folder"], "no such file: trian.py", "did you mean train.py?"),

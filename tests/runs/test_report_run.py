@@ -52,6 +52,38 @@ def test_everything_is_on_one_page_and_findings_come_first(demo):
     assert page.count("<figure") == 2 * 7 + report_run.STRIPS + 3
 
 
+def test_the_one_wrong_answer_of_the_split_is_shown_first(demo):
+    """Few maps are shown, and all pictures are asked about: it is number 40 of 42, 30 of which have names that ImageNet lacks."""
+    _, page = demo
+
+    assert "wrong answers to 1 of 12 pictures of val whose label it knows" in page
+    assert re.findall(r"val #(\d+)", page.partition(">Maps</h2>")[2])[0] == "40"
+    assert "those of training" not in page
+
+
+def test_maps_of_training_pictures_and_a_guess_about_feeding_are_named(photos, tmp_path, capsys):
+    """The only transform is random, so nothing says how the network is fed; it has no split but that of training."""
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import torch\nfrom torchvision import datasets, transforms\n\n\ndef setup():\n"
+        "    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1),\n"
+        "                              torch.nn.Flatten(), torch.nn.Linear(4, 2))\n"
+        "    how = transforms.Compose([transforms.RandomCrop(32), transforms.ToTensor()])\n"
+        f"    return {{'model': net, 'train': datasets.ImageFolder({str(photos)!r}, how)}}\n"
+    )
+    place = tmp_path / "r.html"
+
+    assert main(["report", f"py:{script}:setup", "--output", str(place)]) == 0
+
+    note = "neither a test transform nor a dataset under 'val' stands beside"
+    assert note in capsys.readouterr().err
+    maps = place.read_text().partition(">Maps</h2>")[2]
+    assert note.replace("'", "&#x27;") in maps
+    assert "no pictures but those of training" in maps
+    assert main(["check", f"py:{script}:setup"]) in (0, 1)
+    assert note in capsys.readouterr().err
+
+
 def test_a_page_says_of_what_it_was_made(demo):
     _, page = demo
     made = made_of(page)
@@ -117,12 +149,11 @@ def test_wrong_answers_come_first(photos, tmp_path):
     compare = report_run.compare
 
     assert compare("espresso", None, ("espresso",)) == {"label": "espresso"}
-    answer = classlens.explain(classlens.open_source("demo").classifier(), str(photos / "espresso" / "a_cat.png"))[
-        0
-    ].predicted
-    classes = ("espresso, coffee", answer.class_name)
+    picture = str(photos / "espresso" / "a_cat.png")
+    answer = classlens.explain(classlens.open_source("demo").classifier(), picture)[0].predicted.class_name
+    classes = ("espresso, coffee", answer)
     assert compare("espresso", answer, classes) == {"label": "espresso", "correct": False}
-    assert compare(answer.class_name.split(",")[0], answer, classes)["correct"]
+    assert compare(answer.split(",")[0], answer, classes)["correct"]
     assert "correct" not in compare("something else", answer, classes)
 
 
@@ -153,6 +184,8 @@ def test_the_command_prints_what_it_found_and_where_the_page_is(photos, tmp_path
     ("words", "said"),
     [
         (["demo", "--output", "report.png"], "ending '.png'"),
+        (["demo", "--output", "report.pdf"], "cannot write a page with the ending '.pdf'"),
+        (["demoo"], "did you mean demo"),
         (["folder:nowhere"], "nowhere"),
         (["demo", "missing.pth"], "missing.pth"),
         (["folder:PHOTOS", "weights.pth"], "has no classifier"),

@@ -52,6 +52,7 @@ class Audit(Drawable):
     """An audit that is whole: the folder with its rows, what it was made of, and what the rows say together.
 
     `classes` are the rows of `classes.parquet`. `shown` are the pictures of the report by their numbers. `made` rows are new; the others were there.
+    `notes` are what a reader must know to believe the numbers, such as that how the network is fed is a guess.
     """
 
     folder: str
@@ -61,6 +62,7 @@ class Audit(Drawable):
     clusters: tuple[Cluster, ...]
     shown: Mapping[int, ShownPicture]
     made: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def page(self) -> str:
@@ -71,6 +73,7 @@ class Audit(Drawable):
         """The result as JSON can hold it; this is `summary.json`."""
         return {
             "folder": self.folder,
+            "notes": list(self.notes),
             "pictures": self.summary.pictures,
             **{key: value for key, value in vars(self.summary).items() if key not in ("groups", "bins", "mistakes")},
             "bins": [asdict(one) for one in self.summary.bins],
@@ -147,7 +150,7 @@ def conclude(questions: Questions, manifest: Manifest, place: Place, made: int =
     wanted = dict.fromkeys(one.index for one in summary.mistakes)
     wanted |= dict.fromkeys(index for cluster in clusters for index in cluster.examples)
     classes, shown = read_classes(place), show_pictures(questions, manifest, place, wanted)
-    result = Audit(place.address, manifest, summary, classes, clusters, shown, made)
+    result = Audit(place.address, manifest, summary, classes, clusters, shown, made, questions.subject.notes)
     place.write(SUMMARY, json_text(result.facts(), indent=1).encode())
     place.write(REPORT, classlens.draw(result).encode(".html"))
     return result

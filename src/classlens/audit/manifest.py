@@ -97,8 +97,12 @@ class Manifest:
             if isinstance(ours[name], dict) and isinstance(theirs[name], dict):
                 keys = sorted(ours[name].keys() | theirs[name].keys())
                 pairs = [(f"{name}.{key}", ours[name].get(key), theirs[name].get(key)) for key in keys]
-            lines += [f"{key}: {short_repr(a, 60)}, there {short_repr(b, 60)}" for key, a, b in pairs if a != b]
+            lines += [f"{key}: {value_text(a)}, there {value_text(b)}" for key, a, b in pairs if a != b]
         return lines
+
+
+def value_text(value: object) -> str:
+    return "none" if value is None else short_repr(value, 60)
 
 
 def write_manifest(place: Place, manifest: Manifest) -> None:

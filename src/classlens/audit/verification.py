@@ -42,9 +42,11 @@ class Verification(Drawable):
         more = len(self.different) - NAMED
         lines = [f"different: {one}" for one in self.different[:NAMED]] + ([f"and {more:,} more"] if more > 0 else [])
         lines += [f"not as it was: {one}" for one in self.setup]
-        what = f"{count_of(self.rows, 'row')} and {count_of(self.pictures, 'picture')} made again"
+        rows = f"{count_of(self.rows, 'row')} and " if self.rows else ""
+        what = f"{rows}{count_of(self.pictures, 'picture')} made again"
         verdict = "all equal" if self.is_equal else f"{len(self.different):,} different"
-        return join_lines([*lines, f"{self.folder}: {what}, {verdict}"])
+        alone = "" if self.rows else "; rows are checked by giving the folder of the audit"
+        return join_lines([*lines, f"{self.folder}: {what}, {verdict}{alone}"])
 
 
 def verify_rows(

@@ -12,9 +12,10 @@ from os.path import normpath
 from pathlib import Path
 
 from classlens.config.values import Budget
-from classlens.errors import ConfigError, count_of, suggestion
+from classlens.errors import ConfigError, count_of, near_names, suggestion
 from classlens.files import CHECKPOINT_ENDINGS, CONFIGS, suggest_path
 
+DEMO = "did you mean demo, the network and the photos that come with Classlens?"
 SUFFIXES = (".py", ".json", ".yaml", ".yml")
 
 
@@ -42,7 +43,12 @@ def find_config(address: str | Path) -> Path:
             raise ConfigError(f"no such config: {address}", hint=f"for your own Python, write py:{address}")
         if name.startswith("configs/"):
             candidates.append(CONFIGS / name.removeprefix("configs/"))
-    return first_file(candidates, f"no such config: {address}")
+    try:
+        return first_file(candidates, f"no such config: {address}")
+    except ConfigError as error:
+        raise ConfigError(
+            str(error), hint=DEMO if near_names(name.casefold(), ["demo"], alike=0.75) else error.hint
+        ) from None
 
 
 def first_file(candidates: Sequence[str | Path], complaint: str) -> Path:

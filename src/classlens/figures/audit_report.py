@@ -33,6 +33,7 @@ EVEN = {"border": 0.4375, "centre": 0.25, "entropy": 1.0}
 """What a map has that is the same everywhere."""
 
 DIAGRAM = 260  # pixels of a side of the reliability diagram
+TOP, CONFIDENT = 5, 0.5  # an answer is one of the first so many; a mistake is confident from this probability on
 
 
 def draw_audit(audit: Audit) -> Drawing:
@@ -67,12 +68,14 @@ def text_of_audit(audit: Audit) -> str:
     lines = [f"{count_of(summary.pictures, 'picture')}, {audit.made:,} new; {summary.labelled:,} with a label"]
     if bad := summary.pictures - summary.good:
         reason, times = next(iter(summary.bad.items()))
-        lines.append(f"bad: {bad:,}, e.g. {times:,} times: {reason}")
+        lines.append(f"bad: {bad:,}{f', {times:,} of them' if times < bad else ''}: {reason}")
     if summary.labelled:
+        top5 = f" (among the first 5: {percent(summary.top5_accuracy)})" if manifest.class_count > TOP else ""
         lines.append(
-            f"right: {percent(summary.accuracy)} (among the first 5: {percent(summary.top5_accuracy)}), "
+            f"right: {percent(summary.accuracy)}{top5}, "
             f"loss {summary.loss:.3f}, calibration error {percent(summary.calibration_error)}"
         )
+    lines += [f"note: {note}" for note in audit.notes]
     for name in ("right", "wrong", "unlabelled"):
         group = summary.groups[name]
         if group.map is not None:
@@ -81,7 +84,7 @@ def text_of_audit(audit: Audit) -> str:
         label, predicted, times = summary.confusions[0]
         names = f"{manifest.class_name(label)} for {manifest.class_name(predicted)}"
         lines.append(f"most often wrong: {times:,} of {names}".replace(" for ", " taken for "))
-    for one in summary.mistakes[:3]:
+    for one in (one for one in summary.mistakes[:3] if one.probability >= CONFIDENT):
         sure = f"{percent(one.probability)} {manifest.class_name(one.predicted)}"
         lines.append(f"confident mistake: {one.path or one.index}: {sure}, labelled {manifest.class_name(one.label)}")
     return "\n".join(lines)
@@ -202,9 +205,22 @@ def diagram(audit: Audit) -> str:
         if one.confidence is not None and one.accuracy is not None
     )
     frame = f'<path d="M0 0V{DIAGRAM}H{DIAGRAM} M0 {DIAGRAM}L{DIAGRAM} 0" fill="none" stroke="currentColor"/>'
-    box = f"-12 -12 {DIAGRAM + 24} {DIAGRAM + 24}"
+    middle, below, words = DIAGRAM / 2, DIAGRAM + 18, 'text-anchor="middle" font-size="11" fill="currentColor"'
+    ticks = "".join(
+        f'<text x="{share * DIAGRAM:.0f}" y="{below}" {words}>{share:.0%}</text>'
+        f'<text x="-20" y="{(1 - share) * DIAGRAM + 4:.0f}" {words}>{share:.0%}</text>'
+        for share in (0, 0.25, 0.5, 0.75, 1)
+    )
+    axes = (
+        f'<text x="{middle}" y="{below + 18}" {words}>probability of the answer</text>'
+        f'<text transform="translate(-46 {middle}) rotate(-90)" {words}>right answers</text>'
+    )
+    box = f"-60 -12 {DIAGRAM + 80} {DIAGRAM + 54}"
     said = "share of right answers over probability"
-    return f'<svg width="{DIAGRAM}" viewBox="{box}" role="img" aria-label="{said}">{frame}<g class="bar">{dots}</g></svg>\n'
+    return (
+        f'<svg width="{DIAGRAM + 80}" viewBox="{box}" role="img" aria-label="{said}">'
+        f'{frame}{ticks}{axes}<g class="bar">{dots}</g></svg>\n'
+    )
 
 
 def confusions_section(audit: Audit) -> Section | None:

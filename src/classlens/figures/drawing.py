@@ -122,8 +122,9 @@ def check_ending(path: Path, endings: Collection[str]) -> None:
     """Find out, if need be before any work, whether a drawing can be written into this file."""
     check_place(path)
     if path.suffix.casefold() not in endings:
+        kind = "a page" if ".html" in endings and len(endings) == 2 else "a picture"
         what = f"with the ending {path.suffix!r}" if path.suffix else "under a name without ending"
-        raise DataError(f"{path}: cannot write a picture {what}", hint=f"use one of {' '.join(sorted(endings))}")
+        raise DataError(f"{path}: cannot write {kind} {what}", hint=f"use one of {' '.join(sorted(endings))}")
 
 
 def draw_text(result: Any) -> Drawing:  # noqa: ANN401 - whatever has a `text()`

@@ -228,9 +228,11 @@ class Estimate:
         """One line."""
         seconds = self.seconds_to_open + self.pictures * self.seconds_each / max(1, self.workers)
         each = f"{1000 * self.seconds_each:.0f} ms each in one process"
-        by = count_of(self.workers, "process")
+        start = f"{describe_duration(self.seconds_to_open)} to start"
+        by = f"with {count_of(self.workers, 'process')}" if self.workers else "in this process"
         size = f"{self.pictures * self.bytes_each / 1e6:,.1f} MB of rows"
-        return f"{count_of(self.pictures, 'picture')}, {each}: about {describe_duration(seconds)} with {by}, {size}"
+        pictures = count_of(self.pictures, "picture")
+        return f"{start}, {pictures}, {each}: about {describe_duration(seconds)} {by}, {size}"
 
 
 def estimate_audit(request: AuditRequest, *, on_note: Notify = lambda kind, text: None) -> Estimate:

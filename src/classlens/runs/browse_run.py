@@ -271,7 +271,9 @@ def show_samples(run: BrowseRun, indices: Sequence[int], *, title: str, replaces
     if request.html:
         from classlens.figures.page import HtmlPage, Section
 
-        said = f"{count_of(run.done, 'sample')} of the {dataset.length:,} of {dataset.name}, {request.mode}"
+        is_bare = request.mode == "transformed" and not (dataset.stages or dataset.stages_of)
+        mode = "as loaded" if is_bare else request.mode
+        said = f"{count_of(run.done, 'sample')} of the {dataset.length:,} of {dataset.name}, {mode}"
         are_strips = request.mode not in ENDS
         pictures = pictures_of(cells, are_strips=are_strips)
         shown = Section("", pictures=pictures, layout="strips" if are_strips else "tiles")

@@ -69,7 +69,11 @@ def run_checks(
         for note in source.notes:
             on_note("note", note)
     words = {name: getattr(request, name) for name in SAME_NAME}
-    findings = examine(Inspection(source, progress=progress, **words), rules)
+    inspection = Inspection(source, progress=progress, **words)
+    findings = examine(inspection, rules)
+    if on_note is not None and "classifier" in inspection.kept:
+        for note in getattr(inspection.kept["classifier"], "notes", ()):  # none of one that could not be opened
+            on_note("note", note)
     if request.page is not None:
         from classlens.figures.findings import draw_findings
 

@@ -46,7 +46,6 @@ from classlens.runs.own_process import Progress, collecting_later
 
 if TYPE_CHECKING:
     from classlens.cam.classifier import Classifier
-    from classlens.cam.saliency import ExplainedClass
     from classlens.dataset.dataset import Dataset
     from classlens.image import Image
     from classlens.source import Source
@@ -114,6 +113,7 @@ class Report:
     request: ReportRequest
     inspection: Inspection
     progress: Progress
+    on_note: Notify
     bad: dict[tuple[str, int], SampleResult] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
@@ -144,12 +144,12 @@ def report(
         NotOffered: there is a checkpoint and no network for it.
     """
     source = source or open_source(request.target, options=request.options)
-    if on_note is not None:
-        for note in source.notes:
-            on_note("note", note)
+    on_note = on_note or (lambda kind, text: None)
+    for note in source.notes:
+        on_note("note", note)
     words = {name: getattr(request, name) for name in SAME_NAME}
     progress = progress or (lambda what, done, total: None)
-    report = Report(request, Inspection(source, progress=progress, **words), progress)
+    report = Report(request, Inspection(source, progress=progress, **words), progress, on_note)
     if request.checkpoint is not None and source.open_classifier is None:
         source.classifier(request.checkpoint)  # raises, with what is offered
     try:
@@ -233,7 +233,7 @@ def show_schedule(report: Report) -> Iterator[Section]:
 
 
 def show_maps(report: Report) -> Iterator[Section]:
-    """Where the network looks in pictures of the split that it is judged by, those it answers wrongly first."""
+    """Where the network looks in pictures of the split that it is judged by, those it answers wrongly first; and its notes."""
     source, request = report.inspection.source, report.request
     if source.open_classifier is None or source.open_dataset is None or not request.maps:
         return
@@ -242,26 +242,53 @@ def show_maps(report: Report) -> Iterator[Section]:
         from classlens.cam.explain import ExplainOptions, explain
         from classlens.cam.saliency import facts
         from classlens.runs.map_files import describe_map, map_tile
-    chosen = spread(dataset, request.maps, request.seed)
+    for note in classifier.notes:
+        report.on_note("note", note)
+    judged = judge_answers(report.inspection)
+    wrong = [index for index, is_right in judged.items() if not is_right]
+    others = (index for index in spread(dataset, request.maps, request.seed) if index not in wrong)
+    chosen = [*spread(dataset, request.maps, request.seed, among=wrong), *others][: request.maps]
     pictures = {index: image for index in chosen if (image := read_sample(dataset, index)) is not None}
     if not pictures:
         raise DataError(f"none of {count_of(len(chosen), 'picture')} of {split} can be read")
     options, tiles = ExplainOptions(progress=report.progress), []
     for one in explain(classifier, list(pictures.values()), methods=request.method, options=options):
         index = list(pictures)[one.index]
-        label = compare(", ".join(dataset.class_names(index)), one.predicted, classifier.classes or ())
+        answer = one.predicted.class_name if one.predicted else None
+        label = compare(", ".join(dataset.class_names(index)), answer, classifier.classes or ())
         tiles.append(describe_map(map_tile(one, PLAIN), facts(one) | label, f"{split} #{index}"))
     tiles.sort(key=lambda tile: not tile.is_marked)
-    yield Section(
-        "Maps", f"{request.method} of {classifier.name}, for the class that it answers", pictures=tuple(tiles)
+    lines = [f"note: {note}" for note in classifier.notes]
+    lines.append(f"{request.method} of {classifier.name}, for the class that it answers")
+    if judged:
+        known = f"{count_of(len(judged), 'picture')} of {split} whose label it knows"
+        lines.append(f"wrong answers to {len(wrong)} of {known}, which are shown first")
+    if split == "train":
+        lines.append("there are no pictures but those of training, which the network may know by heart")
+    yield Section("Maps", "\n".join(lines), pictures=tuple(tiles))
+
+
+def judge_answers(inspection: Inspection) -> dict[int, bool]:
+    """Whether the network is right about each of the pictures that rules show it, where it has a class of that name."""
+    if not inspection.labelled:
+        return {}
+    from classlens.cam.forward import OUTPUTS
+
+    classifier, dataset, given = inspection.classifier, inspection.held_out[1], inspection.predictions
+    names, classes = OUTPUTS[classifier].names, classifier.classes or ()
+    pairs = zip(given.indices.tolist(), given.answers.tolist(), strict=True)
+    facts = (
+        (index, compare(", ".join(dataset.class_names(index)), names[answer], classes))
+        for index, answer in (pairs if names else ())
     )
+    return {index: one["correct"] for index, one in facts if "correct" in one}
 
 
-def compare(label: str, answer: ExplainedClass | None, classes: Sequence[str]) -> dict[str, Any]:
+def compare(label: str, answer: str | None, classes: Sequence[str]) -> dict[str, Any]:
     """The label, and whether the answer is that class, where the network has a class of this name."""
     if answer is None or not any(is_called(label, name) for name in classes):
         return {"label": label}
-    return {"label": label, "correct": is_called(label, answer.class_name)}
+    return {"label": label, "correct": is_called(label, answer)}
 
 
 def is_called(label: str, name: str) -> bool:

@@ -116,7 +116,7 @@ class SchedulePlots(Drawable):
                     lines.append(f"  and {len(curves) - MOST_LINES} more (--json lists all)")
             alone = len(self.runs) == 1 and self.request.log is None
             lines += [
-                f"  note: {name} rests near 0, which only --log tells apart from 0"
+                f"  note: {name} rests near 0, where this axis shows nothing; --log draws a logarithmic one"
                 for name in (run.names if alone else ())
                 if len(curves := distinct_curves(run, name)) == 1 and hides_plateaus(curves[0][1], run.clock.steps)
             ]

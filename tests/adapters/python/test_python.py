@@ -368,8 +368,9 @@ def test_splits_come_by_key_or_in_order_and_the_others_are_told():
 
     assert (source.dataset("train").length, source.dataset("val").length) == (1, 6)
     assert open_source((Pictures(), Subset(Pictures(), [0]))).dataset("val").length == 1
-    with pytest.raises(NotFound, match="no split named 'test'"):
+    with pytest.raises(NotFound, match="no split named 'test'") as caught:
         source.dataset("test")
+    assert "--phase train" in caught.value.hint
 
 
 def test_a_dataset_that_draws_by_itself_is_repeatable_and_leaves_chance_as_it_was():

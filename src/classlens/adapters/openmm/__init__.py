@@ -88,7 +88,9 @@ def open_dataset(setup: Setup, options: Options, make_data: Callable[[], object]
     from classlens.adapters.openmm.datasets import native_only, open_split, open_training
 
     if name not in setup.splits:
-        raise ConfigError(f"{setup.path} has no {name} split", hint=suggestion(name, setup.splits))
+        raise ConfigError(
+            f"{setup.path} has no {name} split", hint=suggestion(name, [f"--phase {one}" for one in setup.splits])
+        )
     if make_data:
         make_data()
     if options.as_loaded:

@@ -67,6 +67,8 @@ def custom(settings: Settings, classes: Classes, where: str) -> Listing:
         listing = scan_folder(folder, labelled=labelled, endings=settings.get("extensions") or ENDINGS).listing()
     else:
         hint = f"say where the data lies, e.g. --cfg-options {where.split()[0]}_dataloader.dataset.data_root=PATH"
+        if folder.startswith("out/demo/"):
+            hint = "`make demo` lays these pictures out; the target demo needs no such step"
         raise DataError(f"{where}: no such folder: {folder}", hint=hint)
     folders, warnings = listing.classes, listing.warnings
     is_own = bool(classes and (settings.get("classes") or settings.get("metainfo")))

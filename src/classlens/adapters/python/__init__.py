@@ -385,7 +385,7 @@ def open_dataset(things: UsersObjects, split: str) -> Dataset:
         thing = loaders.load_loader(data_module, split)
     if thing is None:
         if (source := things.source("dataset")) is None:
-            raise NotFound("split", split, things.datasets, where=things.origin)
+            raise NotFound("split", split, [f"--phase {one}" for one in things.datasets], where=things.origin)
         thing = source.dataset(split)
     if isinstance(thing, Dataset):
         return loaders.extend_dataset(thing, behind)
