@@ -36,7 +36,9 @@ def test_the_wheel_carries_small_copies_of_the_photos():
         copy = Image.open(small[path.stem]).convert("RGB")
         photo = Image.open(path).convert("RGB").resize(copy.size, Image.Resampling.LANCZOS)
         assert max(copy.size) == 320
-        assert np.sqrt(np.square(np.asarray(photo, float) - copy).mean()) < 16  # grass is noise, which WebP does not keep
+        assert (
+            np.sqrt(np.square(np.asarray(photo, float) - copy).mean()) < 16
+        )  # grass is noise, which WebP does not keep
 
 
 def test_the_documented_configs_are_shipped():
