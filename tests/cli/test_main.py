@@ -93,3 +93,9 @@ def test_garbage_is_not_looked_for_while_torch_is_imported_and_is_again_afterwar
 
     gc.unfreeze()
     assert gc.isenabled()
+
+
+def test_a_limit_is_that_of_one_command():
+    """Python may call several in one process; a slip in one must not end the next."""
+    assert main(["browse", "demo", "-n", "1", "--limit", "pixels=x"]) == 2
+    assert main(["browse", "demo", "-n", "1"]) == 0

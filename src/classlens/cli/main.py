@@ -7,7 +7,8 @@ import io
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -88,8 +89,8 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
             os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
             # On the way out Python looks for garbage among all objects of torch, which the system takes back anyway.
             atexit.register(gc.freeze)
-            set_limits(arguments.limit)
-            status = int(import_module(f"classlens.cli.{name}").run(arguments))
+            with setting_limits(arguments.limit):
+                status = int(import_module(f"classlens.cli.{name}").run(arguments))
             sys.stdout.flush()  # what the user's code has printed may still wait
             return status
     except ClasslensError as error:
@@ -123,12 +124,17 @@ def print_welcome(words: Sequence[str]) -> int:
     return 0
 
 
-def set_limits(chosen: Sequence[str]) -> None:
-    """Let this process, and those that it starts, know the limits that the user chose."""
-    if chosen:
-        os.environ[CHOSEN] = ",".join(filter(None, [os.environ.get(CHOSEN), *chosen]))
-    # OpenCV reads some kinds of pictures whose headers nobody else can check.
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", f"{limit('pixels'):.0f}")
+@contextmanager
+def setting_limits(chosen: Sequence[str]) -> Iterator[None]:
+    """Let this process, and those that it starts, know the limits that the user chose for one command."""
+    before = os.environ.get(CHOSEN, "")
+    os.environ[CHOSEN] = ",".join(filter(None, [before, *chosen]))
+    try:
+        # OpenCV reads some kinds of pictures whose headers nobody else can check.
+        os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", f"{limit('pixels'):.0f}")
+        yield
+    finally:
+        os.environ[CHOSEN] = before
 
 
 def is_refused(error: Exception) -> bool:
