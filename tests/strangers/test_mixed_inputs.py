@@ -95,7 +95,7 @@ OTHERS = [
     "browse demo --index 99999 -o out", "browse demo --class nobody -o out", "browse demo --grid 0x0 -o out", "browse demo --mode x",
     "browse demo -r nan", "browse demo --phase x", "browse demo -o empty.png", "browse demo -o empty.png/x", "browse alien.py -o out",
     "browse demo --classes nothing", "browse demo --repeat 0", "browse demo --epoch 0", "browse demo --limit pixels=x",
-    "browse demo --limit nosuch=1", "browse", "check demo --select Z999", "check demo --select ,", "check demo --ignore nosuch --html out/a.html",
+    "browse demo --limit nosuch=1", "browse", "check demo --select Z999", "check demo --ignore nosuch --html out/a.html",
     "check demo --explain Q1", "check demo --html out/a.png", "check demo --html empty.png/a.html", "check demo --log nowhere", "check demo --samples 0",
     "check demo --output-format xml", "check RESNET spy.pth --select M", "check RESNET nowhere.pth --select M", "audit demo --methods Nope -o out",
     "audit demo --layers nowhere -o out", "audit demo --data folder:nowhere -o out", "audit demo -n 0", "audit demo --batch-size 0",
@@ -104,7 +104,7 @@ OTHERS = [
     "verify", "report demo -o out/a.png", "report demo -o empty.png/a.html", "report demo --method Nope -o out/a.html", "report demo --maps -1",
     "report RESNET nowhere.pth -o out/a.html", "compare audit halved", "compare nothing nothing", "compare audit", "compare audit nowhere --html out/a.png",
     "studio", "studio demo --port 99999999", "studio demo --port x", "studio demo --host nowhere.invalid --no-browser", "config RESNET --diff nowhere.py",
-    "config RESNET --diff cut.json", "config spy.pth", "config runs.py", "config RESNET --cfg-options a=[", "completion klingon", "completion",
+    "config RESNET --diff cut.json", "config spy.pth", "config runs.py", "completion klingon", "completion",
     "sources extra", "demo --output-dir empty.png", "demo --output-dir empty.png/x", "nosuch demo", "--nosuch",
 ]  # fmt: skip
 
