@@ -2,7 +2,7 @@
  * The keyboard. A part of the page lists its keys while it is shown; the newest part is asked first, and one that is
  * `isModal` hides the keys of those below. Keys that are typed into a field, or moved in a control, stay there, and what has the focus and scrolls is scrolled.
  */
-import { useEffect, useRef } from "/static/vendor/htm-preact.js";
+import { useLayoutEffect, useRef } from "/static/vendor/htm-preact.js";
 
 /** @typedef {{keys: string[], does: string, run: (event: KeyboardEvent) => void}} Binding  `does` is a key of text.js */
 /** @typedef {{bindings: Binding[], isModal: boolean}} Layer */
@@ -38,7 +38,7 @@ document.addEventListener("keydown", (event) => {
 export function useKeys(bindings, { isOn = true, isModal = false } = {}) {
   const layer = useRef({ bindings, isModal });
   layer.current = { bindings, isModal };
-  useEffect(() => {
+  useLayoutEffect(() => { // what can be seen can be pressed
     if (!isOn) return undefined;
     layers.push(layer);
     return () => void layers.splice(layers.indexOf(layer), 1);
