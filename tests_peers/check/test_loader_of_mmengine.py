@@ -65,5 +65,7 @@ def test_epochs_repeat_as_they_do_in_mmengine(tmp_path, persistent):
 
     assert (draws[0, 0] == draws[1, 0]) is not persistent
     assert draws[0, 0] != draws[0, 1]
-    assert [repeat.alike for repeat in repeats_of(inspection)] == ([] if persistent else [("epochs",)])
+    assert [(repeat.kind, repeat.places) for repeat in repeats_of(inspection)] == (
+        [] if persistent else [("epochs", "in every epoch")]
+    )
     assert [[int(one) for one in order] for order in run_of(inspection).orders] == orders
