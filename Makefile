@@ -60,8 +60,10 @@ check-page:
 	  || { echo "npm reaches no registry: the types of the studio's page are not checked"; exit 0; }; \
 	$(PAGE)/node_modules/.bin/tsc -p $(PAGE)/jsconfig.json
 
+# All comparisons in one go, into docs/benchmarks.md: half an hour, on an idle machine.
 bench: .venv-peers/done
-	.venv-peers/bin/python benchmarks/run.py
+	.venv-peers/bin/python -m pip install --quiet --editable '.[bench]'
+	.venv-peers/bin/python benchmarks/run.py --write
 
 # Ten minutes of inputs that strangers could send, shared by the harnesses; `make fuzz FUZZ_SECONDS=60` takes less.
 FUZZ_SECONDS ?= 600
