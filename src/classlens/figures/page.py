@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import quote
 
 from PIL import Image as Pillow
+from PIL import WebPImagePlugin  # noqa: F401 - without it Pillow imports all of its formats to write this one
 
 from classlens.printed import LINES, json_text
 from classlens.words import Phrase, say, table
