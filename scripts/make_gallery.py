@@ -80,8 +80,8 @@ SHOTS = (
     *(
         Shot(
             f"cam-smooth{number}",
-            f"Smoothing: {words or 'none'}.",
-            f"平滑：{words or '无'}。",
+            f"Smoothing: {f'`{words}`' if words else 'none'}.",
+            f"平滑：{f'`{words}`' if words else '无'}。",
             f"cam demo/dog.jpg demo --method LayerCAM {LAYER} {words} --save-path OUT".replace("  ", " "),
         )
         for number, words in enumerate(("", "--eigen-smooth", "--aug-smooth", "--eigen-smooth --aug-smooth"))
