@@ -18,7 +18,7 @@ from classlens.cam.saliency import Heatmap, Saliency, normalise
 from classlens.errors import count_of
 from classlens.figures.drawing import Drawing
 from classlens.figures.findings import NOTEBOOK
-from classlens.figures.overlay import draw_heatmap
+from classlens.figures.overlay import draw_heatmap, heat_of, scale_of
 from classlens.figures.page import HtmlPage, Picture, Section, link_to, table_of, webp_of
 from classlens.printed import json_text
 
@@ -44,7 +44,8 @@ def draw_audit(audit: Audit) -> Drawing:
     def page() -> bytes:
         manifest = audit.manifest
         pictures = {index: show_picture(manifest, one) for index, one in audit.shown.items()}
-        sections = [one for one in sections_of_audit(audit, pictures) if one]
+        scale = Section("", html=scale_of()) if any(one.heat for one in pictures.values()) else None
+        sections = [one for one in (scale, *sections_of_audit(audit, pictures)) if one]
         rows = [
             {**audit.shown[index].facts, "index": index, "picture": digest_of(one)} for index, one in pictures.items()
         ]
@@ -59,8 +60,8 @@ def draw_audit(audit: Audit) -> Drawing:
 
 def digest_of(picture: Picture) -> str:
     """SHA-256 of a picture as the page holds it, and of its map."""
-    parts = (one for one in (picture.path, picture.heat) if isinstance(one, bytes))
-    return sha256(b"".join(parts)).hexdigest()
+    picture_itself = picture.path if isinstance(picture.path, bytes) else b""
+    return sha256(picture_itself + (picture.heat.values.tobytes() if picture.heat else b"")).hexdigest()
 
 
 def text_of_audit(audit: Audit) -> str:
@@ -116,8 +117,7 @@ def show_picture(manifest: Manifest, shown: ShownPicture) -> Picture:
     maps, facts, name = manifest.maps, shown.facts, manifest.class_name
     heat = None
     if maps and shown.map is not None:
-        saliency = Saliency(shown.image, shown.map[None], maps[0].method, maps[0].layer, None)
-        heat = webp_of(draw_heatmap(saliency.heatmap()), LARGEST)
+        heat = heat_of(Saliency(shown.image, shown.map[None], maps[0].method, maps[0].layer, None))
     labelled = "" if facts["label"] is None else f"labelled {name(facts['label'])}"
     where = f"#{shown.index} {str(facts['path'] or '').replace(chr(92), '/').rpartition('/')[2]}"
     sure = f"{name(facts['predicted'])} {percent(facts['probability'])}"
