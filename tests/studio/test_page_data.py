@@ -261,6 +261,165 @@ def test_a_view_that_breaks_says_so_and_the_others_go_on(open_page, studio):
     expect(page.locator(".class-row")).to_have_count(7)
 
 
+def test_what_the_server_refuses_is_shown_with_its_hint(open_page, studio):
+    page = open_page()
+    page.route(
+        "**/data.json*", lambda route: route.fulfill(status=500, json={"error": "disk gone", "hint": "mount it"})
+    )
+    page.goto(f"{studio.address}/data")
+
+    expect(page.get_by_role("alert")).to_contain_text("disk gone")
+    expect(page.get_by_role("alert")).to_contain_text("mount it")
+
+
+def let_in(open_page, server, **settings):
+    """A page of another server than the one that the tests share."""
+    page = open_page(**settings)
+    page.recorder.address = server.address
+    page.goto(server.next_link())
+    expect(page.locator(f"{GRID} img").first).to_be_visible(timeout=20_000)
+    return page
+
+
+@pytest.fixture(scope="module")
+def long_list(photos, tmp_path_factory, browser):
+    """A studio of as many pictures as ImageNet has: a list that names the demo's photos again and again."""
+    folder = tmp_path_factory.mktemp("long")
+    (folder / "photos").symlink_to(photos)
+    names = [str(path.relative_to(photos)) for path in sorted(photos.rglob("*.jpg"))]
+    lines = [f"photos/{name} {place % 7}" for place, name in enumerate(names)]
+    (folder / "train.txt").write_text("\n".join((lines * (LONG // len(lines) + 1))[:LONG]), encoding="utf-8")
+    with running_studio(f"folder:{folder}/train.txt") as server:
+        yield server
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_a_million_pictures_are_scrolled_from_end_to_end(open_page, long_list, width):
+    page = let_in(open_page, long_list, viewport={"width": width, "height": 844})
+    expect(status(page)).to_have_text("1,281,167 pictures", timeout=30_000)
+
+    page.keyboard.press("End")
+    expect(cell(page, LONG - 1).locator("img")).to_be_in_viewport()
+    page.locator(GRID).evaluate("(grid) => { grid.scrollTop = grid.scrollHeight / 2; }")
+    expect(cell(page, 640_588)).to_be_attached()
+    page.locator(GRID).evaluate("(grid) => { grid.scrollTop = 0; }")
+    expect(cell(page, 0)).to_be_in_viewport()
+
+    assert page.locator(".cell").count() < 80
+    assert page.recorder.slips == []
+
+
+def test_a_wheel_moves_a_million_pictures_by_the_pixels_that_it_asks_for(open_page, long_list):
+    """The scrollbar is put where it belongs when the wheel rests, and nothing on the screen moves with it."""
+    page = let_in(open_page, long_list)
+    expect(status(page)).to_have_text("1,281,167 pictures", timeout=30_000)
+    page.locator(GRID).evaluate("(grid) => { grid.scrollTop = grid.scrollHeight / 2; }")
+    first = page.locator(".cell").nth(14)
+    expect(first).to_be_in_viewport()
+    page.wait_for_timeout(300)
+    marked = page.locator(f"#{first.get_attribute('id')}")
+    before = marked.bounding_box()["y"]
+
+    page.mouse.move(700, 500)
+    page.mouse.wheel(0, 150)
+    page.wait_for_timeout(400)
+
+    assert abs(marked.bounding_box()["y"] - (before - 150)) <= 1
+
+
+def test_pictures_that_have_gone_out_of_sight_are_cancelled(open_page, long_list):
+    """The first pictures never come; those at the end are loaded all the same, and nobody waits for the others."""
+    page = open_page()
+    page.recorder.address = long_list.address
+    cancelled, held = [], []
+    page.on("requestfailed", lambda request: cancelled.append(request.url))
+    page.route(re.compile(r"/picture/0/train/\d{1,3}\.webp"), lambda route: held.append(route))
+    page.goto(long_list.next_link())
+    expect(status(page)).to_have_text("1,281,167 pictures", timeout=30_000)
+    page.wait_for_timeout(200)
+
+    page.keyboard.press("End")
+
+    expect(cell(page, LONG - 1).locator("img")).to_be_visible()
+    assert 1 <= len(held) <= 6
+    assert sorted(cancelled) == sorted(route.request.url for route in held)
+
+
+def test_places_of_the_scrollbar_and_of_the_list_belong_to_each_other(data):
+    """The mapping of scrolling.js and back, at the ends, in the zones and between them; it never turns back."""
+    errors = data.evaluate("""async () => {
+        const { CAP, toScroll, toTop } = await import("/static/scrolling.js");
+        return [1000, CAP, CAP + 1, 30e6, 6e9].map((whole) => {
+            let worst = 0, last = -1;
+            for (let step = 0; step <= 1000; step++) {
+                const top = (whole * step) / 1000, scroll = toScroll(top, whole);
+                if (scroll <= last) return Infinity;
+                worst = Math.max(worst, Math.abs(toTop(scroll, whole) - top), toScroll(whole, whole) - CAP);
+                last = scroll;
+            }
+            return worst;
+        });
+    }""")
+
+    assert max(errors) < 1e-3
+
+
+def test_a_bad_file_is_marked_named_and_found_again(open_page, photos, tmp_path):
+    for name in ("cat", "rocket"):
+        (tmp_path / name).mkdir()
+        for place in range(3):
+            (tmp_path / name / f"{place}.jpg").write_bytes((photos / name / f"photo_0{place}.jpg").read_bytes())
+    (tmp_path / "cat" / "1<b>.jpg").write_bytes(b"no picture at all")
+
+    with running_studio(f"folder:{tmp_path}") as server:
+        page = let_in(open_page, server)
+        expect(page.locator(".picture.bad")).to_have_count(1)
+        page.get_by_role("button", name="Bad files").click()
+        expect(status(page)).to_have_text("1 of 7 pictures")
+        expect(cell(page, 0)).to_contain_text("1<b>.jpg")
+        page.keyboard.press("j")
+        page.keyboard.press("Enter")
+
+        expect(sample(page).get_by_role("alert")).to_contain_text("Bad file:")
+        assert page.recorder.slips == []
+
+
+@pytest.mark.parametrize(("scheme", "locale"), [("light", "en-US"), ("dark", "zh-CN")])
+def test_axe_finds_nothing(open_page, studio, scheme, locale):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = open_page(color_scheme=scheme, locale=locale, reduced_motion="reduce")
+    reports = {}
+    for state in ("?mode=transformed&at=3&open=1", "?mode=pipeline", "?batch=0", "?q=nothing"):
+        page.goto(f"{studio.address}/data{state}")
+        expect(page.locator(".state .button" if "nothing" in state else ".middle img").first).to_be_visible()
+        reports[state] = axe.run(page)
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    reports["help"] = axe.run(page)
+
+    assert {state: report.generate_report() for state, report in reports.items() if report.violations_count} == {}
+    assert page.recorder.slips == []
+
+
+def test_in_chinese_nothing_is_left_in_english(open_page, studio):
+    page = open_page(locale="zh-CN")
+    page.goto(f"{studio.address}/data?at=3&open=1")
+    expect(sample(page).locator(".stage-row").last).to_be_visible()
+
+    for part in (
+        ".bar",
+        ".status",
+        ".views",
+        ".classes header",
+        ".balance",
+        ".sample header",
+        ".sample-actions",
+        ".sample h3",
+    ):
+        words = set(re.findall(r"[A-Za-z]{2,}", page.locator(part).inner_text())) - {"photo", "jpg"}
+        assert words == set(), part
+
+
 def test_what_the_server_refuses_is_said_in_the_reader_s_language(studio, open_page):
     asked = """async (path) => {
         const { getJson } = await import("/static/api.js");
