@@ -23,6 +23,7 @@ from tests.figures.browsing import CHROMIUM, LOOKS
 
 MANY = 5000
 PER_THOUSAND = 5_000_000  # bytes
+FRAME = 30_000  # bytes of every page: its look, its scripts, their words, and seven tables of colours
 PAGES = ("report.html", "data.html", "strips.html", "maps.html", "lr.html", "check.html", "index.html", "many.html")
 
 
@@ -154,6 +155,29 @@ def test_maps_are_painted_in_the_colours_and_as_strongly_as_the_reader_chooses(p
     assert (pixels(seen[page]["light"]["used"]["ramp"]) == color_table(OverlayStyle("jet"))).all()
 
 
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        (
+            "report.html",
+            ["demo 的报告", "检查结果", "训练计划", "参数组", "预热结束", "标签 tripod", "此页面如何生成", "随机种子"],
+        ),
+        ("data.html", ["40 个样本", "名称"]),
+        ("maps.html", ["模型关注的位置", "配色"]),
+        ("lr.html", ["对数", "参数组", "学习率"]),
+        ("check.html", ["的检查", "未检查的内容", "没有分类器"]),
+    ],
+)
+def test_a_page_speaks_chinese_where_the_browser_does_and_can_be_switched(page, said, seen):
+    chinese, english, plain = (seen[page][look] for look in ("chinese", "light", "plain"))
+
+    assert chinese["language"] == "zh"
+    words = chinese["words"] + chinese["placeholder"]
+    assert [one for one in said if one not in words] == []
+    assert set(chinese["switched"].split()) - {"中文"} == set(english["words"].split()) - {"中文"}
+    assert not any("\u4e00" <= letter <= "\u9fff" for letter in plain["words"])
+
+
 def test_pages_can_be_printed(seen):
     assert seen["report.html"]["light"]["printed"] > 100_000
 
@@ -171,4 +195,4 @@ def test_thousands_of_pictures_stay_small(seen, places, capsys):
 def test_a_page_of_a_command_stays_small(page, places):
     place = next(one for one in places if one.name == page)
 
-    assert place.stat().st_size - 25_000 <= PER_THOUSAND / 1000 * place.read_text(encoding="utf-8").count("<figure")
+    assert place.stat().st_size - FRAME <= PER_THOUSAND / 1000 * place.read_text(encoding="utf-8").count("<figure")

@@ -22,7 +22,7 @@ function onLanguage(run) {
     document.documentElement.lang = language;
     button.lang = language === "zh" ? "en" : "zh";
     button.textContent = t("language");
-    for (const one of own) one.element.textContent = one[language];
+    for (const one of own) if (one.element.textContent !== one[language]) one.element.textContent = one[language];
     fillIn(document);
   });
   button.onclick = () => {

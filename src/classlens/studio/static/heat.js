@@ -45,13 +45,15 @@ export function enlarge(heat, width, height) {
     return { first, next: Math.min(first + 1, few - 1), share: at - first };
   });
   const columns = cells(width, heat.width);
-  cells(height, heat.height).forEach((row, y) => columns.forEach((column, x) => {
-    const [above, below] = [row.first, row.next].map((one) => {
-      const left = heat.values[one * heat.width + column.first];
-      return left + column.share * (heat.values[one * heat.width + column.next] - left);
-    });
-    values[y * width + x] = Math.round(above + row.share * (below - above));
-  }));
+  const line = new Float64Array(heat.width);
+  cells(height, heat.height).forEach((row, y) => {
+    const above = row.first * heat.width, below = row.next * heat.width;
+    for (let x = 0; x < heat.width; x++) line[x] = heat.values[above + x] + row.share * (heat.values[below + x] - heat.values[above + x]);
+    for (let x = 0; x < width; x++) {
+      const { first, next, share } = columns[x];
+      values[y * width + x] = Math.round(line[first] + share * (line[next] - line[first]));
+    }
+  });
   return { width, height, values };
 }
 
