@@ -14,12 +14,14 @@ LOOKS = {
     "light": {"viewport": {"width": 1400, "height": 900}},
     "dark": {"viewport": {"width": 1400, "height": 900}, "color_scheme": "dark"},
     "phone": {"viewport": {"width": 390, "height": 844}},
+    "chinese": {"viewport": {"width": 1400, "height": 900}, "locale": "zh-CN"},
     "plain": {"viewport": {"width": 1400, "height": 900}, "java_script_enabled": False},
 }
 SHOWN = """() => ({
   scripted: getComputedStyle(document.getElementById("tools")).display !== "none" || !!document.querySelector(".live"),
   wide: document.documentElement.scrollWidth > innerWidth,
   words: document.body.innerText,
+  placeholder: document.querySelector("[type=search]").placeholder,
   broken: [...document.images].filter((one) => one.complete && !one.naturalWidth).length,
   pictures: [...document.images].filter((one) => one.complete && one.naturalWidth).length,
 })"""
@@ -61,6 +63,10 @@ def look_at(browser, axe, place, look):
             said["axe"] = [
                 one["id"] + ": " + one["nodes"][0]["html"][:200] for one in axe.run(page).response["violations"]
             ]
+    if look == "chinese":
+        said["language"] = page.evaluate("document.documentElement.lang")
+        page.get_by_role("button", name="English").click()
+        said["switched"] = page.evaluate("document.body.innerText")
     if look == "light":
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
         page.wait_for_timeout(300)

@@ -154,6 +154,29 @@ def test_maps_are_painted_in_the_colours_and_as_strongly_as_the_reader_chooses(p
     assert (pixels(seen[page]["light"]["used"]["ramp"]) == color_table(OverlayStyle("jet"))).all()
 
 
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        (
+            "report.html",
+            ["demo 的报告", "检查结果", "训练计划", "参数组", "预热结束", "标签 tripod", "此页面如何生成", "随机种子"],
+        ),
+        ("data.html", ["40 个样本", "名称"]),
+        ("maps.html", ["模型关注的位置", "配色"]),
+        ("lr.html", ["对数", "参数组", "学习率"]),
+        ("check.html", ["的检查", "未检查的内容", "没有分类器"]),
+    ],
+)
+def test_a_page_speaks_chinese_where_the_browser_does_and_can_be_switched(page, said, seen):
+    chinese, english, plain = (seen[page][look] for look in ("chinese", "light", "plain"))
+
+    assert chinese["language"] == "zh"
+    words = chinese["words"] + chinese["placeholder"]
+    assert [one for one in said if one not in words] == []
+    assert set(chinese["switched"].split()) - {"中文"} == set(english["words"].split()) - {"中文"}
+    assert not any("\u4e00" <= letter <= "\u9fff" for letter in plain["words"])
+
+
 def test_pages_can_be_printed(seen):
     assert seen["report.html"]["light"]["printed"] > 100_000
 

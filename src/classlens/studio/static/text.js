@@ -28,3 +28,15 @@ export function t(key, values = {}) {
 
 /** A number as the page's language writes it, exact. @param {number} value */
 export const formatNumber = (value) => value.toLocaleString(language.get(), { maximumFractionDigits: 20 });
+
+/** What the server says in English, in the reader's language where the table knows it. @param {string} words */
+export function workText(words) {
+  const key = `work.${words.replace(/\W+/g, "_")}`;
+  return key in TEXT ? t(key) : words;
+}
+
+/** What went wrong, by its key where it has one. @param {{error?: string, key?: string, values?: Record<string, string | number>}} body */
+export const errorText = (body) => (body.key ? t(body.key, body.values) : workText(body.error ?? ""));
+
+/** Of words that were made for the reader, or come from the engine in English. @param {string} words */
+export const languageOf = (words) => (/[\u4e00-\u9fff]/.test(workText(words)) ? undefined : "en");
