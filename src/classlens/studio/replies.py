@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Thing = TypeVar("Thing")
 
-GLANCE = 0.004  # seconds between two looks at whether a thread is done
+GLANCE = 0.005  # seconds between two looks at whether a thread is done
 PATIENCE = 1.0  # seconds until an answer says that something is on its way
 
 
