@@ -57,7 +57,6 @@ class StudioRequest:
     host: str = "127.0.0.1"
     port: int = 0
     token: str | None = None
-    opens_browser: bool = True
     dataset_size: int | None = None
     gpus: int = 1
     log: Path | None = None
