@@ -5,13 +5,22 @@ VENV ?= .venv
 OUT ?= out/demo
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo docs gallery test test-kills test-long mutants test-peers test-oldest lint format check check-page bench fuzz clean
+.PHONY: demo docs gallery test coverage test-kills test-long mutants test-peers test-oldest lint format check check-page check-wheel bench fuzz clean
 
 demo: $(VENV)/demo.done
 	$(VENV)/bin/classlens demo --output-dir $(OUT)
 
 test: $(VENV)/test.done
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+
+# Which lines the suite runs, in its children too. Fails under the floor in pyproject.toml.
+# Two tests are left out, where a signal or a full disk meets what measures.
+coverage: $(VENV)/test.done
+	rm -rf out/coverage && mkdir -p out/coverage
+	$(VENV)/bin/python -m coverage run -m pytest -n 2 --dist loadfile $(addprefix --deselect tests/strangers/test_endings.py::test_a_,\
+	  disk_that_takes_no_more_is_one_error_and_nothing_is_left signal_while_packages_are_imported_leaves_no_traceback)
+	$(VENV)/bin/python -m coverage combine --quiet
+	$(VENV)/bin/python -m coverage report
 
 # The whole counts of runs that are killed at random moments, of which the suite takes a share: half an hour.
 test-kills: $(VENV)/test.done
@@ -63,6 +72,22 @@ check-page:
 	  || { npm install --prefix $(PAGE) --no-package-lock --no-audit --no-fund --silent && touch $(PAGE)/node_modules/done; } \
 	  || { echo "npm reaches no registry: the types of the studio's page are not checked"; exit 0; }; \
 	$(PAGE)/node_modules/.bin/tsc -p $(PAGE)/jsconfig.json
+
+# Wheel and sdist, installed without extras on every Python at hand, and what a user tries first.
+PYTHONS ?= $(shell for minor in 11 12 13 14; do python3.$$minor -c "" 2>/dev/null && echo python3.$$minor; done)
+check-wheel: $(VENV)/test.done
+	$(VENV)/bin/python -m pip install --quiet build hatchling
+	rm -rf out/dist && $(VENV)/bin/python -m build --no-isolation --outdir out/dist
+	! find out/dist -name "*.whl" -size +1000000c | grep .
+	@for python in $(PYTHONS); do \
+	  rm -rf out/wheel && $$python -m venv out/wheel && cd out/wheel || exit 1; \
+	  for file in ../dist/*; do \
+	    echo "$$file on $$(bin/python --version)"; \
+	    bin/pip install --quiet $$file && bin/pip check && bin/python -W error -c "import classlens" && bin/classlens --help >/dev/null \
+	    && bin/classlens lr demo --save-path lr.png && bin/classlens browse demo --show-number 2 --output-dir browse \
+	    && bin/pip uninstall --quiet --yes classlens || exit 1; \
+	  done; cd ../..; \
+	done
 
 # All comparisons in one go, into docs/benchmarks.md: half an hour, on an idle machine.
 bench: .venv-peers/done

@@ -39,6 +39,14 @@ def test_a_resume_that_will_jump_is_seen_before_it_happens(keep, tmp_path):
     assert [mark.step for mark in plots[0].runs[0][0].trajectory.marks] == [40]
 
 
+def test_a_run_that_is_over_cannot_be_resumed(tmp_path):
+    place = checkpoint(tmp_path / "last.pth", 100, ("optimizer", "step"))
+    cosine = "schedule:torch.CosineAnnealingLR(T_max=100, lr=0.1, steps=100)"
+
+    with pytest.raises(DataError, match=r"last\.pth is from step 100, the run ends at 100"):
+        classlens.plot_schedules(classlens.LrRequest((cosine,), resume=place))
+
+
 def test_a_record_that_is_too_short_is_refused_before_torch_reads_it(tmp_path):
     torch.save({"epoch": 3, "state_dict": {"w": torch.zeros(64)}}, tmp_path / "whole.pth")
     with zipfile.ZipFile(tmp_path / "whole.pth") as whole, zipfile.ZipFile(tmp_path / "short.pth", "w") as short:

@@ -23,6 +23,10 @@ def classifier(
     return {"type": "ImageClassifier", "backbone": backbone, "head": {**settings, **rest}, **neck}
 
 
+def pooled_itself(backbone: dict[str, object], width: int) -> dict[str, object]:
+    return {key: value for key, value in classifier(backbone, width).items() if key != "neck"}
+
+
 VIT = "VisionTransformerClsHead"
 T2T = {"type": "T2T_ViT", "layer_cfgs": {"num_heads": 6, "feedforward_channels": 1152}}
 STACKED = {"mid_channels": [1280], "act_cfg": {"type": "HSwish"}}
@@ -116,7 +120,7 @@ TIMM = {
         {"img_size": 64},
     ),
     "convnext_tiny": (
-        {key: value for key, value in classifier({"type": "ConvNeXt"}, 768).items() if key != "neck"},
+        pooled_itself({"type": "ConvNeXt"}, 768),
         CONVNEXT_NAMES,
         {},
     ),
@@ -140,6 +144,43 @@ def test_with_the_same_numbers_the_logits_are_those_of_timm(name):
         seen, expected = ours(images), peer(images)
 
     torch.testing.assert_close(seen, expected, rtol=1e-3, atol=1e-4)
+
+
+def bare(backbone: dict[str, object]) -> dict[str, object]:
+    return {"type": "ImageClassifier", "backbone": backbone, "head": {"type": "ClsHead"}}
+
+
+SECOND = {"type": "ConvNeXt", "arch": "atto", "use_grn": True, "layer_scale_init_value": 0.0}
+CROSSED = {"type": "XCiT", "patch_size": 16, "embed_dims": 128, "depth": 12, "num_heads": 4, "tokens_norm": False}
+DISTILLED = {"type": "DistilledVisionTransformer", "arch": "deit-tiny"}
+NORMED = {"type": "VGG", "depth": 13, "num_classes": 1000, "norm_cfg": {"type": "BN"}}
+SAME_SIZE = {
+    "convnextv2_atto": pooled_itself(SECOND, 320),
+    "deit_tiny_distilled_patch16_224": classifier(DISTILLED, 192, "DeiTClsHead"),
+    "densenet121": classifier({"type": "DenseNet", "arch": "121"}, 1024),
+    "efficientnet_b0": classifier({"type": "EfficientNet", "arch": "b0"}, 1280),
+    "efficientnet_es": classifier({"type": "EfficientNet", "arch": "es"}, 1280),
+    "mobilenetv2_100": classifier({"type": "MobileNetV2"}, 1280),
+    "mobileone_s0": classifier({"type": "MobileOne", "arch": "s0"}, 1024),
+    "poolformer_s12": classifier({"type": "PoolFormer", "arch": "s12"}, 512),
+    "regnetx_004": classifier({"type": "RegNet", "arch": "regnetx_400mf"}, 384),
+    "resnet50d": classifier({"type": "ResNetV1d", "depth": 50}, 2048),
+    "seresnet50": classifier({"type": "SEResNet", "depth": 50}, 2048),
+    "tf_efficientnetv2_b0": classifier({"type": "EfficientNetV2", "arch": "b0"}, 1280),
+    "vgg13_bn": bare(NORMED),
+    "xcit_nano_12_p16_224": pooled_itself(CROSSED, 128),
+}
+
+
+@pytest.mark.parametrize("name", SAME_SIZE)
+def test_other_families_are_as_large_as_timm_s_and_give_a_score_per_class(name):
+    timm = pytest.importorskip("timm")
+    with torch.device("meta"):
+        peer = timm.create_model(name)
+        ours, pictures = build_network(SAME_SIZE[name]).eval(), torch.empty(2, 3, 224, 224)
+
+    assert sum(each.numel() for each in ours.parameters()) == sum(each.numel() for each in peer.parameters())
+    assert ours(pictures).shape == (2, 1000)
 
 
 @pytest.mark.parametrize("name", ["swin-tiny", "vit-base-p16-384", "t2t-vit-t-14"])
