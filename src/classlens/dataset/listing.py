@@ -17,7 +17,16 @@ import numpy as np
 
 from classlens.dataset.conventions import ENDINGS
 from classlens.dataset.dataset import Dataset, MaxSide, Sample, Stage
-from classlens.dataset.decode import CV2_FLAGS, DAMAGED, STOPS, Pixels, bad_chunk, capture_damage, decode, read_header
+from classlens.dataset.decode import (
+    CV2_FLAGS,
+    DAMAGED,
+    STOPS,
+    Pixels,
+    capture_damage,
+    damaged_chunk,
+    decode,
+    read_header,
+)
 from classlens.dataset.state import BGR, State, to_image
 from classlens.dataset.storage import read_bytes
 from classlens.errors import DataError, count_of
@@ -99,7 +108,7 @@ class LoadImageFromFile:
             pixels = decode(data, backend=self.imdecode_backend, color=self.color_type, where=path, shrink=shrink)
             if jpeg and not by_cv2:  # Pillow is silent about damage; libjpeg under OpenCV writes what it finds
                 cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
-        trouble = complaints[0] if complaints else bad_chunk(data)
+        trouble = complaints[0] if complaints else damaged_chunk(data, sums=True)
         remarks = [DAMAGED + trouble] if trouble else []
         full = None
         if header:
