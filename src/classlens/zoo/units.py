@@ -67,10 +67,7 @@ def build_part(builder: Any, settings: Settings) -> nn.Module:  # noqa: ANN401 -
         values["family"] = family
     for name, parameter in known.items():
         if parameter.default is Parameter.empty and name not in values:
-            raise ConfigError(
-                f"{family} needs the setting {name!r}",
-                hint=f"add {name}=... to dict(type={family!r})",
-            )
+            raise ConfigError(f"{family} needs the setting {name!r}", hint=f"add {name}=... to dict(type={family!r})")
     return kind(**values) if kind is builder else builder(kind(**values))
 
 
@@ -184,15 +181,15 @@ def norm_layer(channels: int, settings: Settings) -> nn.BatchNorm2d | nn.GroupNo
     return nn.BatchNorm2d(channels, eps=eps, momentum=settings.get("momentum", 0.1))
 
 
-def norm_name(norm: nn.Module) -> str:
-    return "gn" if isinstance(norm, nn.GroupNorm) else "bn"
+NORM_NAMES: Mapping[type[nn.Module], str] = {nn.BatchNorm2d: "bn", nn.GroupNorm: "gn"}
+"""What OpenMMLab calls norms; a number may follow."""
 
 
 def conv_unit(conv: nn.Conv2d, norm: nn.Module | None = None, act: Activation | None = None) -> nn.Sequential:
     """Convolution, norm, activation, under the names `conv`, `bn` (or `gn`), `activate`; absent parts leave no name."""
     parts: OrderedDict[str, nn.Module] = OrderedDict(conv=conv)
     if norm is not None:
-        parts[norm_name(norm)] = norm
+        parts[NORM_NAMES[type(norm)]] = norm
     if act is not None:
         parts["activate"] = act()
     return nn.Sequential(parts)
