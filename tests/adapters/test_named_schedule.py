@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from classlens import open_source, replay
+from classlens.adapters import Options, RunLength
 from classlens.errors import ConfigError, NotFound
 
 
@@ -20,6 +21,23 @@ def test_a_rule_of_torch_by_name():
 
 def test_a_run_over_steps_moves_after_every_step():
     assert curve("torch.ExponentialLR(gamma=0.5, lr=1.0, steps=3)").values.tolist() == pytest.approx([1, 0.5, 0.25])
+
+
+@pytest.mark.parametrize("own", ["epochs=10, steps_per_epoch=900", "steps=900", ""])
+def test_a_length_said_beside_the_address_is_the_schedulers_too(own):
+    length = Options(run=RunLength(epochs=5, steps_per_epoch=4))
+    source = open_source(f"schedule:torch.OneCycleLR(max_lr=0.3, {own})", options=length)
+
+    rates = replay(source.schedule(), source.clock(), names=["lr"])[0]
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.3, epochs=5, steps_per_epoch=4)
+    expected = []
+    for _ in range(20):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates.values.tolist() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

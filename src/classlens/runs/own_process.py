@@ -6,7 +6,7 @@ at once, waits for nothing any more.
 
 A decoder that crashes kills its process, and a process per decoder costs half a second at the start. So a run is made
 in a child, forked while nothing but the parser is loaded: no thread that could hang, and a millisecond. If the child is
-killed, its parent can make the run again with the decoders in processes of their own.
+killed, its parent can make the run again: with the decoders in processes of their own, or without what killed it.
 """
 
 import gc
@@ -14,13 +14,15 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from mmap import mmap
 from shutil import get_terminal_size
 from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from classlens.errors import DataError
 from classlens.files import limit
 from classlens.printed import print_aside
 
@@ -37,7 +39,7 @@ HEAVY = frozenset(("cv2", "numpy", "torch"))
 """With one of these loaded, threads may be running that a forked child would lack."""
 
 PR_SET_PDEATHSIG = 1  # the number of this setting in prctl.h
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # the numbers of these settings in malloc.h
+TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8  # the numbers of these settings in malloc.h
 
 MIB = 2**20
 
@@ -190,6 +192,57 @@ def allow_seconds(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
+RISK = 4096  # bytes that name what a process is working on: a path, say
+MOST_CRASHES = 20  # after so many, something else is wrong than a picture
+KILLERS: dict[str, str] = {}
+"""What has killed a process of this run before, and how."""
+WATCHED: "list[mmap | bytearray]" = [bytearray(RISK)]
+"""What this process is working on, for who sees it die: the last one."""
+
+
+@contextmanager
+def risky(what: str, seconds: float = 0.0) -> Iterator[None]:
+    """Work on something that may kill this process, if need be for no longer than so many seconds of CPU.
+
+    Raises:
+        DataError: it has killed a process of this run before.
+    """
+    if what in KILLERS:
+        raise DataError(f"{what}: {KILLERS[what]}")
+    watched = WATCHED[-1]
+    before, watched[:] = watched[:], what.encode(errors="replace")[:RISK].ljust(RISK, b"\0")
+    if seconds:
+        allow_seconds(seconds)
+    try:
+        yield
+    finally:
+        if seconds:
+            allow_seconds(0)
+        watched[:] = before
+
+
+def outlive_crashes(run: Callable[[], int], *, is_last: bool) -> int:
+    """The exit status of `run` in a child; one that is killed by what it works on is made again, without that.
+
+    What is not the last work of this process stays in it: a child would end by way of what a caller has open.
+    """
+    if not (is_last and can_fork()):
+        return run()
+    WATCHED.append(mmap(-1, RISK))  # shared with the child
+    status = run_in_child(run)
+    while (crash := describe_crash_of_child(status)) and len(KILLERS) < MOST_CRASHES:
+        what = WATCHED[-1][:].rstrip(b"\0").decode(errors="replace")
+        if not what or what in KILLERS:
+            break
+        KILLERS[what] = crash
+        print_aside(f"note:  {what}: {crash}; beginning again without it")
+        WATCHED[-1][:] = bytes(RISK)
+        status = run_in_child(run)
+    if status < 0 and -status not in ENDING:
+        print_aside(f"error: the process of the run was killed ({signal.Signals(-status).name})")
+    return status if status >= 0 else 128 - status
+
+
 def describe_slowness(status: int) -> str:
     """Whether a process was killed because of its time; nothing for any other end."""
     is_slow = -status == getattr(signal, "SIGPROF", None)
@@ -209,14 +262,22 @@ def keep_freed_memory() -> None:
     """Use blocks of up to 32 MiB again, and keep up to 256 MiB of them; other C libraries are left as they are."""
     # glibc hands large blocks back to the kernel as soon as they are freed, and every page of the next one costs a
     # fault: browsing thousands of pictures of much the same size spends a fifth of its time there.
+    set_malloc({MMAP_THRESHOLD: 32 * MIB, TRIM_THRESHOLD: 256 * MIB})
+
+
+def return_freed_memory() -> None:
+    """Hand blocks of a MiB and more back as soon as they are freed: for a process that lives long and does little."""
+    # After the first of them glibc would keep such blocks, and every thread those of its own.
+    set_malloc({MMAP_THRESHOLD: MIB, ARENA_MAX: 2})
+
+
+def set_malloc(settings: Mapping[int, int]) -> None:
     import ctypes
 
-    try:
+    with suppress(AttributeError, OSError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    mallopt(MMAP_THRESHOLD, 32 * MIB)
-    mallopt(TRIM_THRESHOLD, 256 * MIB)
+        for number, value in settings.items():
+            mallopt(number, value)
 
 
 @contextmanager
