@@ -131,4 +131,4 @@ def find_places(feed: Callable[[Image], Image], size: tuple[int, int]) -> UInt8[
         within = np.flatnonzero((inside > 127).any(axis=1 - axis))
         first, last = (within[0], within[-1]) if within.size else (0, side - 1)
         near.append(np.arange(side).clip(first, last))
-    return np.stack([fed_x, fed_y], axis=-1)[np.ix_(*near)]
+    return np.asarray(np.stack([fed_x, fed_y], axis=-1)[np.ix_(*near)])
