@@ -32,9 +32,7 @@ from classlens.errors import DataError, MissingDependency, first_line, join_firs
 from classlens.files import open_regular
 from classlens.sharing import unwarned
 
-KNOWN_SHA256 = {
-    "efficientnet-lite0-57934424.pth": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-}
+KNOWN_SHA256 = {"efficientnet-lite0-57934424.pth": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"}
 """Weights that must be byte for byte what they were when this was written, by file name."""
 
 HARMLESS = {

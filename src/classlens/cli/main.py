@@ -7,8 +7,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -20,10 +19,7 @@ from classlens.printed import drop, print_aside
 from classlens.runs.own_process import ASKED, Stopped, exit_status, on_ending_signals
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    "browse": (
-        "show a dataset: as loaded, as the network gets it, after each stage",
-        "folder:photos --html page.html",
-    ),
+    "browse": ("show a dataset: as loaded, as the network gets it, after each stage", "folder:photos --html page.html"),
     "lr": ("draw the learning rate and other scheduled values, before training", "demo --save-path lr.png"),
     "cam": ("draw where a trained classifier looks (class activation maps)", "cat.png demo --save-path cam.png"),
     "check": ("look for silent mismatches in data, classes, network and schedule", "demo"),
@@ -89,8 +85,14 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
             os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
             # On the way out Python looks for garbage among all objects of torch, which the system takes back anyway.
             atexit.register(gc.freeze)
-            with setting_limits(arguments.limit):
+            before = os.environ.get(CHOSEN, "")  # processes that are started have the user's limits, too
+            os.environ[CHOSEN] = ",".join(filter(None, [before, *arguments.limit]))
+            try:
+                # OpenCV reads some kinds of pictures whose headers nobody else can check.
+                os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", f"{limit('pixels'):.0f}")
                 status = int(import_module(f"classlens.cli.{name}").run(arguments))
+            finally:
+                os.environ[CHOSEN] = before
             sys.stdout.flush()  # what the user's code has printed may still wait
             return status
     except ClasslensError as error:
@@ -122,19 +124,6 @@ def print_welcome(words: Sequence[str]) -> int:
     parser.parse_args(words)
     parser.print_help()
     return 0
-
-
-@contextmanager
-def setting_limits(chosen: Sequence[str]) -> Iterator[None]:
-    """Let this process, and those that it starts, know the limits that the user chose for one command."""
-    before = os.environ.get(CHOSEN, "")
-    os.environ[CHOSEN] = ",".join(filter(None, [before, *chosen]))
-    try:
-        # OpenCV reads some kinds of pictures whose headers nobody else can check.
-        os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", f"{limit('pixels'):.0f}")
-        yield
-    finally:
-        os.environ[CHOSEN] = before
 
 
 def is_refused(error: Exception) -> bool:

@@ -59,14 +59,13 @@ def write_config(request: ConfigRequest) -> ConfigText:
     other = load_config(request.other, {}, trust=request.trust) if request.other is not None else None
     budget = Budget(sys.maxsize) if request.trust else Budget()
     try:
-        text, data = compare(request, config, other, budget) if other is not None else print_out(config, budget)
+        if other is None:
+            text, data = as_python(config, budget), as_data(config, budget)
+        else:
+            text, data = compare(request, config, other, budget)
     except LimitExceeded as fault:
         raise ConfigError(f"{config.path}: printing it {fault}") from None
     return ConfigText(text, data, (*config.deprecations, *config.slips, *(other.deprecations if other else ())))
-
-
-def print_out(config: Config, budget: Budget) -> tuple[str, Value]:
-    return as_python(config, budget), as_data(config, budget)
 
 
 def compare(request: ConfigRequest, config: Config, other: Config, budget: Budget) -> tuple[str, Value]:

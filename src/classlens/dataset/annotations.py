@@ -23,8 +23,7 @@ import numpy as np
 from classlens.dataset.class_folders import find_misnamed
 from classlens.dataset.conventions import SPLIT_OF, is_picture_name, letters_of
 from classlens.dataset.dataset import Sample
-from classlens.dataset.listing import FIRST, Classes, Listing
-from classlens.dataset.packed_names import PackedNames
+from classlens.dataset.listing import FIRST, Classes, Listing, PackedNames
 from classlens.dataset.storage import SEPARATOR, is_archive, join_path, read_bytes, split_archive
 from classlens.errors import DataError, first_line, join_first
 

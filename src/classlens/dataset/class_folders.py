@@ -19,8 +19,7 @@ from typing import TypeAlias
 
 from classlens.dataset.conventions import PICTURE_ENDINGS, SPLIT_OF, letters_of, note_no_splits, split_among
 from classlens.dataset.dataset import Sample
-from classlens.dataset.listing import FIRST, Listing
-from classlens.dataset.packed_names import PackedNames
+from classlens.dataset.listing import FIRST, Listing, PackedNames
 from classlens.dataset.storage import SEPARATOR, is_archive, list_files, read_bytes
 from classlens.errors import DataError, join_first
 

@@ -123,7 +123,10 @@ def read_header(data: bytes, where: str = "", max_pixels: float | None = None) -
                 tiles = "".join(str(tile[3]) for tile in picture.tile or ())  # an ICO of Pillow 10 has none
                 profile = info.get("icc_profile") or b"sRGB"
                 is_srgb = b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
-                frames = describe_frames(picture)
+                try:  # to count those of some formats takes a step for each
+                    frames = getattr(picture, "n_frames", 1) if getattr(picture, "is_animated", False) else 1
+                except (OSError, SyntaxError):
+                    frames = "very many"
         except PILLOW_TROUBLE:
             return None
         finally:
@@ -146,20 +149,11 @@ def read_header(data: bytes, where: str = "", max_pixels: float | None = None) -
         "CMYK: every loader converts it in its own way": mode == "CMYK",
         "Lab colours: few loaders convert them": mode == "LAB",
         "colour profile other than sRGB: ignored by cv2, Pillow and torchvision": not is_srgb,
-        frames: bool(frames),
+        f"{frames} frames: only the first is used": frames != 1,
     }
     remarks = tuple(remark for remark, applies in oddities.items() if applies)
     orientation = orientation if 1 <= orientation <= 8 else 1
     return Header((height, width), picture.format or "?", mode, orientation, remarks)
-
-
-def describe_frames(picture: ImageFile.ImageFile) -> str:
-    """How many frames a picture has, if they are several; to count those of some formats takes a step for each."""
-    try:
-        frames = getattr(picture, "n_frames", 1) if getattr(picture, "is_animated", False) else 1
-    except (OSError, SyntaxError):
-        frames = "very many"
-    return f"{frames} frames: only the first is used" if frames != 1 else ""
 
 
 def open_with_pillow(data: bytes, *, to_decode: bool = False) -> ImageFile.ImageFile:
@@ -209,7 +203,7 @@ def decode(
                 return convert_as_mmcv(picture, color)
         except PILLOW_TROUBLE as error:
             raise DataError(f"{where}: {why_not_decoded(data)}") from error
-    if large := large_chunk(data):
+    if large := damaged_chunk(data):
         raise DataError(f"{where}: damaged PNG: {large}")
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), CV2_FLAGS[color] | SHRINKING.get(shrink, 0))
@@ -241,7 +235,7 @@ def why_not_decoded(data: bytes) -> str:
     """What can be said of bytes that a decoder gave up on."""
     header = read_header(data, max_pixels=inf)
     if header is None:
-        checksum = bad_chunk(data)
+        checksum = damaged_chunk(data, sums=True)
         return f"damaged PNG: {checksum}" if checksum else describe_beginning(data)
     height, width = header.size
     kind = f"{header.format} {header.mode} {width} x {height}"
@@ -320,35 +314,23 @@ def open_sink(process: int) -> int:
         return os.dup(file.fileno())
 
 
-def chunks_of(png: bytes) -> Iterator[tuple[int, int]]:
-    """Where every chunk of a PNG file begins, and where what it claims to hold ends; none of another kind of file."""
-    start = 8 if png.startswith(b"\x89PNG") else len(png)
+def damaged_chunk(png: bytes, *, sums: bool = False) -> str:
+    """What is wrong with the sizes that the chunks of a PNG file claim, or with their check `sums`.
+
+    OpenCV takes memory for a chunk before it reads it. Nothing is wrong with another kind of file.
+    """
+    start, count, most = 8 if png.startswith(b"\x89PNG") else len(png), 0, limit("picture")
     while start + 8 <= len(png):
-        end = start + 8 + int.from_bytes(png[start : start + 4], "big")
-        yield start, end
-        start = end + 4
-
-
-def large_chunk(png: bytes) -> str:
-    """What is wrong with the sizes that the chunks of a PNG file claim: OpenCV takes memory for them before it reads."""
-    most = limit("picture")
-    for count, (start, end) in enumerate(chunks_of(png), start=1):
+        count, size = count + 1, int.from_bytes(png[start : start + 4], "big")
+        end = start + 8 + size
         if count > MOST_CHUNKS:
             return f"more than {MOST_CHUNKS:,} chunks"
-        if end - start - 8 > most:
-            return f"a chunk of {end - start - 8:,} bytes"
-    return ""
-
-
-def bad_chunk(png: bytes) -> str:
-    """The first chunk of a PNG file whose checksum is wrong; nothing for an intact one, or another kind of file."""
-    for count, (start, end) in enumerate(chunks_of(png), start=1):
-        if count > MOST_CHUNKS:
-            return f"more than {MOST_CHUNKS:,} chunks"
-        if start + 12 > len(png):
-            break
-        if zlib.crc32(png[start + 4 : end]) != int.from_bytes(png[end : end + 4], "big"):
+        if not sums and size > most:
+            return f"a chunk of {size:,} bytes"
+        is_whole = start + 12 <= len(png)
+        if sums and is_whole and zlib.crc32(png[start + 4 : end]) != int.from_bytes(png[end : end + 4], "big"):
             return f"wrong checksum of chunk {png[start + 4 : start + 8].decode('ascii', 'replace')}"
+        start = end + 4
     return ""
 
 

@@ -4,26 +4,76 @@ A `Listing` says which samples there are. With a `Pipeline`, whose loader reads 
 datasets are put together by `combine`, which leaves every sample the pipeline of the dataset that it comes from.
 """
 
+from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Any
+from typing import Any, overload
 
 import cv2
 import numpy as np
 
 from classlens.dataset.conventions import ENDINGS
 from classlens.dataset.dataset import Dataset, MaxSide, Sample, Stage
-from classlens.dataset.decode import CV2_FLAGS, DAMAGED, STOPS, Pixels, bad_chunk, capture_damage, decode, read_header
+from classlens.dataset.decode import (
+    CV2_FLAGS,
+    DAMAGED,
+    STOPS,
+    Pixels,
+    capture_damage,
+    damaged_chunk,
+    decode,
+    read_header,
+)
 from classlens.dataset.state import BGR, State, to_image
 from classlens.dataset.storage import read_bytes
 from classlens.errors import DataError, count_of
 from classlens.image import Encoding
 
 Classes = tuple[str, ...] | None
+
+
+class PackedNames(Sequence[str]):
+    """Names of a million files in a third of the memory: one text instead of an object for each, as if in a tuple.
+
+    A short name as an object takes some 70 bytes, and 24 here. Each is made anew when it is asked for, which costs less
+    than what else is done with it. A class, because Python knows sequences by their methods.
+    """
+
+    __slots__ = ("ends", "text")
+
+    def __init__(self, names: Iterable[str]) -> None:
+        encoded = [name.encode("utf-8", "surrogatepass") for name in names]
+        self.text = b"".join(encoded)
+        self.ends = array("q" if len(self.text) >= 2**31 else "i", accumulate(map(len, encoded), initial=0))
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, place: int | slice) -> str | tuple[str, ...]:
+        if isinstance(place, slice):
+            return tuple(self[one] for one in range(len(self))[place])
+        place = range(len(self))[place]  # an IndexError, and places that are counted from the end
+        return self.text[self.ends[place] : self.ends[place + 1]].decode("utf-8", "surrogatepass")
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PackedNames) and (self.text, self.ends) == (other.text, other.ends)
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} names>"
 
 
 @dataclass(eq=False)
@@ -99,7 +149,7 @@ class LoadImageFromFile:
             pixels = decode(data, backend=self.imdecode_backend, color=self.color_type, where=path, shrink=shrink)
             if jpeg and not by_cv2:  # Pillow is silent about damage; libjpeg under OpenCV writes what it finds
                 cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
-        trouble = complaints[0] if complaints else bad_chunk(data)
+        trouble = complaints[0] if complaints else damaged_chunk(data, sums=True)
         remarks = [DAMAGED + trouble] if trouble else []
         full = None
         if header:

@@ -61,12 +61,7 @@ NAMED, LONGEST = 3, 60  # so many differences are named, each value in so many l
 LARGE = 100_000_000  # bytes of a file that is not read to see whether it has changed
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # where in memory an object lies, which is another place in every run
 
-ALWAYS = {
-    "phase": "phase",
-    "seed": "seed",
-    "rescale_factor": "rescale",
-    "bgr2rgb": "swap_channels",
-}
+ALWAYS = {"phase": "phase", "seed": "seed", "rescale_factor": "rescale", "bgr2rgb": "swap_channels"}
 ON_SHEETS = {name: name for name in ("in_order", "shuffle", "repeat", "grid", "batch")} | {
     "index": "indices",
     "show_number": "number",

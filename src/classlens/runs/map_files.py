@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from classlens.arrays import UInt8
 from classlens.cam.faithfulness import Faithfulness
 from classlens.cam.saliency import Fused, Saliency
 from classlens.figures.overlay import COLUMNS, OverlayStyle, heat_of, map_columns, overlay, scale_of
@@ -89,7 +90,7 @@ def made_by(values: Mapping[str, Any]) -> Phrase:
 
 def map_page(run: MapRun, sections: Sequence[Section], style: OverlayStyle) -> HtmlPage:
     methods = {str(words): words for words in (made_by(row.values) for row in run.maps)}
-    introduction = [run.summary(), say("list.items", items=tuple(methods.values()))]
+    introduction: list[str | Phrase] = [run.summary(), say("list.items", items=tuple(methods.values()))]
     scale = Section("", html=scale_of(style))
     return HtmlPage(say("report.cam"), introduction, [scale, *sections], opacity=style.opacity)
 
@@ -110,8 +111,8 @@ def say_predictions(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Said], bool
     return lines, differs or any(one.get("correct") is False for one in rows)
 
 
-def find_place(feed: Callable[[Image], Image], size: tuple[int, int]) -> Callable[[int, int], tuple[int, int]]:
-    """What turns (row, column) of a picture of that size as fed into (x, y) in pixels of it as read.
+def find_places(feed: Callable[[Image], Image], size: tuple[int, int]) -> UInt8[np.ndarray, "height width 2"]:
+    """Where every pixel of a picture of that size as fed comes from: how far to the right and down in it as read, of 255.
 
     Two ramps go the way of the picture, in its red and its blue, and white in its green: whatever a pipeline does, they
     say where a pixel comes from. What it puts around a picture is nowhere in it, so that the nearest pixel of the picture
@@ -125,12 +126,9 @@ def find_place(feed: Callable[[Image], Image], size: tuple[int, int]) -> Callabl
     if np.array_equal(fed_x, fed_y):
         alone = (np.repeat(ramps[..., [channel]], 3, axis=-1) for channel in range(3))
         fed_x, inside, fed_y = (feed(Image(ramp)).pixels[..., 1] for ramp in alone)
-    rows, columns = (np.flatnonzero((inside > 127).any(axis=axis)) for axis in (1, 0))
-    top, bottom = (rows[0], rows[-1] + 1) if rows.size else (0, inside.shape[0])
-    left, right = (columns[0], columns[-1] + 1) if columns.size else (0, inside.shape[1])
-
-    def place(row: int, column: int) -> tuple[int, int]:
-        at = min(max(row, top), bottom - 1), min(max(column, left), right - 1)
-        return round(fed_x[at] / 255 * (width - 1)), round(fed_y[at] / 255 * (height - 1))
-
-    return place
+    near = []
+    for axis, side in enumerate(inside.shape):
+        within = np.flatnonzero((inside > 127).any(axis=1 - axis))
+        first, last = (within[0], within[-1]) if within.size else (0, side - 1)
+        near.append(np.arange(side).clip(first, last))
+    return np.asarray(np.stack([fed_x, fed_y], axis=-1)[np.ix_(*near)])

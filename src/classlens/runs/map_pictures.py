@@ -8,14 +8,12 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import numpy as np
+
 from classlens.cam.classifier import Classifier, copy_weights, place, put_weights, scale_whole
 from classlens.cam.cost import affordable_batch_size, count_runs, seconds_per_run
 from classlens.cam.explain import ExplainOptions, explain
-from classlens.cam.faithfulness import (
-    box_as_fed,
-    evaluations,
-    randomization_test,
-)
+from classlens.cam.faithfulness import box_as_fed, evaluations, randomization_test
 from classlens.cam.forward import OUTPUTS, describe_output
 from classlens.cam.layers import Preview, find_layers, find_unsigned, preview
 from classlens.cam.methods import METHODS
@@ -30,9 +28,9 @@ from classlens.figures.page import Picture
 from classlens.files import write_whole
 from classlens.image import Image
 from classlens.runs.explain_files import BOX_HINT, BadPicture, Box, MapCalls, MapPlan, MapRow, MapRun, Notify
-from classlens.runs.map_files import find_place, map_tile, write_map_index, write_map_page, write_map_table
+from classlens.runs.map_files import find_places, map_tile, write_map_index, write_map_page, write_map_table
 from classlens.runs.map_scores import MapScore, MapScores, group_by
-from classlens.runs.own_process import Progress, describe_duration
+from classlens.runs.own_process import describe_duration
 from classlens.runs.picture_origins import true_classes
 
 WORTH_A_NOTE = 500  # so many runs of the network take so long that their number is worth a note beforehand
@@ -61,11 +59,16 @@ class Network:
 
 
 @dataclass(eq=False)
-class Gathered:
-    """What a run has made so far; it changes as the run goes on, so that one that is stopped keeps it."""
+class MapWork:
+    """A run on its way: who is asked, who hears of it, and what there is by now.
+
+    It changes as the run goes on, so that one that is stopped keeps what it has made.
+    """
 
     plan: MapPlan
-    bad: list[BadPicture]
+    calls: MapCalls
+    networks: dict[str, Network] = field(default_factory=dict)
+    bad: list[BadPicture] = field(default_factory=list)
     rows: list[MapRow] = field(default_factory=list)
     scores: list[MapScore] = field(default_factory=list)
     written: dict[Path, None] = field(default_factory=dict)
@@ -74,6 +77,8 @@ class Gathered:
     labels: Mapping[Path, Label] | None = None
     pages: int = 0
     done: int = 0
+    find_behind: Callable[[Classifier, str, tuple[int, int]], str] = field(default_factory=lambda: cache(find_unsigned))
+    find_places: Callable[..., np.ndarray] = field(default_factory=lambda: lru_cache(SIZES)(find_places))
 
     def finish(self, *, done: int | None = None) -> MapRun:
         """Write what is written at the end: the last page, the table, the index of a folder."""
@@ -98,18 +103,16 @@ class Gathered:
 
 def map_pictures(plan: MapPlan, calls: MapCalls) -> MapRun:
     """Explain every picture; what was written stays if the run is stopped."""
-    notify, total = cache(calls.notify), len(plan.origins)
-    calls = replace(calls, notify=notify)
-    gathered = Gathered(plan, [])
-    portions = read_portions(tuple(plan.origins), plan.at_once, gathered.bad)
+    total = len(plan.origins)
+    work = MapWork(plan, replace(calls, notify=cache(calls.notify)))
+    portions = read_portions(tuple(plan.origins), plan.at_once, work.bad)
     first = next(portions)
-    networks = open_networks(plan, next(iter(first.values())), notify)
-    answer = MapAnswer(plan, networks, calls, gathered)
+    work.networks = open_networks(plan, next(iter(first.values())), work.calls.notify)
     try:
         for pictures in chain([first], portions):
-            answer_portion(answer, pictures)
+            answer_portion(work, pictures)
     except KeyboardInterrupt as stopped:
-        run = gathered.finish()
+        run = work.finish()
         if calls.on_stop:
             calls.on_stop(run)
         kept = "; what was written is whole" if run.written or run.page else ""
@@ -117,34 +120,19 @@ def map_pictures(plan: MapPlan, calls: MapCalls) -> MapRun:
         raise
     if calls.progress:
         calls.progress("pictures", total, total)  # those that could not be read are behind, too
-    return gathered.finish(done=total)
+    return work.finish(done=total)
 
 
-@dataclass(frozen=True, eq=False)
-class MapAnswer:
-    """A run on its way: who is asked, who hears of it, and what there is by now."""
-
-    plan: MapPlan
-    networks: Mapping[str, Network]
-    calls: MapCalls
-    gathered: Gathered
-    find_behind: Callable[[Classifier, str, tuple[int, int]], str] = field(default_factory=lambda: cache(find_unsigned))
-    find_place: Callable[..., Callable[[int, int], tuple[int, int]]] = field(
-        default_factory=lambda: lru_cache(SIZES)(find_place)
-    )
-
-
-def answer_portion(answer: MapAnswer, pictures: Mapping[Path, Image]) -> None:
+def answer_portion(work: MapWork, pictures: Mapping[Path, Image]) -> None:
     """Explain some pictures by every checkpoint, write their files, and score them one by one."""
-    plan, gathered, calls = answer.plan, answer.gathered, answer.calls
-    wanted, paths = plan.request.maps, list(pictures)
+    plan, calls, wanted, paths = work.plan, work.calls, work.plan.request.maps, list(pictures)
     if plan.boxes:
         check_boxes(plan.boxes, pictures)
-    needs_class = wanted.evaluate or plan.request.files.table is not None or len(answer.networks) > 1
+    needs_class = wanted.evaluate or plan.request.files.table is not None or len(work.networks) > 1
     targets = wanted.targets or ([PREDICTED] if needs_class else None)
     maps: dict[str, Sequence[Map]] = {}
-    for number, (name, network) in enumerate(answer.networks.items()):
-        progress = counting(answer, number, len(pictures)) if calls.progress else None
+    for number, (name, network) in enumerate(work.networks.items()):
+        progress = partial(count_on, work, number, len(pictures)) if calls.progress else None
         if network.weights:
             put_weights(network.classifier.module, network.weights)
         classifier = network.classifier
@@ -159,47 +147,57 @@ def answer_portion(answer: MapAnswer, pictures: Mapping[Path, Image]) -> None:
         if words := describe_output(classifier):
             calls.notify("note", words)
         maps[name] = explanation if wanted.each_layer else explanation.fused()
-    if gathered.labels is None:
-        some = next(iter(answer.networks.values())).classifier
+    if work.labels is None:
+        some = next(iter(work.networks.values())).classifier
         shown = (one for key, one in OUTPUTS.items() if key.module is some.module)  # also in another precision
         output = next(shown, None)  # none where methods that know no class stopped in front of the scores
         known = (output.names, output.count) if output else (some.classes or (), 0)
-        gathered.labels = true_classes(plan.origins, *known)
-    labels = gathered.labels
-    write_files(answer, maps, pictures, [labels.get(path, ("", None)) for path in paths])
+        work.labels = true_classes(plan.origins, *known)
+    labels = work.labels
+    write_files(work, maps, pictures, [labels.get(path, ("", None)) for path in paths])
     per_picture: dict[int, dict[str, list[Map]]] = {}
     for name, several in maps.items():
         for one in several:
             per_picture.setdefault(one.index, {}).setdefault(name, []).append(one)
     for index, by_network in sorted(per_picture.items()):
-        report_maps(answer, paths[index], pictures[paths[index]], by_network)
+        report_maps(work, paths[index], pictures[paths[index]], by_network)
 
 
-def report_maps(answer: MapAnswer, path: Path, picture: Image, by_network: Mapping[str, Sequence[Map]]) -> None:
-    """Score the maps of a picture, if that is wanted, and give out a row for each."""
-    plan, gathered, calls, began = answer.plan, answer.gathered, answer.calls, monotonic()
-    evaluate, label = plan.request.maps.evaluate, (gathered.labels or {}).get(path)
-    feed = next(iter(answer.networks.values())).feed
-    place = answer.find_place(feed, picture.size)
+def report_maps(work: MapWork, path: Path, picture: Image, by_network: Mapping[str, Sequence[Map]]) -> None:
+    """Score the maps of a picture, if that is wanted, and give out a row for each.
+
+    Warns of a map that is empty, and, once for each layer, of one that another layer would explain better.
+    """
+    plan, calls, began = work.plan, work.calls, monotonic()
+    evaluate, label = plan.request.maps.evaluate, (work.labels or {}).get(path)
+    places = work.find_places(next(iter(work.networks.values())).feed, picture.size)
     for name, several in by_network.items():
-        scores = score_maps(answer, name, several, path, picture) if evaluate else {}
+        scores = score_maps(work, name, several, path, picture) if evaluate else {}
         for one in several:
             values = ({"checkpoint": name} if name else {}) | facts(one)
             if label:
                 known = one.predicted.target == label[1] if one.predicted and label[1] is not None else None
                 values |= {"label": label[0], "label_index": label[1], "correct": known}
-            if values["hottest"]:
-                values["hottest_in_picture"] = list(place(*values["hottest"]))
+            if not values["empty"]:
+                ways = zip(places[*values["hottest"]].tolist(), picture.size[::-1], strict=True)
+                values["hottest_in_picture"] = [round(way / 255 * (side - 1)) for way, side in ways]
             row = MapRow(path, one.subject, values | (scores[id(one)].facts() if scores else {}))
-            gathered.rows.append(row)
+            work.rows.append(row)
             if plan.request.files.page:
-                gathered.tiles.append(map_tile(one, plan.request.files.style))
+                work.tiles.append(map_tile(one, plan.request.files.style))
             if calls.on_map:
                 calls.on_map(row)
-            warn_about(one, path, partial(answer.find_behind, answer.networks[name].classifier), calls.notify)
-        gathered.scores += scores.values()
-    gathered.done += 1
-    if evaluate and gathered.done == 1 < len(plan.origins):
+            if values["empty"]:
+                what = f"{path}: the {one.method} map at {one.layer} is empty: no evidence for this class"
+                calls.notify("warning", what)
+            for part in [part for part in one.parts if part.signed]:
+                behind = work.find_behind(work.networks[name].classifier, part.layer, part.image.size)
+                other = f"a layer behind the activation, e.g. --target-layers {behind}" if behind else "another method"
+                what = f"{part.method} assumes non-negative features, and those of {part.layer} are negative in part"
+                calls.notify("warning", f"{what}: its map can mislead; choose {other}")
+        work.scores += scores.values()
+    work.done += 1
+    if evaluate and work.done == 1 < len(plan.origins):
         forecast(monotonic() - began, len(plan.origins), calls.notify)
 
 
@@ -218,17 +216,13 @@ def forecast(each: float, total: int, notify: Notify) -> None:
         notify("note", f"{words} ({describe_duration(each)} each); Ctrl-C keeps those that are there")
 
 
-def counting(answer: MapAnswer, number: int, count: int) -> Progress:
-    """What counts the pictures of all checkpoints as those of one run; where maps are scored, those are counted."""
-    progress, total, networks = answer.calls.progress, len(answer.plan.origins), len(answer.networks)
-
-    def count_on(what: str, done: int, of: int) -> None:
-        if progress and what != "pictures":
-            progress(what, done, of)
-        elif progress and not answer.plan.request.maps.evaluate:
-            progress(what, answer.gathered.done + (number * count + done) // networks, total)
-
-    return count_on
+def count_on(work: MapWork, number: int, count: int, what: str, done: int, of: int) -> None:
+    """Count the pictures of all checkpoints as those of one run; where maps are scored, those are counted."""
+    progress, networks = work.calls.progress, len(work.networks)
+    if progress and what != "pictures":
+        progress(what, done, of)
+    elif progress and not work.plan.request.maps.evaluate:
+        progress(what, work.done + (number * count + done) // networks, len(work.plan.origins))
 
 
 def preview_layers(plan: MapPlan, notify: Notify) -> Preview:
@@ -263,15 +257,33 @@ def read_portions(paths: Sequence[Path], at_once: int, bad: list[BadPicture]) ->
 
 
 def open_networks(plan: MapPlan, picture: Image, notify: Notify) -> dict[str, Network]:
-    """Every checkpoint, by a short name if there are several; one that does not fit is refused before any work."""
-    checkpoints = plan.request.model.checkpoints
+    """Every checkpoint, by a short name if there are several; one that does not fit is refused before any work.
+
+    At the size of the picture as fed, layers are found and a batch that has room; says what slow methods will cost.
+    """
+    maps, checkpoints = plan.request.maps, plan.request.model.checkpoints
     names = short_names(checkpoints, with_endings=False) if len(checkpoints) > 1 else [""]
     networks: dict[str, Network] = {}
     for name, checkpoint in zip(names, checkpoints or (None,), strict=True):
         classifier, feed = open_classifier(plan, checkpoint, notify)
-        layers, options = prepare(plan, replace(classifier, size=feed(picture).size), notify)
+        fed, batch_size = replace(classifier, size=feed(picture).size), maps.batch_size
+        layers = find_layers(fed, maps.layers, fed.size)
+        if maps.memory_budget is not None:
+            batch_size = affordable_batch_size(fed, batch_size, maps.memory_budget, layers)
+        options = ExplainOptions(
+            maps.whole, maps.eigen_smooth, maps.aug_smooth, batch_size, maps.precision, samples=maps.samples
+        )
+        if unsmoothed := [one for one in plan.methods if maps.eigen_smooth and not METHODS[one].adds_channels]:
+            what = f"--eigen-smooth does nothing for {', '.join(unsmoothed)}: no channels of a layer are added up"
+            notify("note", what)
+        is_slow = any(METHODS[one].asks for one in plan.methods)
+        runs = count_runs(fed, plan.methods, layers, options) if is_slow else {}
+        if (total := sum(runs.values())) >= WORTH_A_NOTE:
+            each = ", ".join(f"{one} {count:,}" for one, count in runs.items())
+            time = describe_duration(total * seconds_per_run(fed, batch_size))
+            notify("note", f"runs of the network for every picture and class: {each}; up to {time} each")
         weights = copy_weights(classifier.module) if len(checkpoints) > 1 else ()
-        networks[name] = Network(classifier, feed, layers, options, weights)
+        networks[name] = Network(classifier, feed, tuple(layer.name for layer in layers), options, weights)
     are_apart = len({id(one.classifier.module) for one in networks.values()}) == len(networks)
     return {name: replace(one, weights=()) if are_apart else one for name, one in networks.items()}
 
@@ -292,53 +304,29 @@ def open_classifier(
     return classifier, partial(scale_whole, classifier) if plan.request.maps.whole else classifier.prepare
 
 
-def prepare(plan: MapPlan, fed: Classifier, notify: Notify) -> tuple[tuple[str, ...], ExplainOptions]:
-    """The layers, and the options with a batch that has room; says what slow methods will cost.
-
-    All is measured at the size of `fed`.
-    """
-    maps = plan.request.maps
-    layers, batch_size = find_layers(fed, maps.layers, fed.size), maps.batch_size
-    if maps.memory_budget is not None:
-        batch_size = affordable_batch_size(fed, batch_size, maps.memory_budget, layers)
-    options = ExplainOptions(
-        maps.whole, maps.eigen_smooth, maps.aug_smooth, batch_size, maps.precision, samples=maps.samples
-    )
-    if unsmoothed := [name for name in plan.methods if maps.eigen_smooth and not METHODS[name].adds_channels]:
-        names = ", ".join(unsmoothed)
-        notify("note", f"--eigen-smooth does nothing for {names}: no channels of a layer are added up")
-    is_slow = any(METHODS[name].asks for name in plan.methods)
-    runs = count_runs(fed, plan.methods, layers, options) if is_slow else {}
-    if (total := sum(runs.values())) >= WORTH_A_NOTE:
-        each = ", ".join(f"{name} {count:,}" for name, count in runs.items())
-        time = describe_duration(total * seconds_per_run(fed, batch_size))
-        notify("note", f"runs of the network for every picture and class: {each}; up to {time} each")
-    return tuple(layer.name for layer in layers), options
-
-
-def score_maps(answer: MapAnswer, name: str, maps: Sequence[Map], path: Path, picture: Image) -> dict[int, MapScore]:
+def score_maps(work: MapWork, name: str, maps: Sequence[Map], path: Path, picture: Image) -> dict[int, MapScore]:
     """The scores of the maps of one picture, by the maps' ids; without a box where nothing is known of it, or nothing of it is left as fed."""
-    network, options, box = answer.networks[name], answer.networks[name].options, answer.plan.boxes.get(path)
+    network, options, box = work.networks[name], work.networks[name].options, work.plan.boxes.get(path)
     if network.weights:
         put_weights(network.classifier.module, network.weights)
     fed_box = None if box is None else box_as_fed(network.feed, picture.size, box)
     scores: dict[int, MapScore] = {}
-    before, total = len(answer.gathered.scores), len(maps) * len(answer.plan.origins) * len(answer.networks)
+    before, total = len(work.scores), len(maps) * len(work.plan.origins) * len(work.networks)
     for group in group_by(maps, lambda one: one.subject).values():
         several = evaluations(network.classifier, group, box=fed_box, options=options) if group[0].subject else None
         for one, sanity in zip(group, randomization_test(network.classifier, group, options=options), strict=True):
             evaluation = next(several) if several else None
             scores[id(one)] = MapScore(path, name, one.method, one.layer, one.subject, evaluation, sanity)
-            if answer.calls.progress:
-                answer.calls.progress("maps scored", min(before + len(scores), total), total)
+            if work.calls.progress:
+                work.calls.progress("maps scored", min(before + len(scores), total), total)
     return scores
 
 
 def write_files(
-    answer: MapAnswer, maps: Mapping[str, Sequence[Map]], pictures: Mapping[Path, Image], labels: Sequence[Label]
+    work: MapWork, maps: Mapping[str, Sequence[Map]], pictures: Mapping[Path, Image], labels: Sequence[Label]
 ) -> None:
     """The pictures of the maps, and their numbers, as far as wanted; rows of a grid as soon as they fill a page."""
-    plan, gathered, files = answer.plan, answer.gathered, answer.plan.request.files
+    plan, files = work.plan, work.plan.request.files
     paths, images, names = list(pictures), list(pictures.values()), [str(plan.origins[path].below) for path in pictures]
     shown: dict[int, dict[str, list[Map]]] = {}
     for name, several in maps.items():
@@ -350,50 +338,35 @@ def write_files(
     for index, by_network in sorted(shown.items()):
         place = plan.outputs.get(paths[index]) or (files.pictures if len(plan.origins) == 1 else None)
         if place is None:
-            gathered.cells += grid_rows(by_network, files.style, names, labels)
-            write_pages(gathered)
+            work.cells += grid_rows(by_network, files.style, names, labels)
+            write_pages(work)
             continue
         every = [one for several in by_network.values() for one in several]
         if len(every) == 1 and not files.titled and place.suffix.casefold() in PIXELS:
-            Drawing(partial(overlay, every[0].image, every[0].heatmap(), files.style)).save(place)
+            drawing = Drawing(partial(overlay, every[0].image, every[0].heatmap(), files.style))
         else:
-            draw_rows(partial(grid_rows, by_network, files.style, names, labels), files.style).save(place)
-        gathered.written[place] = None
+            drawing = draw_rows(partial(grid_rows, by_network, files.style, names, labels), files.style)
+        write_whole(place, drawing.encode(place.suffix))
+        work.written[place] = None
     if files.numbers:
         pairs = [(name, one) for name, several in maps.items() for one in several]
         by = [name for name, _ in pairs if name]
         write_whole(files.numbers, pack_maps([one for _, one in pairs], [str(path) for path in paths], by))
-        gathered.written[files.numbers] = None
+        work.written[files.numbers] = None
 
 
-def write_pages(gathered: Gathered, *, is_last: bool = False) -> None:
+def write_pages(work: MapWork, *, is_last: bool = False) -> None:
     """Write what fills a file, and at the end what is left: maps.png, or maps_1.png, maps_2.png, ... if several."""
-    path, style, rows = gathered.plan.request.files.pictures, gathered.plan.request.files.style, gathered.cells
+    path, style, rows = work.plan.request.files.pictures, work.plan.request.files.style, work.cells
     while path and rows:
         ending = path.suffix.lower()
         size = page_size(rows, PRINTED if ending in VECTORS else SCREEN) * (PAGES if ending == ".pdf" else 1)
         if len(rows) <= size and not is_last:
             break
         page, rows = rows[:size], rows[size:]
-        is_only = is_last and not gathered.pages and not rows
-        gathered.pages, gathered.cells = gathered.pages + 1, rows
-        digits = len(str(-(-len(gathered.plan.origins) // size)))
-        place = path if is_only else path.with_name(f"{path.stem}_{gathered.pages:0{digits}}{path.suffix}")
+        is_only = is_last and not work.pages and not rows
+        work.pages, work.cells = work.pages + 1, rows
+        digits = len(str(-(-len(work.plan.origins) // size)))
+        place = path if is_only else path.with_name(f"{path.stem}_{work.pages:0{digits}}{path.suffix}")
         draw_rows(partial(list, page), style).save(place)
-        gathered.written[place] = None
-
-
-def warn_about(one: Map, picture: Path, find_behind: Callable[..., str], notify: Notify) -> None:
-    """Warn of a map that is empty, and, once for each layer, of one that another layer would explain better."""
-    if one.heatmap().hottest is None:
-        notify("warning", f"{picture}: the {one.method} map at {one.layer} is empty: no evidence for this class")
-    for part in one.parts:
-        if part.signed:
-            behind = find_behind(part.layer, part.image.size)
-            what = f"{part.method} assumes non-negative features, and those of {part.layer} are negative in part"
-            hint = (
-                f"choose a layer behind the activation, e.g. --target-layers {behind}"
-                if behind
-                else "choose another method"
-            )
-            notify("warning", f"{what}: its map can mislead; {hint}")
+        work.written[place] = None

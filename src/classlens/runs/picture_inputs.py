@@ -31,7 +31,7 @@ from classlens.errors import DataError, WrongType, first_line
 from classlens.image import Encoding, Image, pictures_in
 from classlens.runs.explain_files import BadPicture
 from classlens.runs.map_pictures import read_portions
-from classlens.runs.picture_origins import find_pictures
+from classlens.runs.picture_origins import list_pictures
 
 Pictures: TypeAlias = object
 """An `Image`, a path, a folder or pattern, a picture of Pillow, an array or tensor; or several of these."""
@@ -96,7 +96,7 @@ def read(
     if isinstance(images, Image):
         yield replace(images, encoded=None)  # these may be the numbers of another classifier
     elif isinstance(images, str | PathLike):
-        paths = find_pictures([Path(images)])
+        paths = tuple(list_pictures([Path(images)]))
         with suppress(DataError):  # is in `bad`
             for portion in read_portions(paths, len(paths), bad):
                 yield from portion.values()

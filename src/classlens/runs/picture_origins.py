@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
+from itertools import takewhile
 from pathlib import Path
 
 from classlens.dataset.conventions import SPLIT_OF, is_picture_name, letters_of, numbers_by_name
@@ -46,7 +47,8 @@ def list_pictures(words: Iterable[str | Path]) -> dict[Path, Origin]:
         elif path.is_file():
             pictures.setdefault(path, Origin(Path(path.name), (path.absolute().parent.name,)))
         else:
-            start = path if path.is_dir() else fixed_part(path)
+            fixed = takewhile(lambda part: not has_magic(part), path.parent.parts)  # where a pattern starts
+            start = path if path.is_dir() else Path(*fixed)
             inside = path.rglob("*") if path.is_dir() else map(Path, glob(str(path), recursive=True))  # noqa: PTH207 - may be absolute
             found = sorted(one for one in inside if is_picture(one))
             if not found:
@@ -63,11 +65,6 @@ def list_pictures(words: Iterable[str | Path]) -> dict[Path, Origin]:
     return pictures
 
 
-def find_pictures(words: Iterable[str | Path]) -> tuple[Path, ...]:
-    """The pictures of `list_pictures`."""
-    return tuple(list_pictures(words))
-
-
 def listed_pictures(path: Path) -> dict[Path, Origin]:
     """The pictures of an annotation list, whose paths start at its folder."""
     from classlens.dataset.annotations import list_annotations  # other commands start faster without it
@@ -82,12 +79,6 @@ def listed_pictures(path: Path) -> dict[Path, Origin]:
         below = Path(*(part for part in below.parts if part != ".."))
         pictures.setdefault(place, Origin(below, label=label))
     return pictures
-
-
-def fixed_part(pattern: Path) -> Path:
-    """The folders of a pattern in front of the first one that may be several."""
-    parts = pattern.parent.parts
-    return Path(*parts[: next((place for place, part in enumerate(parts) if has_magic(part)), len(parts))])
 
 
 def is_picture(path: Path) -> bool:

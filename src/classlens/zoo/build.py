@@ -22,11 +22,11 @@ BACKBONES: Mapping[str, str] = {
     "LeNet5": "vgg:LeNet",
     "MobileNetV2": "inverted_residual:MobileNetV2",
     "MobileNetV3": "inverted_residual:MobileNetV3",
-    "MobileOne": "repvgg:MobileOne",
+    "MobileOne": "vgg:MobileOne",
     "PoolFormer": POOLFORMER,
     "RIFormer": POOLFORMER,
     "RegNet": "resnet:RegNet",
-    "RepVGG": "repvgg:RepVGG",
+    "RepVGG": "vgg:RepVGG",
     "ResNeXt": RESNET,
     "ResNet": RESNET,
     "ResNetV1c": RESNET,
@@ -43,18 +43,18 @@ BACKBONES: Mapping[str, str] = {
     "XCiT": "vision_transformer:XCiT",
 }
 NECKS: Mapping[str, str] = {
-    "ClsBatchNormNeck": "heads:BatchNormNeck",
-    "GeneralizedMeanPooling": "heads:GeneralizedMeanPooling",
-    "GlobalAveragePooling": "heads:GlobalAveragePooling",
+    "ClsBatchNormNeck": "units:BatchNormNeck",
+    "GeneralizedMeanPooling": "units:GeneralizedMeanPooling",
+    "GlobalAveragePooling": "units:GlobalAveragePooling",
 }
 HEADS: Mapping[str, str] = {
-    "ClsHead": "heads:NoHead",
-    "DeiTClsHead": "heads:DeiTHead",
-    "LinearClsHead": "heads:LinearHead",
-    "MultiLabelClsHead": "heads:NoHead",
-    "MultiLabelLinearClsHead": "heads:LinearHead",
-    "StackedLinearClsHead": "heads:StackedHead",
-    "VisionTransformerClsHead": "heads:ViTHead",
+    "ClsHead": "units:NoHead",
+    "DeiTClsHead": "units:DeiTHead",
+    "LinearClsHead": "units:LinearHead",
+    "MultiLabelClsHead": "units:NoHead",
+    "MultiLabelLinearClsHead": "units:LinearHead",
+    "StackedLinearClsHead": "units:StackedHead",
+    "VisionTransformerClsHead": "units:ViTHead",
 }
 PARTS: Mapping[str, Mapping[str, str]] = {"backbone": BACKBONES, "neck": NECKS, "head": HEADS}
 """Module and class of each type."""

@@ -17,6 +17,7 @@ from torch import nn
 from classlens.config.settings import Settings
 from classlens.zoo.units import (
     ACTIVATIONS,
+    NORM_NAMES,
     RELU,
     SIGMOID,
     Activation,
@@ -27,7 +28,6 @@ from classlens.zoo.units import (
     conv_unit,
     find_arch,
     norm_layer,
-    norm_name,
     round_width,
     stages_asked,
 )
@@ -206,7 +206,7 @@ class MobileNetV3(Chain):
         asked = stages_asked(out_indices or -1, len(rows) + 2)[-1]
         self.order = [f"layer{number}" for number in range(asked + 1)]
         if asked > len(rows):
-            self.default_layer = f"layer{asked}.{norm_name(last[1])}"
+            self.default_layer = f"layer{asked}.{NORM_NAMES[type(last[1])]}"
 
 
 class StageRow(NamedTuple):
@@ -342,4 +342,4 @@ class EfficientNet(Chain):
         asked = stages_asked(options.out_indices, len(self.layers))[-1]
         self.order = [f"layers.{number}" for number in range(asked + 1)]
         if asked == len(self.layers) - 1:
-            self.default_layer = f"layers.{asked}.{norm_name(last[1])}"
+            self.default_layer = f"layers.{asked}.{NORM_NAMES[type(last[1])]}"

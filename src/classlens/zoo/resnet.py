@@ -21,6 +21,7 @@ from classlens.arrays import Float
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError
 from classlens.zoo.units import (
+    NORM_NAMES,
     RELU,
     Chain,
     Features,
@@ -29,7 +30,6 @@ from classlens.zoo.units import (
     conv_unit,
     find_arch,
     norm_layer,
-    norm_name,
     padded_conv,
     require_native,
     stages_asked,
@@ -87,7 +87,7 @@ class ResidualBlock(nn.Module):
         self.norms: list[str] = []
         for number, conv in enumerate(convolutions(place, options), start=1):
             norm = norm_layer(conv.out_channels, options.norm_cfg)
-            self.norms.append(f"{norm_name(norm)}{number}")
+            self.norms.append(f"{NORM_NAMES[type(norm)]}{number}")
             self.add_module(f"conv{number}", conv)
             self.add_module(self.norms[-1], norm)
         self.relu = nn.ReLU(inplace=True)
@@ -180,7 +180,7 @@ def add_stem(network: Chain, width: int, options: ResNetOptions) -> None:
         kernel, stride = (7, 2) if not options.small_stem else (3, 2 if options.family == "RegNet" else 1)
         norm = norm_layer(width, options.norm_cfg)
         network.conv1 = padded_conv((entering, width), kernel, stride=stride)
-        network.add_module(f"{norm_name(norm)}1", norm)
+        network.add_module(f"{NORM_NAMES[type(norm)]}1", norm)
         network.relu = nn.ReLU(inplace=True)
     if not options.small_stem:
         network.maxpool = nn.MaxPool2d(3, stride=2, padding=1)

@@ -1,4 +1,6 @@
-"""Reading a network's settings out of a config's `dict(type=..., ...)`, and the small parts that several families share.
+"""Reading a network's settings out of a config's `dict(type=..., ...)`, and the parts that several families share.
+
+Those are small ones, and at the end what stands between backbone and logits: poolings, and heads.
 
 Each family states what it understands: the keywords of its class, or the fields of the record in its `OPTIONS`. A setting
 that it does not know is an error and never skipped, because a network built without it would still run and give other
@@ -9,7 +11,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from inspect import Parameter, signature
-from typing import Any, TypeVar
+from itertools import pairwise
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -67,10 +70,7 @@ def build_part(builder: Any, settings: Settings) -> nn.Module:  # noqa: ANN401 -
         values["family"] = family
     for name, parameter in known.items():
         if parameter.default is Parameter.empty and name not in values:
-            raise ConfigError(
-                f"{family} needs the setting {name!r}",
-                hint=f"add {name}=... to dict(type={family!r})",
-            )
+            raise ConfigError(f"{family} needs the setting {name!r}", hint=f"add {name}=... to dict(type={family!r})")
     return kind(**values) if kind is builder else builder(kind(**values))
 
 
@@ -184,15 +184,15 @@ def norm_layer(channels: int, settings: Settings) -> nn.BatchNorm2d | nn.GroupNo
     return nn.BatchNorm2d(channels, eps=eps, momentum=settings.get("momentum", 0.1))
 
 
-def norm_name(norm: nn.Module) -> str:
-    return "gn" if isinstance(norm, nn.GroupNorm) else "bn"
+NORM_NAMES: Mapping[type[nn.Module], str] = {nn.BatchNorm2d: "bn", nn.GroupNorm: "gn"}
+"""What OpenMMLab calls norms; a number may follow."""
 
 
 def conv_unit(conv: nn.Conv2d, norm: nn.Module | None = None, act: Activation | None = None) -> nn.Sequential:
     """Convolution, norm, activation, under the names `conv`, `bn` (or `gn`), `activate`; absent parts leave no name."""
     parts: OrderedDict[str, nn.Module] = OrderedDict(conv=conv)
     if norm is not None:
-        parts[norm_name(norm)] = norm
+        parts[NORM_NAMES[type(norm)]] = norm
     if act is not None:
         parts["activate"] = act()
     return nn.Sequential(parts)
@@ -237,3 +237,102 @@ def round_width(width: float, divisor: int = 8) -> int:
     """
     rounded = max(divisor, int(width + divisor / 2) // divisor * divisor)
     return rounded if rounded >= 0.9 * width else rounded + divisor
+
+
+class GlobalAveragePooling(nn.Module):
+    """The mean over all places."""
+
+    def forward(self, features: Float[Tensor, "b c *places"]) -> Float[Tensor, "b c"]:
+        return features.flatten(2).mean(2)
+
+
+class GeneralizedMeanPooling(nn.Module):
+    """The p-norm mean over all places, p learned (Radenovic et al., TPAMI 2019, eq. 3)."""
+
+    NATIVE: ClassVar[Settings] = {"p_trainable": True}
+
+    def __init__(self, *, p: float = 3.0, eps: float = 1e-6, clamp: bool = True) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.ones(1) * p)
+        self.eps, self.clamps = eps, clamp
+
+    def forward(self, features: Features) -> Float[Tensor, "b c"]:
+        positive = features.clamp(min=self.eps) if self.clamps else features
+        return positive.pow(self.p).mean((2, 3)).pow(1 / self.p)
+
+
+class BatchNormNeck(Chain):
+    """A batch norm on the features of a frozen backbone (He et al., Masked Autoencoders, CVPR 2022, appendix A.1)."""
+
+    def __init__(self, input_features: int, *, affine: bool = False, eps: float = 1e-6) -> None:
+        super().__init__({"bn": nn.BatchNorm1d(input_features, eps=eps, affine=affine)})
+
+
+class LinearHead(Chain):
+    """One linear layer, `fc`; also in its multi-label form."""
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__({"fc": nn.Linear(in_channels, num_classes)})
+
+
+class NoHead(Chain):
+    """The features are the logits (`ClsHead`, also in its multi-label form): the backbone ends in its own classifier."""
+
+    def __init__(self, num_classes: int | None = None, in_channels: int | None = None) -> None:
+        super().__init__()
+
+
+class StackedHead(Chain):
+    """Several linear layers, `layers.N.fc`, with activations between them (MobileNetV3, VGG)."""
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        mid_channels: tuple[int, ...],
+        *,
+        norm_cfg: Settings | None = None,
+        act_cfg: Settings | None = None,
+    ) -> None:
+        super().__init__()
+        act = activation(act_cfg or {"type": "ReLU"})
+        widths = (in_channels, *mid_channels, num_classes)
+        units: list[nn.Module] = []
+        for number, (entering, leaving) in enumerate(pairwise(widths), start=1):
+            parts: OrderedDict[str, nn.Module] = OrderedDict(fc=nn.Linear(entering, leaving))
+            if number < len(widths) - 1:
+                if norm_cfg:
+                    parts["norm"] = nn.BatchNorm1d(leaving, eps=norm_cfg.get("eps", 1e-5))
+                parts["act"] = act()
+            units.append(nn.Sequential(parts))
+        self.layers = nn.ModuleList(units)
+        self.order = [f"layers.{number}" for number in range(len(units))]
+
+
+class ViTHead(Chain):
+    """`layers.head`; `hidden_dim` puts `layers.pre_logits` in front of it, as in pre-training."""
+
+    def __init__(
+        self, num_classes: int, in_channels: int, *, hidden_dim: int | None = None, act_cfg: Settings | None = None
+    ) -> None:
+        super().__init__()
+        parts: OrderedDict[str, nn.Module] = OrderedDict()
+        if hidden_dim is not None:
+            parts["pre_logits"] = nn.Linear(in_channels, hidden_dim)
+            parts["act"] = activation(act_cfg or {"type": "Tanh"})()
+        parts["head"] = nn.Linear(hidden_dim or in_channels, num_classes)
+        self.layers = nn.Sequential(parts)
+
+
+class DeiTHead(nn.Module):
+    """The mean of two heads, one for each extra token (Touvron et al., ICML 2021, section 4)."""
+
+    NATIVE: ClassVar[Settings] = {"hidden_dim": None}
+
+    def __init__(self, num_classes: int, in_channels: int, *, act_cfg: Settings | None = None) -> None:
+        super().__init__()
+        self.layers = nn.ModuleDict({name: nn.Linear(in_channels, num_classes) for name in ("head", "head_dist")})
+
+    def forward(self, vectors: tuple[Float[Tensor, "b c"], Float[Tensor, "b c"]]) -> Float[Tensor, "b classes"]:
+        label, distilled = vectors
+        return (self.layers["head"](label) + self.layers["head_dist"](distilled)) / 2

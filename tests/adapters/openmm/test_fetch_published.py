@@ -11,7 +11,7 @@ import threading
 import numpy as np
 import pytest
 
-from classlens.adapters.openmm import fetch_published
+from classlens.adapters.openmm import dataset_kinds
 from classlens.cli.main import main
 
 CONFIG = """
@@ -36,7 +36,7 @@ def releases(tmp_path, monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder)) as server:
         threading.Thread(target=server.serve_forever).start()
         for kind in ("CIFAR10", "MNIST"):
-            files = [address.rpartition("/")[2] for address, _ in fetch_published.RELEASED[kind]]
+            files = [address.rpartition("/")[2] for address, _ in dataset_kinds.RELEASED[kind]]
             here = [
                 (
                     f"http://127.0.0.1:{server.server_address[1]}/{name}",
@@ -44,7 +44,7 @@ def releases(tmp_path, monkeypatch):
                 )
                 for name in files
             ]
-            monkeypatch.setitem(fetch_published.RELEASED, kind, here)
+            monkeypatch.setitem(dataset_kinds.RELEASED, kind, here)
         yield asked
         server.shutdown()
 
@@ -77,7 +77,7 @@ def browse(tmp_path, kind, download=True):
 def test_a_config_that_says_download_fetches_its_data_once(kind, classes, releases, tmp_path, capsys):
     assert browse(tmp_path, kind) == 0
     result = json.loads(capsys.readouterr().out)
-    files = len(fetch_published.RELEASED[kind])
+    files = len(dataset_kinds.RELEASED[kind])
 
     assert browse(tmp_path, kind) == 0
     assert len(releases) == files
@@ -85,8 +85,8 @@ def test_a_config_that_says_download_fetches_its_data_once(kind, classes, releas
 
 
 def test_what_is_not_the_published_file_is_refused_and_not_kept(releases, tmp_path, monkeypatch, capsys):
-    address = fetch_published.RELEASED["CIFAR10"][0][0]
-    monkeypatch.setitem(fetch_published.RELEASED, "CIFAR10", [(address, "0" * 32)])
+    address = dataset_kinds.RELEASED["CIFAR10"][0][0]
+    monkeypatch.setitem(dataset_kinds.RELEASED, "CIFAR10", [(address, "0" * 32)])
 
     assert browse(tmp_path, "CIFAR10") == 2
     assert "is not the file that was published: its md5 is not 000" in capsys.readouterr().err

@@ -6,12 +6,12 @@ that drawing a schedule never imports torch and browsing never builds a network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
 
 from classlens.adapters.openmm.setup import names_of, read_setup
 from classlens.config import load_config
@@ -25,9 +25,7 @@ from classlens.source import Plan, Source
 if TYPE_CHECKING:
     from classlens.adapters import Options
     from classlens.adapters.openmm.setup import Setup
-    from classlens.cam.classifier import Classifier
     from classlens.dataset.dataset import Dataset
-    from classlens.schedule.schedule import Clock, Schedule
     from classlens.source import Loading
 
 
@@ -59,17 +57,23 @@ def open_config(path: str | Path, options: Options, photos: Path | None = None) 
         setup = read_setup(config, Path(path))
     except MISFITS as fault:
         raise misfit(str(path), fault) from fault
-    trains = setup.optimization.optimizer is not None
+    trains, counts = setup.optimization.optimizer is not None, {"count_groups": options.count_groups}
+    key, trust = "param_scheduler" if setup.generation == "1.x" else "lr_config", options.trust_config
+    schedule = partial(build, setup, "schedules:open_schedule", key, counts, trust=trust and options.count_groups)
+    how = {"untrained": options.untrained, "trust_checkpoint": options.trust_checkpoint}
+    classifier = partial(build, setup, "classifiers:open_classifier", "model", how, trust=trust)
+    clock = partial(build, setup, "schedules:clock_of", "", {})
     source = Source(
         origin=str(setup.path),
         open_dataset=partial(open_dataset, setup, options, make_data) if setup.splits else None,
-        open_schedule=partial(open_schedule, setup, options) if trains else None,
-        open_classifier=partial(open_classifier, setup, options) if setup.model else None,
+        open_schedule=schedule if trains else None,
+        open_classifier=classifier if setup.model else None,
         open_loading=partial(open_loading, setup, options, make_data) if "train" in setup.splits else None,
-        plan=Plan(partial(clock, setup), partial(count, setup, make_data) if "train" in setup.splits else None),
+        plan=Plan(clock, partial(count, setup, make_data) if "train" in setup.splits else None),
         notes=(*config.deprecations, *config.slips),
     )
-    if not source.parts and (hint := hint_for_own_python(Path(path))):
+    is_empty = not (setup.splits or setup.model or trains)
+    if is_empty and (hint := hint_for_own_python(Path(path))):
         raise ConfigError(f"{path} sets nothing that a config sets", hint=hint)
     return source
 
@@ -144,52 +148,28 @@ def count(setup: Setup, make_data: Callable[[], object] | None) -> int | None:
         raise type(error)(str(error), hint=hint if missing else error.hint or hint) from error
 
 
-def open_schedule(setup: Setup, options: Options) -> Schedule:
-    """The rules of every parameter group; the network is built only if its groups are to be counted."""
-    from classlens.adapters.openmm import schedules
+def build(setup: Setup, opener: str, key: str, how: Mapping[str, bool], *arguments: object, trust: bool = False) -> Any:  # noqa: ANN401 - whichever part of the setup it is
+    """A part of the setup, by the `module:function` of this package that builds it, imported when it is asked for.
 
-    key = "param_scheduler" if setup.generation == "1.x" else "lr_config"
-    with building(setup, key, trust=options.trust_config and options.count_groups):
-        return schedules.open_schedule(setup, count_groups=options.count_groups)
-
-
-def clock(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
-    from classlens.adapters.openmm import schedules
-
-    try:
-        return schedules.clock_of(setup, dataset_size, gpus)
-    except MISFITS as fault:
-        raise misfit(str(setup.path), fault) from fault
-
-
-def open_classifier(setup: Setup, options: Options, checkpoint: str | None) -> Classifier:
-    """The network with the weights at `checkpoint`, or with those that the config loads from."""
-    from classlens.adapters.openmm import classifiers
-
-    with building(setup, "model", trust=options.trust_config):
-        return classifiers.open_classifier(
-            setup, checkpoint, untrained=options.untrained, trust_checkpoint=options.trust_checkpoint
-        )
-
-
-@contextmanager
-def building(setup: Setup, key: str, *, trust: bool) -> Iterator[None]:
-    """Import the modules that a trusted config names; let complaints about `key` begin with the place where it is written."""
+    Before that come the modules that a trusted config names. Complaints about `key`, if one is named, begin with the
+    place where it is written.
+    """
+    function = resolve_name(f"classlens.adapters.openmm.{opener}")
     if trust:
         from classlens.adapters.openmm.stages.foreign import import_modules  # it brings what only pictures need
 
         import_modules(setup)
     try:
-        yield
+        return function(setup, *arguments, **how)
     except (ConfigError, NotFound) as error:
-        place = setup.where(key)
+        place = key and setup.where(key)
         if not place or str(error).startswith((place, str(setup.path))):
             raise
         raise ConfigError(f"{place}: {error}", hint=error.hint) from error
     except MISFITS as fault:
         if trust:
             raise
-        raise misfit(setup.where(key) or str(setup.path), fault) from fault
+        raise misfit((key and setup.where(key)) or str(setup.path), fault) from fault
 
 
 MISFITS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)

@@ -313,15 +313,7 @@ def sort_objects(pairs: Iterable[tuple[str, Thing]], things: UsersObjects, name:
 PLACES = {
     *SPLITS,
     *SPLIT_OF,
-    "model",
-    "network",
-    "net",
-    "data",
-    "dataset",
-    "config",
-    "schedule",
-    "source",
-    "classifier",
+    *["model", "network", "net", "data", "dataset", "config", "schedule", "source", "classifier"],
 }
 """Keys under which a word is meant as an address, even one that leads nowhere."""
 

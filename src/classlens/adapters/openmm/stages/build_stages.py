@@ -25,7 +25,7 @@ from classlens.dataset.listing import LoadImageFromFile, Pipeline
 from classlens.dataset.state import State
 from classlens.dataset.storage import read_bytes
 from classlens.errors import ConfigError, first_line, short_repr, suggestion
-from classlens.image import Encoding, Image
+from classlens.image import Image
 
 KINDS_OF_STEPS: Sequence[type[NativeStep]] = (
     *(shapes_and_flips.Resize, shapes_and_flips.ResizeEdge, shapes_and_flips.CenterCrop, shapes_and_flips.Pad),
@@ -296,7 +296,7 @@ def prepare(steps: Sequence[Transform], image: Image) -> Image:
     pixels = np.ascontiguousarray(image.pixels[..., ::-1])
     for step in steps:
         pixels = step.apply(pixels, {})
-    return Encoding("BGR").decode(pixels)
+    return Image(np.ascontiguousarray(pixels[..., ::-1]))
 
 
 ARRAY, PILLOW, ANY = "an array", "a Pillow picture", ""

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from classlens.dataset.packed_names import PackedNames
+from classlens.dataset.listing import PackedNames
 
 NAMES = ("a.jpg", "", "b c.png", "Größe 图.webp", "bad\udcff.jpg", "a.jpg")
 
