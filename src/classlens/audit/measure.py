@@ -255,9 +255,9 @@ def describe_maps(maps: Array) -> dict[str, Sequence[Any]]:
         "_entropy": -(share * logs).sum(axis=(1, 2)) / max(np.log(height * width), 1e-9),
         "_area": ((positive >= highest / 2) & (positive > 0)).mean(axis=(1, 2)),
     }
-    has_any = share.any(axis=(1, 2)).tolist()
+    totals = positive.sum(axis=(1, 2)).tolist()
     known = {
-        name: [float(one) if is_known else None for one, is_known in zip(column, has_any, strict=True)]
+        name: [float(one) if total else None for one, total in zip(column, totals, strict=True)]
         for name, column in values.items()
     }
     sizes = {"_height": [height] * count, "_width": [width] * count}
