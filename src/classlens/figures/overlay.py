@@ -104,7 +104,7 @@ def heat_of(one: Saliency | Fused, style: OverlayStyle = PLAIN) -> Heat:
     sizes = np.array([part.variants.shape[1:] for part in one.parts])
     rows, columns = np.minimum(sizes.max(axis=0), MOST_ON_PAGE).tolist()
     values = cv2.resize(heatmap.values, (columns, rows), interpolation=cv2.INTER_LINEAR)
-    return Heat(np.uint8(255 * values), webp_of(draw_heatmap(heatmap, style=style), WITHOUT_SCRIPTS))
+    return Heat((255 * values).astype(np.uint8), webp_of(draw_heatmap(heatmap, style=style), WITHOUT_SCRIPTS))
 
 
 def scale_of(style: OverlayStyle = PLAIN) -> str:
