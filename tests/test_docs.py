@@ -72,3 +72,20 @@ def test_the_readme_starts_with_the_two_commands():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
 
     assert readme.index("make demo") < readme.index("make test") < readme.index("## ")
+
+
+@pytest.mark.parametrize("page", ["audit.md", "audit-answers.md"])
+def test_commands_about_audits_run_in_a_fresh_clone_or_say_what_is_to_be_filled_in(page):
+    """What they read is the demo, in the repository, made by a command above, or a word in capitals."""
+    made, text = set(), (DOCS / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    commands = [
+        line.partition("  #")[0].split()[1:] for line in "".join(blocks).splitlines() if line[:9] == "classlens"
+    ]
+    for command, target, *words in commands:
+        made |= {words[at + 1] for at, word in enumerate(words) if word in ("-o", "--html")}
+        made |= {"out/audit"} if command == "audit" else set()
+        named = [word.rpartition(":")[2] for word in words if re.search(r"[/:]", word) and "=" not in word]
+        assert target in {"demo", *made} or target.rpartition(":")[2].isupper()
+        assert [name for name in named if not (name in made or name.isupper() or (ROOT / name).exists())] == []
+    assert commands

@@ -8,6 +8,7 @@ For example, in the file that your shell reads when it starts:
 """
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -43,11 +44,7 @@ def whole_parser() -> Parser:
     for name, (what, _) in COMMANDS.items():
         command = parser_of(name, f"classlens {name}")
         for action in command._actions:
-            called = (
-                {*(action.metavar or "").replace("[", "").replace("]", "").split()}
-                if isinstance(action.metavar, str)
-                else set()
-            )
+            called = set(re.findall(r"\w+", str(action.metavar)))
             if action.dest in values and action.choices is None:
                 action.choices = values[action.dest]
             elif called & FOLDERS:

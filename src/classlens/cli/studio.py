@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         others = f"--host {request.host} lets in everybody who reaches this machine and knows the token"
         print_note("warning", f"{others}, without encryption")
     keys.on_used()
-    if request.opens_browser and request.is_local and not os.environ.get("SSH_CONNECTION"):
+    if not arguments.no_browser and request.is_local and not os.environ.get("SSH_CONNECTION"):
         open_browser(link())
     print_note("note", "a link opens one browser, and the next one is printed then; Ctrl-C ends the studio")
     if tunnel := tunnel_line(server, request.host):
@@ -135,7 +135,6 @@ def read_request(arguments: argparse.Namespace) -> StudioRequest:
         host=arguments.host,
         port=arguments.port,
         token=arguments.token,
-        opens_browser=not arguments.no_browser,
         dataset_size=arguments.dataset_size,
         gpus=arguments.ngpus,
         log=arguments.log,

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classlens.cam.saliency import Heatmap, normalise
+from classlens.audit.carry_out import ANSWERS
+from classlens.cam.saliency import Heatmap, Saliency, normalise
 from classlens.errors import count_of
 from classlens.figures.drawing import Drawing
 from classlens.figures.findings import NOTEBOOK
 from classlens.figures.overlay import draw_heatmap, heat_of, scale_of
-from classlens.figures.page import HtmlPage, Picture, Section, table_of, webp_of
+from classlens.figures.page import HtmlPage, Picture, Section, link_to, table_of, webp_of
 from classlens.printed import json_text
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def places_of(group: MapGroup) -> str:
 
 def sections_of_audit(audit: Audit, pictures: Mapping[int, Picture]) -> Iterator[Section | None]:
     """Everything that the page shows, None for what there is nothing of."""
+    if audit.has_answers:
+        yield link_to(ANSWERS, "Answers", "What the rows say about labels, shortcuts, leaks and augmentations:")
     yield mistakes_section(audit, pictures)
     yield maps_section(audit)
     yield classes_section(audit)
@@ -112,8 +115,9 @@ def sections_of_audit(audit: Audit, pictures: Mapping[int, Picture]) -> Iterator
 def show_picture(manifest: Manifest, shown: ShownPicture) -> Picture:
     """A picture with its map, and what its row says."""
     maps, facts, name = manifest.maps, shown.facts, manifest.class_name
-    saliency = shown.saliency(maps[0].method, maps[0].layer) if maps else None
-    heat = heat_of(saliency) if saliency else None
+    heat = None
+    if maps and shown.map is not None:
+        heat = heat_of(Saliency(shown.image, shown.map[None], maps[0].method, maps[0].layer, None))
     labelled = "" if facts["label"] is None else f"labelled {name(facts['label'])}"
     where = f"#{shown.index} {str(facts['path'] or '').replace(chr(92), '/').rpartition('/')[2]}"
     sure = f"{name(facts['predicted'])} {percent(facts['probability'])}"
@@ -144,7 +148,7 @@ def classes_section(audit: Audit) -> Section | None:
     rows.sort(key=lambda one: (-one["border"], one["class"]))
     if not rows:
         return None
-    shape = (audit.manifest.maps[0].height, audit.manifest.maps[0].width)
+    shape = audit.manifest.maps[0].shape
     shown = tuple(
         Picture(mean_map(np.reshape(one["mean_map"], shape)), lines_of_class(one)) for one in rows[:SHOWN_CLASSES]
     )

@@ -196,6 +196,11 @@ def sections_of(sections: Iterable[Section], folder: Path = Path()) -> str:
     return f"{body}</section>\n" if body else ""
 
 
+def link_to(file: str, title: str, text: str) -> Section:
+    """A section that leads to another page in the same folder."""
+    return Section(title, text, html=f'<p><a href="{escape(file)}">{escape(file)}</a></p>\n')
+
+
 @dataclass(frozen=True)
 class HtmlPage:
     """A page: what it is about, its sections, and how it was `made`, beside the command and versions; `data` is for programs.

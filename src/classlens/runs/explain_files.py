@@ -25,8 +25,7 @@ from classlens.cam.saliency import ExplainedClass
 from classlens.cam.targets import check_targets
 from classlens.checkpoints.class_names import read_names
 from classlens.checkpoints.download import check_checkpoints
-from classlens.dataset.conventions import join_first
-from classlens.errors import DataError, MissingDependency, count_of
+from classlens.errors import DataError, MissingDependency, count_of, join_first
 from classlens.figures.drawing import check_ending
 from classlens.figures.overlay import ENDINGS, PLAIN, OverlayStyle, caption
 from classlens.files import check_place, read_regular

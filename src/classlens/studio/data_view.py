@@ -15,19 +15,29 @@ from starlette.responses import Response
 
 from classlens.errors import DataError
 from classlens.studio.guard import Refused, without_folders
-from classlens.studio.replies import answer, number, picture, ready, session_of, soon, split_of, while_connected
+from classlens.studio.replies import (
+    LARGEST_EDGE,
+    answer,
+    number,
+    picture,
+    ready,
+    send_image,
+    session_of,
+    soon,
+    split_of,
+    while_connected,
+)
 from classlens.words import say
 
 if TYPE_CHECKING:
     from classlens.dataset.dataset import Dataset
     from classlens.dataset.trace import Snapshot, Trace
-    from classlens.image import Image
     from classlens.runs.browse_run import BatchResult
     from classlens.runs.browse_samples import SampleResult
     from classlens.studio.row_index import RowIndex
 
 MODES = ("original", "transformed", "concat", "pipeline")
-EDGE, LARGEST_EDGE = 160, 2048  # pixels of a picture's longer side
+EDGE = 160  # pixels of a picture's longer side where nothing says how many
 MOST_ROWS = 1000
 LONGEST_SEARCH = 200
 BATCH = 16  # samples of a batch where nothing says how many
@@ -186,18 +196,11 @@ def describe_stage(shot: Snapshot) -> dict[str, Any]:
 
 async def show_stage(request: Request) -> Response:
     """The picture after one stage."""
-    result, edge = await trace_sample(request), number(request, "edge", 512, 16, LARGEST_EDGE)
+    result = await trace_sample(request)
     place = int(request.path_params["stage"])
     if place >= len(result.snapshots):
         raise Refused(404, f"there is no stage {place}")
-    return await send_picture(request, result.snapshots[place].image, edge)
-
-
-async def send_picture(request: Request, image: Image, edge: int) -> Response:
-    from classlens.figures.page import webp_of
-
-    encode = partial(webp_of, image, edge, smallest=edge // 2)
-    return picture(await while_connected(request, session_of(request).drawers, encode))
+    return await send_image(request, result.snapshots[place].image, 512)
 
 
 async def make_batch(request: Request) -> BatchResult:
@@ -260,4 +263,4 @@ async def show_batch_picture(request: Request) -> Response:
     result, place = await make_batch(request), int(request.path_params["place"])
     if place >= len(result.batch.images):
         raise Refused(404, f"there is no picture {place}")
-    return await send_picture(request, result.batch.images[place], number(request, "edge", EDGE, 16, LARGEST_EDGE))
+    return await send_image(request, result.batch.images[place], EDGE)

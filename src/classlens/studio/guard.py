@@ -154,12 +154,10 @@ class Guard:
         name, _, port = host.rpartition(":")
         if port != str(self.port):
             return False
-        local = ("127.0.0.1", "localhost", "[::1]")
-        own = (self.request.host, f"[{self.request.host}]")
-        if name in local or (name in own and self.request.host not in EVERYWHERE):
+        if name in ("127.0.0.1", "localhost", "[::1]"):
             return True
         if self.request.host not in EVERYWHERE:
-            return False
+            return name in (self.request.host, f"[{self.request.host}]")
         try:  # no DNS leads from a name to this
             return bool(ip_address(name.removeprefix("[").removesuffix("]")))
         except ValueError:

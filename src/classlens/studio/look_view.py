@@ -17,8 +17,8 @@ from classlens.studio.replies import (
     describe_job,
     is_soon,
     number,
-    picture,
     ready,
+    send_image,
     session_of,
     split_of,
     while_connected,
@@ -74,12 +74,7 @@ async def take_upload(request: Request) -> Response:
 
 
 def decode_upload(data: bytes) -> Image:
-    """The pixels of a picture of a usual format.
-
-    Raises:
-        Refused: it has another format, or too many pixels.
-        DataError: it is damaged.
-    """
+    """The pixels of a picture of a usual format; refused if it has another, a `DataError` if it is damaged or too large."""
     from classlens.dataset.decode import decode_image, read_header
 
     header = read_header(data, "the picture", UPLOADED_PIXELS) if data else None
@@ -90,11 +85,7 @@ def decode_upload(data: bytes) -> Image:
 
 async def show_upload(request: Request) -> Response:
     """A picture that was uploaded, encoded anew."""
-    from classlens.figures.page import webp_of
-
-    session, edge = session_of(request), number(request, "edge", 512, 16, 2048)
-    image = session.uploaded(int(request.path_params["number"]))
-    return picture(await while_connected(request, session.drawers, partial(webp_of, image, edge, smallest=edge // 2)))
+    return await send_image(request, session_of(request).uploaded(int(request.path_params["number"])), 512)
 
 
 async def begin_map(request: Request) -> Response:
@@ -103,7 +94,7 @@ async def begin_map(request: Request) -> Response:
 
     session, words = session_of(request), await read_order(request)
     target, _ = split_of(request, words)
-    chosen = {name: tuple(words.get(name) or ()) for name in INSIDE}
+    chosen = {name: tuple(words.get(name) or ()) for name in SEVERAL}
     if prod(max(1, len(several)) for several in chosen.values()) > MOST_MAPS:
         raise Refused(400, say("refused.maps", most=MOST_MAPS))
     image, original, path = await find_picture(request, words)
@@ -144,34 +135,31 @@ async def find_picture(request: Request, words: Mapping[str, Any]) -> tuple[Imag
     return image, f"/picture/{target}/{split}/{index}.webp", dataset.sample(index).path or "PICTURE"
 
 
-KINDS: dict[str, type] = {
+ALONE: Mapping[str, type] = {
     **dict.fromkeys(("target", "index", "upload"), int),
-    **dict.fromkeys(("checkpoints", "methods", "layers", "classes"), list),
     **dict.fromkeys(("whole", "evaluate"), bool),
     "split": str,
 }
-INSIDE = dict[str, tuple[type, ...]](checkpoints=(int,), methods=(str,), layers=(str,), classes=(int, str))
+SEVERAL = dict[str, tuple[type, ...]](checkpoints=(int,), methods=(str,), layers=(str,), classes=(int, str))
+"""The words of an order by what is in them: one thing, or a list."""
 
 
 async def read_order(request: Request) -> dict[str, Any]:
-    """The words of an order, each of its kind.
-
-    Raises:
-        Refused: it is no JSON, or holds anything else.
-    """
+    """The words of an order, each of its kind; it is refused if it is no JSON, or holds anything else."""
     try:
         words = json.loads(await request.body())
     except (ValueError, RecursionError) as error:
         raise Refused(400, "the order is no JSON") from error
-    if not isinstance(words, dict) or not words.keys() <= KINDS.keys():
-        raise Refused(400, f"an order has {', '.join(KINDS)}")
+    if not isinstance(words, dict) or not words.keys() <= ALONE.keys() | SEVERAL.keys():
+        raise Refused(400, f"an order has {', '.join((*ALONE, *SEVERAL))}")
     for name, value in words.items():
-        is_number = type(value) is int or KINDS[name] is not int  # a bool is an int, too
-        if value is not None and not (isinstance(value, KINDS[name]) and is_number):
+        kinds = SEVERAL.get(name) or (ALONE[name],)
+        fits = [
+            type(one) in kinds and len(str(one)) <= LONGEST_WORD
+            for one in (value if isinstance(value, list) else [value])
+        ]
+        if value is not None and not (all(fits) and isinstance(value, list) == (name in SEVERAL)):
             raise Refused(400, f"{name} is of another kind")
-        for one in value if isinstance(value, list) else ():
-            if not isinstance(one, INSIDE[name]) or isinstance(one, bool) or len(str(one)) > LONGEST_WORD:
-                raise Refused(400, f"{name} holds something of another kind")
     return words
 
 

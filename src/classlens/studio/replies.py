@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,12 +25,14 @@ from classlens.studio.guard import Refused, refusal, without_folders
 from classlens.words import say
 
 if TYPE_CHECKING:
+    from classlens.image import Image
     from classlens.studio.jobs import Job
     from classlens.studio.session import Session
 
 Thing = TypeVar("Thing")
 
-GLANCE = 0.004  # seconds between two looks at whether a thread is done
+GLANCE = 0.005  # seconds between two looks at whether a thread is done
+LARGEST_EDGE = 2048  # pixels of a picture's longer side
 PATIENCE = 1.0  # seconds until an answer says that something is on its way
 
 
@@ -65,11 +68,7 @@ async def on_mistake(request: Request, error: Exception) -> Response:
 
 
 def number(request: Request, name: str, usual: int, least: int = 0, most: int = 2**53) -> int:
-    """A whole number of the query.
-
-    Raises:
-        Refused: it is none, or out of range.
-    """
+    """A whole number of the query; refused if it is none, or out of range."""
     text = request.query_params.get(name, "")
     if not text:
         return usual
@@ -103,11 +102,7 @@ async def left(request: Request) -> None:
 
 
 def split_of(request: Request, words: Mapping[str, Any] | None = None) -> tuple[int, str]:
-    """The target and the split that a request is about, in its path, its query, or the words of an order.
-
-    Raises:
-        Refused: there is no such split.
-    """
+    """The target and the split that a request is about, in its path, its query, or the words of an order."""
     named = words or request.path_params or {"target": number(request, "target", 0), **request.query_params}
     target, split = int(named.get("target") or 0), str(named.get("split") or "train")
     if split not in SPLITS:
@@ -144,3 +139,12 @@ def picture(data: bytes, error: str = "") -> Response:
     line = without_folders(error).translate(ONE_LINE).encode("ascii", "backslashreplace").decode()
     headers = {"X-Error": line[:300]} if error else {}
     return Response(data, media_type="image/webp", headers=headers)
+
+
+async def send_image(request: Request, image: Image, usual: int) -> Response:
+    """A picture no longer than the `edge` of the query, or than is usual."""
+    from classlens.figures.page import webp_of
+
+    edge = number(request, "edge", usual, 16, LARGEST_EDGE)
+    encode = partial(webp_of, image, edge, smallest=edge // 2)
+    return picture(await while_connected(request, session_of(request).drawers, encode))

@@ -33,14 +33,11 @@ if TYPE_CHECKING:
 STATIC = Path(__file__).parent / "static"
 VIEWS = ("data", "schedule", "look", "findings")
 KINDS: Mapping[str, str] = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".mjs": "text/javascript; charset=utf-8",
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
     ".json": "application/json",
     ".svg": "image/svg+xml",
-    ".png": "image/png",
-    ".ico": "image/x-icon",
 }
 """Which files of the page are served, by how they end, and as what."""
 

@@ -141,6 +141,8 @@ def describe_curve(curve: Curve, address: str, query: str) -> dict[str, Any]:
 
 def find_landmarks(curve: Curve) -> list[dict[str, Any]]:
     """The start, the peak, the end, and what happens between; in order."""
+    from classlens.schedule.replay import finite
+
     clock, (peak, _) = curve.clock, curve.peak
     named = [(0, "start"), (peak, "peak"), *((one.step, one.what) for one in curve.trajectory.marks)]
     named.append((clock.steps - 1, "end"))
@@ -148,12 +150,7 @@ def find_landmarks(curve: Curve) -> list[dict[str, Any]]:
     values = curve.at([step for step, _ in inside]).tolist()
     epoch = clock.steps_per_epoch
     return [
-        {
-            "name": name,
-            "step": step,
-            "epoch": step / epoch if epoch else None,
-            "value": value if value == value else None,
-        }
+        {"name": name, "step": step, "epoch": step / epoch if epoch else None, "value": finite(value)}
         for (step, name), value in zip(inside, values, strict=True)
     ]
 
@@ -162,15 +159,12 @@ async def show_curve(request: Request) -> Response:
     """The numbers of a curve: float64 of its values, or of its steps where not all are drawn; little-endian."""
     session, place = session_of(request), int(request.path_params["run"])
     known, kind = int(request.path_params["curve"]), str(request.path_params.get("kind", "values"))
-    if place >= len(session.request.targets):
-        raise Refused(404, f"there is no run {place}")
 
     def pack() -> bytes:
         curves = [curve for run in lay_out(session, place, read_lengths(request)[0]).runs for curve in run]
         if known >= len(curves):
             raise Refused(404, f"there is no curve {known}")
-        curve = curves[known]
-        return bytes(numbers_of(curve, kind).astype("<f8").data)
+        return bytes(numbers_of(curves[known], kind).astype("<f8").data)
 
     return Response(await while_connected(request, session.readers, pack), media_type="application/octet-stream")
 

@@ -57,7 +57,6 @@ class StudioRequest:
     host: str = "127.0.0.1"
     port: int = 0
     token: str | None = None
-    opens_browser: bool = True
     dataset_size: int | None = None
     gpus: int = 1
     log: Path | None = None
@@ -114,7 +113,8 @@ def bind(host: str, port: int) -> socket.socket:
         ConfigError: the port is taken, or the host is not of this machine.
     """
     kind = socket.AF_INET6 if ":" in host else socket.AF_INET
-    server = socket.socket(kind, socket.SOCK_STREAM)
+    # Of a socket that names its protocol asyncio sends answers at once; others wait 40 ms for a word from the browser.
+    server = socket.socket(kind, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         server.bind((host, port))

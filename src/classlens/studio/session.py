@@ -138,11 +138,7 @@ class Session:
     ended: threading.Event = field(default_factory=threading.Event)
 
     def name(self, target: int) -> str:
-        """What a target is called on the command line.
-
-        Raises:
-            WrongValue: there is no such target.
-        """
+        """What a target is called on the command line; a `WrongValue` if there is none."""
         if not 0 <= target < len(self.request.targets):
             raise WrongValue(f"there is no target {target}")
         return self.request.targets[target]
@@ -153,11 +149,7 @@ class Session:
         return self.opened.once(("source", target), open_target)
 
     def offering(self, target: int, part: str) -> Source:
-        """The source of a target that has this part.
-
-        Raises:
-            NotOffered: it has not.
-        """
+        """The source of a target; a `NotOffered` if it has not this part."""
         source = self.source(target)
         if part not in source.parts:
             offers = ", ".join(source.parts) or "nothing"
@@ -287,11 +279,7 @@ class Session:
         return workshop.submit(job, work, *words)
 
     def uploaded(self, place: int) -> Image:
-        """A picture that the page has sent.
-
-        Raises:
-            WrongValue: there is none of that number any more.
-        """
+        """A picture that the page has sent; a `WrongValue` if it is not kept any more."""
         if place not in self.uploads.things:
             raise WrongValue(f"there is no upload {place} any more")
         image: Image = self.uploads.things[place].result()
@@ -299,11 +287,7 @@ class Session:
 
     @contextmanager
     def decoding(self, target: int, split: str, index: int) -> Iterator[None]:
-        """Decode a sample, alone and for no longer than the limit.
-
-        Raises:
-            DataError: its decoder has killed a process before.
-        """
+        """Decode a sample, alone and for no longer than the limit; a `DataError` if it has killed a process before."""
         place = f"{target} {split} {index}"
         if place in self.killers:
             raise DataError(f"sample {index}: {self.killers[place]}")

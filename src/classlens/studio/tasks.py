@@ -121,8 +121,8 @@ def explain_picture(report: Progress, number: int, model: ModelRequest, order: L
             parts.append(values.tobytes())
         if order.evaluate:
             add_scores(network, list(maps), described[-len(maps) :], report)
-    size = {name: described[0][name] for name in ("width", "height")}
     shown = {"picture": pictures[0], "pictures": pictures, "checkpoints": [name for name, _ in chosen]}
+    size = {name: described[0][name] for name in ("width", "height")}
     return Made({**shown, **size, "top": top, "maps": described}, parts)
 
 
