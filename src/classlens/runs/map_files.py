@@ -90,7 +90,7 @@ def made_by(values: Mapping[str, Any]) -> Phrase:
 
 def map_page(run: MapRun, sections: Sequence[Section], style: OverlayStyle) -> HtmlPage:
     methods = {str(words): words for words in (made_by(row.values) for row in run.maps)}
-    introduction: list[str | Phrase] = [run.summary(), say("list.items", items=tuple(methods.values()))]
+    introduction: list[Said] = [run.summary(), say("list.items", items=tuple(methods.values()))]
     scale = Section("", html=scale_of(style))
     return HtmlPage(say("report.cam"), introduction, [scale, *sections], opacity=style.opacity)
 
