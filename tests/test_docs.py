@@ -1,6 +1,8 @@
 """What the program offers, the documentation names."""
 
 import re
+import subprocess
+import sys
 from argparse import SUPPRESS
 from importlib import import_module
 from pathlib import Path
@@ -62,7 +64,28 @@ def test_links_between_pages_lead_somewhere(page):
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+def test_the_gallery_pages_are_those_that_their_script_writes():
+    assert subprocess.run([sys.executable, ROOT / "scripts" / "make_gallery.py", "--check"]).returncode == 0
+
+
 def test_the_readme_starts_with_the_two_commands():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
 
     assert readme.index("make demo") < readme.index("make test") < readme.index("## ")
+
+
+@pytest.mark.parametrize("page", ["audit.md", "audit-answers.md"])
+def test_commands_about_audits_run_in_a_fresh_clone_or_say_what_is_to_be_filled_in(page):
+    """What they read is the demo, in the repository, made by a command above, or a word in capitals."""
+    made, text = set(), (DOCS / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    commands = [
+        line.partition("  #")[0].split()[1:] for line in "".join(blocks).splitlines() if line[:9] == "classlens"
+    ]
+    for command, target, *words in commands:
+        made |= {words[at + 1] for at, word in enumerate(words) if word in ("-o", "--html")}
+        made |= {"out/audit"} if command == "audit" else set()
+        named = [word.rpartition(":")[2] for word in words if re.search(r"[/:]", word) and "=" not in word]
+        assert target in {"demo", *made} or target.rpartition(":")[2].isupper()
+        assert [name for name in named if not (name in made or name.isupper() or (ROOT / name).exists())] == []
+    assert commands

@@ -18,7 +18,7 @@ The rule of this file: an error is short, whatever it is about. Values that stra
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -177,8 +177,13 @@ def suggestion(name: object, known: Iterable[str], *, compared: Callable[[str], 
         return f"did you mean {' or '.join(near)}?"
     if not names:
         return ""
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return f"there is: {', '.join(names[:LISTED])}{more}"
+    return f"there is: {join_first(names, LISTED)}"
+
+
+def join_first(names: Sequence[str], number: int = 5, between: str = ", ") -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - number} more" if len(names) > number else ""
+    return between.join(names[:number]) + more
 
 
 def first_line(error: Exception) -> str:

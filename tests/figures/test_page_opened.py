@@ -1,16 +1,21 @@
 """Pages in a real browser: complete without a network, readable without scripts, quick with thousands of pictures."""
 
 import json
+import re
 import subprocess
 import sys
+from base64 import b64decode
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
 from classlens.cli.main import main
+from classlens.figures.overlay import COLORMAPS, OverlayStyle, color_table
 from classlens.figures.page import HtmlPage, Picture, Section, webp_of
 from classlens.files import PHOTOS
 from classlens.image import Image
@@ -18,6 +23,7 @@ from tests.figures.browsing import CHROMIUM, LOOKS
 
 MANY = 5000
 PER_THOUSAND = 5_000_000  # bytes
+FRAME = 30_000  # bytes of every page: its look, its scripts, their words, and seven tables of colours
 PAGES = ("report.html", "data.html", "strips.html", "maps.html", "lr.html", "check.html", "index.html", "many.html")
 
 
@@ -95,6 +101,8 @@ def test_a_page_can_be_read_without_scripts(page, seen):
         *[
             "find",
             "map",
+            "colours",
+            *COLORMAPS,
             "only",
             "the",
             "marked",
@@ -116,12 +124,58 @@ def test_a_page_can_be_read_without_scripts(page, seen):
     assert plain["pictures"] >= scripted["pictures"] or page == "many.html"
 
 
-def test_a_search_and_the_strength_of_maps_are_added(seen):
+def test_a_search_is_added(seen):
     used = seen["maps.html"]["light"]["used"]
 
-    assert used == {"before": used["before"], "none": 0, "after": used["before"], "opacity": "1"}
+    assert (used["none"], used["after"]) == (0, used["before"])
     assert used["before"] >= 14
     assert seen["report.html"]["light"]["used"]["none"] == 0
+
+
+def pixels(address):
+    """Those of a canvas."""
+    return np.asarray(Pillow.open(BytesIO(b64decode(address.partition(",")[2]))).convert("RGB")).astype(int)
+
+
+@pytest.mark.parametrize("page", ["maps.html", "report.html"])
+def test_maps_are_painted_in_the_colours_and_as_strongly_as_the_reader_chooses(page, seen, places):
+    """From the bytes in the page, which are fewer than its pixels; the picture below is WebP in a browser and here."""
+    text = next(one for one in places if one.name == page).read_text(encoding="utf-8")
+    width, heat, picture = re.search(
+        r'<div class="stack" data-width="(\d+)" data-heat="([^"]*)"><img src="([^"]*)"', text
+    ).groups()
+    values, below = np.frombuffer(b64decode(heat), np.uint8).reshape(-1, int(width)), pixels(picture)
+    enlarged = cv2.resize(values.astype(np.float32), below.shape[1::-1], interpolation=cv2.INTER_LINEAR).round()
+    painted = {name: pixels(one) for name, one in seen[page]["light"]["used"]["painted"].items()}
+
+    for name in ("viridis", "jet"):
+        steps = [color_table(OverlayStyle(name))[np.clip(enlarged + by, 0, 255).astype(int)] for by in (-1, 0, 1)]
+        assert min(np.abs(painted[f"{name} 1"] - one).mean() for one in steps) < 0.1  # halves may be rounded either way
+    assert np.abs(painted["jet 0"] - below).mean() < 2
+    assert (pixels(seen[page]["light"]["used"]["ramp"]) == color_table(OverlayStyle("jet"))).all()
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        (
+            "report.html",
+            ["demo 的报告", "检查结果", "训练计划", "参数组", "预热结束", "标签 tripod", "此页面如何生成", "随机种子"],
+        ),
+        ("data.html", ["40 个样本", "名称"]),
+        ("maps.html", ["模型关注的位置", "配色"]),
+        ("lr.html", ["对数", "参数组", "学习率"]),
+        ("check.html", ["的检查", "未检查的内容", "没有分类器"]),
+    ],
+)
+def test_a_page_speaks_chinese_where_the_browser_does_and_can_be_switched(page, said, seen):
+    chinese, english, plain = (seen[page][look] for look in ("chinese", "light", "plain"))
+
+    assert chinese["language"] == "zh"
+    words = chinese["words"] + chinese["placeholder"]
+    assert [one for one in said if one not in words] == []
+    assert set(chinese["switched"].split()) - {"中文"} == set(english["words"].split()) - {"中文"}
+    assert not any("\u4e00" <= letter <= "\u9fff" for letter in plain["words"])
 
 
 def test_pages_can_be_printed(seen):
@@ -141,4 +195,4 @@ def test_thousands_of_pictures_stay_small(seen, places, capsys):
 def test_a_page_of_a_command_stays_small(page, places):
     place = next(one for one in places if one.name == page)
 
-    assert place.stat().st_size - 25_000 <= PER_THOUSAND / 1000 * place.read_text(encoding="utf-8").count("<figure")
+    assert place.stat().st_size - FRAME <= PER_THOUSAND / 1000 * place.read_text(encoding="utf-8").count("<figure")

@@ -8,7 +8,6 @@ import pytest
 from playwright.sync_api import expect
 
 from classlens.cli.main import main
-from tests.studio.running import running_studio
 
 GRID = "[role=listbox]"
 LONG = 1_281_167
@@ -418,3 +417,17 @@ def test_in_chinese_nothing_is_left_in_english(open_page, studio):
     ):
         words = set(re.findall(r"[A-Za-z]{2,}", page.locator(part).inner_text())) - {"photo", "jpg"}
         assert words == set(), part
+
+
+def test_what_the_server_refuses_is_said_in_the_reader_s_language(studio, open_page):
+    asked = """async (path) => {
+        const { getJson } = await import("/static/api.js");
+        return getJson(path).then(String, (error) => error.message);
+    }"""
+    page = open_page(locale="zh-CN")
+    page.goto(f"{studio.address}/data")
+
+    assert page.evaluate(asked, "/sample/0/val/9999.json") == "没有样本 9999"
+    assert page.evaluate(asked, "/data.json?q=" + 500 * "a").startswith("搜索词最多")
+    page.get_by_role("button", name="English").click()
+    assert page.evaluate(asked, "/sample/0/val/9999.json") == "there is no sample 9999"

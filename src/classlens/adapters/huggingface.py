@@ -21,10 +21,10 @@ from classlens.adapters.feeding import Feeding, as_colour, as_grey, noise_image,
 from classlens.adapters.hub import UNTRAINED, Setting, hub_answers, is_cached, out_of_reach, split_settings
 from classlens.adapters.python.network import classes_of, compute_scores, kind_of
 from classlens.cam.classifier import Classifier
-from classlens.checkpoints.load_checkpoint import list_names, load_checkpoint
+from classlens.checkpoints.load_checkpoint import LISTED, load_checkpoint
 from classlens.dataset.decode import Pixels
 from classlens.dataset.state import Foreign, array_of
-from classlens.errors import DataError, first_line
+from classlens.errors import DataError, first_line, join_first
 from classlens.image import Encoding, Image
 from classlens.pipelines.lay_open import channels, fit_encoding
 from classlens.sharing import ALONE
@@ -64,7 +64,7 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
         raise DataError(f"transformers cannot open it as an image classifier: {first_line(error)}") from error
     if missing := sorted(report["missing_keys"]):
         hint = "a base model has no head that tells classes apart: give a model that was trained to, or a checkpoint"
-        raise DataError(f"hf:{name} has no weights for {list_names(missing)}, so they are random", hint=hint)
+        raise DataError(f"hf:{name} has no weights for {join_first(missing, LISTED)}, so they are random", hint=hint)
     if network.main_input_name != "pixel_values":
         raise DataError(f"hf:{name} takes {network.main_input_name}, not pictures", hint=THROUGH_PYTHON)
     if config.problem_type == "regression":

@@ -8,35 +8,31 @@ trouble rests on more than chance: each question says what it measured, and was 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from classlens.audit.manifest import Manifest, read_manifest
 from classlens.audit.place import Place
+from classlens.audit.rows import Array
+from classlens.audit.subject import Subject
 from classlens.cam.classifier import encode_batch, placement_of, preserved
 from classlens.cam.forward import logits_of
+from classlens.dataset.dataset import Dataset
 from classlens.errors import NotFound, NotOffered
+from classlens.image import Image
 from classlens.printed import json_text
 from classlens.results import Drawable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
-
-    from classlens.audit.rows import Array
-    from classlens.audit.subject import Subject
-    from classlens.dataset.dataset import Dataset
-    from classlens.image import Image
 
 NAME = "answers.json"
 Facts = Mapping[str, str | int | float]  # what a row of a table says, by the names of its columns
 BATCH = 32  # pictures that go through the network at once
+EXAMPLES = 24  # pictures that show an answer, at most
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,7 @@ class Inquiry:
     subject: Subject | None = None
     training: Dataset | None = None
     other: str | None = None
-    progress: Callable[[str, int, int], object] | None = None
+    progress: Callable[[str, int, int], object] = lambda what, done, total: None
 
     @property
     def manifest(self) -> Manifest:
@@ -159,7 +155,7 @@ def read_batches(inquiry: Inquiry, indices: Sequence[int], what: str = "") -> It
         if waiting and (len(waiting) == BATCH or place == len(indices) - 1):
             yield [at for at, _ in waiting], encode_batch(classifier, [image for _, image in waiting]).to(device)
             waiting = []
-        if what and inquiry.progress:
+        if what:
             inquiry.progress(what, place + 1, len(indices))
 
 

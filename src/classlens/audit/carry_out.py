@@ -15,7 +15,6 @@ import numpy as np
 from classlens.audit.fed import Fed
 from classlens.audit.place import Place
 from classlens.audit.wishes import AuditOptions, Recipe
-from classlens.cam.saliency import Saliency
 from classlens.errors import NotOffered
 from classlens.image import Image
 from classlens.printed import json_text
@@ -27,9 +26,9 @@ if TYPE_CHECKING:
     from classlens.audit.manifest import Manifest
     from classlens.audit.measure import Questions
     from classlens.audit.shards import Portion
-    from classlens.audit.summary import MapGroup, Summary
+    from classlens.audit.summary import Summary
 
-SUMMARY, REPORT = "summary.json", "report.html"
+SUMMARY, REPORT, ANSWERS = "summary.json", "report.html", "answers.html"
 Progress = Callable[[str, int, int], object]
 
 
@@ -42,17 +41,14 @@ class ShownPicture:
     map: np.ndarray | None
     facts: Mapping[str, Any]
 
-    def saliency(self, method: str, layer: str) -> Saliency | None:
-        """Its map as the engine returns one."""
-        return None if self.map is None else Saliency(self.image, self.map[None], method, layer, None)
-
 
 @dataclass(frozen=True, eq=False)
 class Audit(Drawable):
     """An audit that is whole: the folder with its rows, what it was made of, and what the rows say together.
 
     `classes` are the rows of `classes.parquet`. `shown` are the pictures of the report by their numbers. `made` rows are new; the others were there.
-    `notes` are what a reader must know to believe the numbers, such as that how the network is fed is a guess.
+    `notes` are what a reader must know to believe the numbers, such as that how the network is fed is a guess. With
+    `has_answers` a page of answers lies beside the report.
     """
 
     folder: str
@@ -63,6 +59,7 @@ class Audit(Drawable):
     shown: Mapping[int, ShownPicture]
     made: int = 0
     notes: tuple[str, ...] = ()
+    has_answers: bool = False
 
     @property
     def page(self) -> str:
@@ -74,17 +71,15 @@ class Audit(Drawable):
         return {
             "folder": self.folder,
             "notes": list(self.notes),
-            "pictures": self.summary.pictures,
             **{key: value for key, value in vars(self.summary).items() if key not in ("groups", "bins", "mistakes")},
             "bins": [asdict(one) for one in self.summary.bins],
             "mistakes": [asdict(one) for one in self.summary.mistakes],
-            "groups": {name: group_facts(one) for name, one in self.summary.groups.items()},
+            "groups": {
+                name: {"count": one.count, **one.places, "mean_map": rounded(one.map)}
+                for name, one in self.summary.groups.items()
+            },
             "clusters": [{**vars(one), "map": rounded(one.map)} for one in self.clusters],
         }
-
-
-def group_facts(group: MapGroup) -> dict[str, Any]:
-    return {"count": group.count, **group.places, "mean_map": rounded(group.map)}
 
 
 def rounded(values: np.ndarray | None) -> list[Any] | None:
@@ -150,7 +145,8 @@ def conclude(questions: Questions, manifest: Manifest, place: Place, made: int =
     wanted = dict.fromkeys(one.index for one in summary.mistakes)
     wanted |= dict.fromkeys(index for cluster in clusters for index in cluster.examples)
     classes, shown = read_classes(place), show_pictures(questions, manifest, place, wanted)
-    result = Audit(place.address, manifest, summary, classes, clusters, shown, made, questions.subject.notes)
+    has_answers, notes = ANSWERS in place.names(""), questions.subject.notes
+    result = Audit(place.address, manifest, summary, classes, clusters, shown, made, notes, has_answers)
     place.write(SUMMARY, json_text(result.facts(), indent=1).encode())
     place.write(REPORT, classlens.draw(result).encode(".html"))
     return result

@@ -16,8 +16,7 @@ import pyarrow.parquet as pq
 
 from classlens.audit.manifest import Manifest, read_manifest
 from classlens.audit.place import Place
-from classlens.audit.rows import Array, read_rows
-from classlens.audit.summary import shares_of
+from classlens.audit.rows import Array, read_rows, shares_of
 
 CLUSTERS = "clusters.parquet"
 COUNT = 8  # groups at most
@@ -61,8 +60,7 @@ def sample_maps(place: Place, manifest: Manifest) -> Array:
         vectors = as_vectors(rows["map_0"][-passed % step :: step])
         passed += len(rows["index"])
         parts.append(vectors[vectors.any(axis=1)])
-    width = manifest.maps[0].height * manifest.maps[0].width
-    return np.concatenate(parts) if parts else np.empty((0, width))
+    return np.concatenate(parts) if parts else np.empty((0, 0))
 
 
 def as_vectors(maps: Array) -> Array:
@@ -74,7 +72,7 @@ def k_means(vectors: Array, count: int, random: np.random.Generator) -> Array:
 
     Source: Arthur & Vassilvitskii, k-means++: the advantages of careful seeding, SODA 2007.
     """
-    best: tuple[float, Array] | None = None
+    least, best = np.inf, vectors[:0]
     for _ in range(STARTS):
         centres = vectors[[int(random.integers(len(vectors)))]]
         while len(centres) < count:
@@ -91,10 +89,10 @@ def k_means(vectors: Array, count: int, random: np.random.Generator) -> Array:
                 break
             centres = moved
         spread = distances(vectors, centres)
-        if best is None or spread.min(axis=1).sum() < best[0]:
+        if spread.min(axis=1).sum() < least:
             order = np.argsort(-np.bincount(spread.argmin(axis=1), minlength=len(centres)), kind="stable")
-            best = float(spread.min(axis=1).sum()), centres[order]
-    return best[1] if best else vectors[:0]
+            least, best = spread.min(axis=1).sum(), centres[order]
+    return best
 
 
 def distances(vectors: Array, centres: Array) -> Array:
@@ -105,9 +103,9 @@ def distances(vectors: Array, centres: Array) -> Array:
 
 def assign(place: Place, manifest: Manifest, centres: Array) -> tuple[Cluster, ...]:
     """Every row to its nearest centre."""
-    number, shape = len(centres), (manifest.maps[0].height, manifest.maps[0].width)
+    number = len(centres)
     counts, labelled, right = np.zeros((3, number), np.int64)
-    sums, classes = np.zeros((number, *shape)), [Counter[int]() for _ in range(number)]
+    sums, classes = np.zeros((number, *manifest.maps[0].shape)), [Counter[int]() for _ in range(number)]
     nearest: list[list[tuple[float, int]]] = [[] for _ in range(number)]
     schema, content = pa.schema([("index", pa.int64()), ("cluster", pa.int32())]), BytesIO()
     with pq.ParquetWriter(content, schema, compression="zstd") as writer:

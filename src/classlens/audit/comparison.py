@@ -10,19 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from heapq import nlargest
-from math import sqrt
 from os import PathLike, fspath
 from typing import Any
 
 import cv2
 import numpy as np
 
-from classlens.audit.intervals import mcnemar
 from classlens.audit.manifest import Manifest, read_manifest
 from classlens.audit.place import Place
-from classlens.audit.rows import Array, read_rows
-from classlens.audit.summary import shares_of
+from classlens.audit.rows import Array, read_rows, shares_of
 from classlens.errors import DataError, count_of
+from classlens.intervals import mcnemar, paired_gain
 from classlens.results import Drawable
 
 EXAMPLES = 24  # pictures that are right in the first audit and wrong in the second, of which a page shows the surest
@@ -97,11 +95,8 @@ class AuditComparison(Drawable):
 
     @property
     def gain(self) -> tuple[float, float, float]:
-        """What the second network gains in accuracy, and the 95 % interval of that, by the paired normal approximation."""
-        count = max(self.labelled, 1)
-        gain = (self.won - self.lost) / count
-        half = 1.96 * sqrt(max(self.won + self.lost - (self.won - self.lost) ** 2 / count, 0)) / count
-        return gain, gain - half, gain + half
+        """What the second network gains in accuracy, and the interval of that."""
+        return paired_gain(self.lost, self.won, self.labelled)
 
     def as_data(self) -> dict[str, Any]:
         """Everything, as lists and numbers."""
@@ -121,9 +116,8 @@ def compare(first: str | PathLike[str], second: str | PathLike[str]) -> AuditCom
     one, other = (read_manifest(Place(folder)) for folder in folders)
     check_same_pictures(folders, (one, other))
     has_maps = bool(one.maps and other.maps) and one.maps[0].method == other.maps[0].method
-    notes = []
-    if not has_maps and (one.maps or other.maps):
-        notes.append("maps are not compared: both audits need maps of one method")
+    lacks_maps = not has_maps and (one.maps or other.maps)
+    notes = ["maps are not compared: both audits need maps of one method"] if lacks_maps else []
     tally = PairTally(one.class_count)
     columns = [*COLUMNS, *(["map_0"] if has_maps else [])]
     for pair in pair_rows(*(read_rows(folder, columns) for folder in folders)):
@@ -230,10 +224,9 @@ def conclude_pairs(
     """The comparison of everything counted; classes that lost most stand first."""
     kinds = {"all": tally.maps.sum(axis=0), "same": tally.maps[0], "changed": tally.maps[1]}
     maps = {name: MapChange(int(sums[0]), *(sums[1:] / sums[0]).tolist()) for name, sums in kinds.items() if sums[0]}
-    rows = enumerate(tally.counts.T.tolist())
     changes = [
         ClassChange(manifest.class_name(number), pictures, (before, after), lost, won)
-        for number, (pictures, before, after, lost, won) in rows
+        for number, (pictures, before, after, lost, won) in enumerate(tally.counts.T.tolist())
         if pictures
     ]
     labelled, before, after, lost, won = tally.counts.sum(axis=1).tolist()

@@ -41,12 +41,6 @@ Read = Callable[[Iterable[int]], Iterator[Fed]]
 """Gives the pictures of those numbers, in that order."""
 
 
-def read_here(dataset: Dataset, prepare: Prepare, seed: int, indices: Iterable[int]) -> Iterator[Fed]:
-    """Pictures read in this process, one after the other."""
-    for index in indices:
-        yield feed(dataset, prepare, seed, index)
-
-
 def feed(dataset: Dataset, prepare: Prepare, seed: int, index: int) -> Fed:
     """One picture as the network is fed it; whatever is wrong with it is said instead."""
     path = None

@@ -15,14 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from classlens.audit.answers import Answer, Facts, Inquiry, read_batches
-from classlens.audit.intervals import share_of
-from classlens.audit.rows import Array, read_rows
+from classlens.audit.answers import EXAMPLES, Answer, Facts, Inquiry, read_batches
+from classlens.audit.rows import Array, read_whole
 from classlens.cam.classifier import preserved
 from classlens.cam.evidence import observe
 from classlens.cam.forward import logits_of, probabilities
 from classlens.cam.layers import find_layers
 from classlens.errors import count_of
+from classlens.intervals import share_of
 
 NEIGHBOURS, SHARPNESS = 20, 10.0  # that vote, the nearer the more: by the exponential of their cosine, so many times
 NUMBERS = 2048  # at most, that are kept of a picture: channels of the layer times places
@@ -33,14 +33,12 @@ AGREES = 0.5  # of all predictions must stay as they are in a view, or it does n
 DOUBT = 0.2  # by which another class must be ahead of the label; 1 is the most
 FIRM = 0.75  # of how far a class is believed where it is the label: so firmly another class must be believed
 LIMIT = 0.01  # of all labels may be doubtful for sure: a few are odd in clean data, too
-EXAMPLES = 24
 
 
 def answer_labels(inquiry: Inquiry) -> Answer:
     """Look at every labelled picture in a handful of views, and name the labels that neither those nor its like confirm."""
     subject, manifest = inquiry.asked, inquiry.manifest
-    rows = list(read_rows(inquiry.folder, ["label"]))
-    index, label = (np.concatenate([one[name] for one in rows] or [np.empty(0, int)]) for name in ("index", "label"))
+    index, label = read_whole(inquiry.folder, ["label"]).values()
     known = (label >= 0) & (label < manifest.class_count)
     index, label = index[known], label[known]
     if len(index) <= NEIGHBOURS:
@@ -57,9 +55,8 @@ def answer_labels(inquiry: Inquiry) -> Answer:
         for at in doubtful
     )  # fmt: skip
     share = share_of(len(table), len(label))
-    verdict = (
-        f"{len(table):,} of {count_of(len(label), 'label')} are doubtful: {share}" if table else "no label is doubtful"
-    )
+    doubtful_share = f"{len(table):,} of {count_of(len(label), 'label')} are doubtful: {share}"
+    verdict = doubtful_share if table else "no label is doubtful"
     return Answer("labels", verdict, share.low > LIMIT, table, tuple(int(index[at]) for at in doubtful[:EXAMPLES]))
 
 
@@ -68,10 +65,8 @@ def find_doubtful(belief: Array, labels: Array) -> list[int]:
 
     Source of the second condition: Northcutt et al., Confident learning, JAIR 70, 2021, eq. 2.
     """
-    margin, best = margins(belief, labels), belief.argmax(axis=1)
-    usual = np.array(
-        [belief[labels == one, one].mean() if (labels == one).any() else 1 for one in range(belief.shape[1])]
-    )
+    margin, best, classes = margins(belief, labels), belief.argmax(axis=1), range(belief.shape[1])
+    usual = np.array([belief[labels == one, one].mean() if (labels == one).any() else 1 for one in classes])
     doubtful = (margin < -DOUBT) & (belief.max(axis=1) >= FIRM * usual[best])
     return [at for at in np.argsort(margin, kind="stable").tolist() if doubtful[at]]
 
@@ -134,14 +129,12 @@ def neighbour_votes(features: Array, labels: Array, classes: int) -> Array:
     votes = np.zeros((len(unit), classes), np.float32)
     for start in range(0, len(unit), BLOCK):
         cosines = unit[start : start + BLOCK] @ unit[bank].T
-        own = np.searchsorted(bank, np.arange(start, start + len(cosines)))
-        rows = np.flatnonzero(bank[np.minimum(own, len(bank) - 1)] == start + np.arange(len(cosines)))
-        cosines[rows, own[rows]] = -np.inf  # nobody votes for himself
+        here = np.arange(start, start + len(cosines))
+        cosines[here[:, None] == bank] = -np.inf  # nobody votes for himself
         nearest = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
         near = np.take_along_axis(cosines, nearest, axis=1)
         weights = np.exp(SHARPNESS * (near - near.max(axis=1, keepdims=True)))
-        rows = np.repeat(np.arange(start, start + len(cosines)), count)
-        np.add.at(votes, (rows, labels[bank[nearest]].ravel()), weights.ravel())
+        np.add.at(votes, (np.repeat(here, count), labels[bank[nearest]].ravel()), weights.ravel())
     return np.asarray(votes / votes.sum(axis=1, keepdims=True))
 
 

@@ -14,18 +14,16 @@ from functools import partial
 
 import cv2
 import numpy as np
-import torch
-from PIL import Image as Pillow
 
-from classlens.audit.answers import Answer, Inquiry
-from classlens.audit.intervals import share_of
-from classlens.audit.rows import Array, read_rows
-from classlens.audit.summary import shares_of
+from classlens.audit.answers import EXAMPLES, Answer, Inquiry
+from classlens.audit.rows import Array, read_whole, shares_of
+from classlens.audit.subject import Subject
 from classlens.dataset.dataset import Stage
 from classlens.dataset.decode import BAD_SAMPLE
 from classlens.dataset.rng import generator, seed_of, seeded_globals
-from classlens.dataset.state import Foreign, State, array_of, arrays_of, with_picture
+from classlens.dataset.state import State, arrays_of, picture_like, with_picture
 from classlens.image import Image
+from classlens.intervals import share_of
 
 PICTURES, DRAWS = 200, 4  # pictures that are right, evenly spread, and how often each goes through the pipeline
 LOST = 0.8  # of the evidence: a draw that loses more shows the network another picture
@@ -36,8 +34,7 @@ BELONGS = 0.15  # of the range of greys by which a block may differ from the oth
 IN_PLACE = 0.6  # of the blocks must be where they were for a stage that moves nothing
 FEW = 20  # draws of a class below which nothing is said of it
 
-Run = Callable[[Array], Array]
-"""What a stage makes of a picture (height x width x 3, of bytes): one number for each pixel that comes out."""
+Run = Callable[[Array], Array]  # a picture, height x width x 3 bytes, to a number for each pixel that comes out
 
 
 @dataclass(frozen=True)
@@ -59,33 +56,29 @@ def answer_cuts(inquiry: Inquiry) -> Answer:
     subject, manifest, training = inquiry.asked, inquiry.manifest, inquiry.training
     if not manifest.maps or training is None:
         return Answer("cuts", "nothing to say without maps", is_trouble=False)
-    rows = [rows for rows in read_rows(inquiry.folder, ["label", "correct", "map_0"]) if rows["correct"].any()]
-    index, label, maps = (
-        np.concatenate([one[name][one["correct"]] for one in rows] or [np.empty(0)])
-        for name in ("index", "label", "map_0")
-    )
-    chosen = np.unique(np.linspace(0, len(index) - 1, PICTURES).round().astype(int)) if len(index) else np.empty(0, int)
+    index, label, correct, maps = read_whole(inquiry.folder, ["label", "correct", "map_0"]).values()
+    right = np.flatnonzero(correct)
+    chosen = np.unique(right[np.linspace(0, len(right) - 1, PICTURES).round().astype(int)]) if len(right) else right
     stages, draws = training.pipeline(0), list[PipelineDraw]()
     for done, at in enumerate(chosen.tolist(), start=1):
         try:
             state = subject.dataset.load(int(index[at]))
-            evidence = evidence_as_read(maps[at], state, subject.dataset.to_image, subject.classifier.prepare)
+            evidence = evidence_as_read(maps[at], state, subject)
         except BAD_SAMPLE:
             continue
         for seed in range(DRAWS) if evidence.any() else ():
             kept = tuple(follow(stages, state, evidence, int(index[at]), seed))
             draws.append(PipelineDraw(int(index[at]), int(label[at]), kept))
-        if inquiry.progress:
-            inquiry.progress("pictures through the pipeline", done, len(chosen))
+        inquiry.progress("pictures through the pipeline", done, len(chosen))
     return judge(draws, [one.name for one in stages], manifest.class_name)
 
 
 def judge(draws: Sequence[PipelineDraw], stages: Sequence[str], class_name: Callable[[int], str]) -> Answer:
     """The shares of draws that cut the evidence away, by stage and by class."""
     table = [("all", "any", share_of(sum(one.cut_by is not None for one in draws), len(draws)))]
-    groups = {"all": list(draws)} | {class_name(label): [] for label in sorted({one.label for one in draws})}
-    for one in draws:
-        groups[class_name(one.label)].append(one)
+    groups = {"all": draws}
+    for label in sorted({one.label for one in draws}):  # two classes may have one name
+        groups[class_name(label)] = [one for one in draws if class_name(one.label) == class_name(label)]
     for name, members in groups.items():
         for at, stage in enumerate(stages):
             share = share_of(sum(one.cut_by == at for one in members), len(members))
@@ -106,23 +99,20 @@ def judge(draws: Sequence[PipelineDraw], stages: Sequence[str], class_name: Call
              "low": round(share.low, 4), "high": round(share.high, 4)}
             for name, stage, share in table
         ),
-        tuple(hurt[:24]),
+        tuple(hurt[:EXAMPLES]),
         ("what a batch mixes (Mixup, CutMix) is not looked at",),
     )  # fmt: skip
 
 
-def evidence_as_read(
-    values: Array, state: State, to_image: Callable[[State], Image], prepare: Callable[[Image], Image]
-) -> Array:
+def evidence_as_read(values: Array, state: State, subject: Subject) -> Array:
     """A map of the picture as fed, as shares in the bins of the picture as read."""
     shares = shares_of(np.nan_to_num(values)[None])[0]
-    size = to_image(state).size
 
     def run(pixels: Array) -> Array:
-        fed = prepare(Image(pixels))
+        fed = subject.classifier.prepare(Image(pixels))
         return np.asarray(fed.pixels.mean(axis=2) if fed.encoded is None else fed.encoded.mean(axis=0))
 
-    places = places_of(run, size)
+    places = places_of(run, subject.dataset.to_image(state).size)
     height, width = places.shape[:2]
     dense = cv2.resize(shares.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     bins = bins_of(places)
@@ -153,7 +143,8 @@ def apply_stage(stage: Stage, chance: tuple[int, int, int], state: State) -> Sta
 
 
 def run_stage(draw: Callable[[State], State], state: State, pixels: Array) -> Array:
-    return numbers_in(draw(with_pixels(state, pixels)))
+    alike = partial(picture_like, pixels=pixels, encoding=state.encoding)
+    return numbers_in(draw(replace(state, value=with_picture(state.value, alike))))
 
 
 def places_of(run: Run, size: tuple[int, int]) -> Array:
@@ -191,9 +182,8 @@ def changed_blocks(out: Array, levels: Array) -> Array:
     rows, columns = levels.shape
     means = cv2.resize(out.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
     usual = np.zeros_like(means)
-    for level in range(LEVELS):
-        if (levels == level).any():
-            usual[levels == level] = np.median(means[levels == level])
+    for level in np.unique(levels):
+        usual[levels == level] = np.median(means[levels == level])
     return np.asarray((np.abs(means - usual) > BELONGS * np.ptp(usual)) & (np.ptp(usual) > 0))
 
 
@@ -216,31 +206,6 @@ def bins_of(places: Array) -> Array:
     there = np.asarray(np.isfinite(places).all(axis=-1))
     bins = np.minimum((np.where(there[..., None], places, 0) * GRID).astype(int), GRID - 1)
     return np.asarray(np.where(there, bins[..., 0] * GRID + bins[..., 1], -1))
-
-
-def with_pixels(state: State, pixels: Array) -> State:
-    """The state with another picture in the place of its own, of the same kind."""
-    return replace(state, value=with_picture(state.value, partial(alike, state, pixels)))
-
-
-def alike(state: State, pixels: Array, picture: Foreign) -> Foreign:
-    """Pixels as a picture of the kind of another one: Pillow's, a tensor or an array, in its layout and range."""
-    if isinstance(picture, Pillow.Image):
-        return Pillow.fromarray(pixels).convert(picture.mode)
-    array, layout = array_of(picture, state.encoding.layout)
-    values = pixels if layout == "HWC" else pixels.transpose(2, 0, 1)
-    if array.dtype.kind == "f":
-        values = replace(state.encoding, layout=layout).encode(Image(pixels))
-    axis = 2 if layout == "HWC" else 0
-    if picture.ndim == 2:
-        values = values.take(0, axis)
-    elif picture.shape[-3:][axis] != 3:
-        values = values.take([0] * picture.shape[-3:][axis], axis)
-    if hasattr(picture, "clone"):
-        return picture.clone().copy_(torch.from_numpy(np.ascontiguousarray(values)))
-    other = picture.copy()
-    other[...] = values
-    return other
 
 
 def numbers_in(state: State) -> Array:

@@ -7,8 +7,8 @@ version of a decoder would stand unnoticed among the rest.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from classlens.audit.place import Place
@@ -27,6 +27,10 @@ class MapColumn:
     layer: str
     height: int
     width: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.height, self.width
 
 
 @dataclass(frozen=True)
@@ -83,22 +87,25 @@ class Manifest:
         places = range(first, min(first + self.rows_per_shard, self.pictures))
         return [place * self.length // self.pictures for place in places]
 
+    def find_row(self, index: int) -> tuple[int, int]:
+        """The shard of a picture, and its row in that."""
+        return divmod(-(-index * self.pictures // self.length), self.rows_per_shard)
+
     def class_name(self, number: int) -> str:
         return self.classes[number] if self.classes and 0 <= number < len(self.classes) else str(number)
 
     def differences(self, other: Manifest) -> list[str]:
         """What differs, a line each: the setting, its value here, and in the other one."""
-        lines = []
-        ours, theirs = (json.loads(json_text(asdict(one))) for one in (self, other))
-        for name in (one.name for one in fields(Manifest)):
-            if ours[name] == theirs[name]:
-                continue
-            pairs = [(name, ours[name], theirs[name])]
-            if isinstance(ours[name], dict) and isinstance(theirs[name], dict):
-                keys = sorted(ours[name].keys() | theirs[name].keys())
-                pairs = [(f"{name}.{key}", ours[name].get(key), theirs[name].get(key)) for key in keys]
-            lines += [f"{key}: {value_text(a)}, there {value_text(b)}" for key, a, b in pairs if a != b]
-        return lines
+        ours, theirs = (dict(flatten(json.loads(json_text(asdict(one))))) for one in (self, other))
+        pairs = [(key, ours.get(key), theirs.get(key)) for key in dict.fromkeys((*ours, *theirs))]
+        return [f"{key}: {value_text(one)}, there {value_text(two)}" for key, one, two in pairs if one != two]
+
+
+def flatten(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Settings one by one, those of a group as `digests.weights`."""
+    for name, value in values.items():
+        several = isinstance(value, dict)
+        yield from ((f"{name}.{key}", part) for key, part in value.items()) if several else [(name, value)]
 
 
 def value_text(value: object) -> str:

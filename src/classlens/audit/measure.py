@@ -20,18 +20,17 @@ from torch import Tensor
 
 from classlens.audit.fed import Fed
 from classlens.audit.manifest import MapColumn
-from classlens.audit.rows import TOP
+from classlens.audit.rows import TOP, Array, shares_of
 from classlens.audit.subject import Subject
-from classlens.cam.classifier import Classifier, Layer, encode_batch, layers_of, placement_of, preserved
+from classlens.cam.classifier import Layer, encode_batch, placement_of, preserved
 from classlens.cam.evidence import Captured, observe, quickest_order
 from classlens.cam.explain import ExplainJob, ExplainOptions, collect_evidence, make_map
 from classlens.cam.forward import Objective, hook_layers, logits_of, noise, probabilities
-from classlens.cam.layers import find_layers
+from classlens.cam.layers import find_head, find_layers
 from classlens.cam.methods import Method, find_method
 from classlens.errors import ModelError
 
 Row = dict[str, Any]
-Array = np.ndarray[Any, np.dtype[Any]]
 
 BORDER, CENTRE = 1 / 8, 1 / 4
 """How far the border reaches into a picture, as a share of its side; and how far from the sides the centre begins."""
@@ -71,28 +70,8 @@ def ask_questions(
     chosen = tuple({one.name: one for one in map(find_method, methods)}.values())
     where = find_layers(classifier, layers) if chosen else ()
     with preserved(classifier.module):
-        order = quickest_order(classifier, noise(classifier).to(placement_of(classifier.module)[0]))
+        order = quickest_order(classifier, noise(classifier))
     return Questions(subject, chosen, where, find_head(classifier), batch_size, flips, order)
-
-
-def find_head(classifier: Classifier) -> Layer:
-    """The last layer with a matrix of weights that runs: what goes into it are the features.
-
-    Raises:
-        ModelError: there is none.
-    """
-    ran: list[Layer] = []
-
-    def note(layer: Layer, entering: Tensor | None, leaving: Tensor) -> None:
-        if entering is not None and entering.is_floating_point():
-            ran.append(layer)
-
-    weighted = [one for one in layers_of(classifier) if getattr(getattr(one.module, "weight", None), "ndim", 0) > 1]
-    with preserved(classifier.module), torch.no_grad(), hook_layers(weighted, note):
-        logits_of(classifier, noise(classifier))
-    if not ran:
-        raise ModelError(f"{classifier.name} has no layer whose input could be its features")
-    return ran[-1]
 
 
 def map_columns(questions: Questions) -> tuple[tuple[MapColumn, ...], int]:
@@ -169,14 +148,16 @@ def ask_about(questions: Questions, slots: Sequence[Fed | None], rows: Mapping[i
     places = [slot for slot, _ in asked]
     batch[places] = encoded
     logits, mirrored, features, maps = run_batch(questions, batch)
-    answers = answers_of(questions, logits[places], [rows[one.index].get("label") for _, one in asked])
+    labels = [rows[one.index].get("label") for _, one in asked]
+    answers = answers_of(questions, logits[places], labels)
+    if mirrored is not None:
+        of_mirrored = answers_of(questions, mirrored[places], labels)
+        answers |= {f"flipped_{name}": of_mirrored[name] for name in ("predicted", "label_probability")}
     described = [describe_maps(one[places]) for one in maps]
     for at, (slot, one) in enumerate(asked):
         row = rows[one.index]
         row |= {name: values[at] for name, values in answers.items()}
         row |= {"logits": logits[slot].astype(np.float16), "features": features[slot]}
-        if mirrored is not None:
-            row |= flipped(questions, mirrored[slot], row["label"])
         for number, values in enumerate(described):
             row |= {f"map_{number}{name}": value[at] for name, value in values.items()}
 
@@ -259,20 +240,11 @@ def label_shares(shares: Tensor, labels: Sequence[int | None]) -> list[float | N
     return [None if label is None or not 0 <= label < count else float(row[label]) for row, label in pairs]
 
 
-def flipped(questions: Questions, logits: Array, label: int | None) -> Row:
-    shares = probabilities(torch.from_numpy(logits[None]), questions.subject.output.kind)
-    return {
-        "flipped_predicted": int(logits.argmax()),
-        "flipped_label_probability": label_shares(shares, [label])[0],
-    }
-
-
 def describe_maps(maps: Array) -> dict[str, Sequence[Any]]:
     """Maps as rows keep them, and how their positive evidence lies: see `rows.MAP`. Of an empty map nothing is said."""
     count, height, width = maps.shape
     positive = np.maximum(maps, 0).astype(np.float64)
-    total = positive.sum(axis=(1, 2))
-    share = positive / np.where(total, total, 1)[:, None, None]
+    share = shares_of(maps)
     scale = np.abs(maps).max(axis=(1, 2))
     scaled = (maps / np.where(scale, scale, 1)[:, None, None]).astype(np.float16)
     logs = np.log(share, out=np.zeros_like(share), where=share > 0)
@@ -283,8 +255,9 @@ def describe_maps(maps: Array) -> dict[str, Sequence[Any]]:
         "_entropy": -(share * logs).sum(axis=(1, 2)) / max(np.log(height * width), 1e-9),
         "_area": ((positive >= highest / 2) & (positive > 0)).mean(axis=(1, 2)),
     }
+    has_any = share.any(axis=(1, 2)).tolist()
     known = {
-        name: [float(one) if is_known else None for one, is_known in zip(column, total > 0, strict=True)]
+        name: [float(one) if is_known else None for one, is_known in zip(column, has_any, strict=True)]
         for name, column in values.items()
     }
     sizes = {"_height": [height] * count, "_width": [width] * count}

@@ -94,7 +94,6 @@ class Place:
         try:
             system, root = url_to_fs(self.address)
         except (ImportError, ValueError) as error:
-            raise DataError(
-                f"cannot open {self.address}: {first_line(error)}", hint="fsspec opens addresses"
-            ) from error
+            message = f"cannot open {self.address}: {first_line(error)}"
+            raise DataError(message, hint="fsspec opens addresses") from error
         return system, str(root)

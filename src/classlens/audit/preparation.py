@@ -50,12 +50,10 @@ def prepare_audit(
     """
     subject = open_subject(dataset, classifier, device=options.device, read=read, seed=options.seed)
     classifier = subject.classifier
-    kind = placement_of(classifier.module)[0].type
-    batch_size = options.batch_size
+    device, batch_size = placement_of(classifier.module)[0], options.batch_size
     if batch_size is None:
-        where = find_layers(classifier, options.layers)
-        largest, budget = (of.get(kind, of["cuda"]) for of in (LARGEST_BATCH, BUDGET))
-        batch_size = affordable_batch_size(classifier, largest, budget, where)
+        largest, budget = (of.get(device.type, of["cuda"]) for of in (LARGEST_BATCH, BUDGET))
+        batch_size = affordable_batch_size(classifier, largest, budget, find_layers(classifier, options.layers))
     questions = ask_questions(subject, options.methods, options.layers, batch_size, flips=options.flips)
     maps, feature_count = map_columns(questions)
     count, output = min(options.number or dataset.length, dataset.length), subject.output
@@ -75,7 +73,7 @@ def prepare_audit(
         feature_count=feature_count,
         flips=options.flips,
         seed=options.seed,
-        device=describe_device(placement_of(classifier.module)[0]),
+        device=describe_device(device),
         digests={},
         versions={"classlens": __version__, "python": platform.python_version()}
         | {one.__name__: one.__version__ for one in PACKAGES},

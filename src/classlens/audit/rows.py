@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from classlens.audit.manifest import Manifest, MapColumn, read_manifest
+from classlens.audit.manifest import Manifest, read_manifest
 from classlens.audit.place import Place
 from classlens.errors import DataError, MissingDependency, NotFound, first_line
 
@@ -100,19 +100,18 @@ def shard_name(shard: int) -> str:
 def table_of(manifest: Manifest, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Rows as a table; what a row lacks is null."""
     schema = schema_of(manifest)
-    return pa.Table.from_arrays(
-        [column_of([row.get(one.name) for row in rows], one.type) for one in schema], schema=schema
-    )
+    columns = [column_of([row.get(one.name) for row in rows], one.type) for one in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def write_shard(place: Place, shard: int, table: pa.Table) -> None:
-    place.write(f"{FOLDER}/{shard_name(shard)}", encode_shard(table))
+    place.write(f"{FOLDER}/{shard_name(shard)}", encode_table(table.combine_chunks(), statistics=PLAIN))
 
 
-def encode_shard(table: pa.Table) -> bytes:
+def encode_table(table: pa.Table, *, statistics: bool | list[str] = True) -> bytes:
     """A table as a file of Parquet; the same rows are the same bytes."""
     content = BytesIO()
-    pq.write_table(table.combine_chunks(), content, compression="zstd", write_statistics=PLAIN)
+    pq.write_table(table, content, compression="zstd", write_statistics=statistics)
     return content.getvalue()
 
 
@@ -180,12 +179,21 @@ def read_rows(
             yield {name: array_of_column(manifest, table, name) for name in wanted}
 
 
+def read_whole(folder: str | PathLike[str], columns: Sequence[str]) -> dict[str, Array]:
+    """The good rows of all shards at once, for columns of which a picture has few numbers."""
+    manifest = read_manifest(Place(fspath(folder)))
+    empty = schema_of(manifest).empty_table()
+    parts = list(read_rows(folder, columns)) or [
+        {name: array_of_column(manifest, empty, name) for name in ["index", *columns]}
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
 def rows_by_index(place: Place, manifest: Manifest, indices: Iterable[int]) -> dict[int, dict[str, Any]]:
     """Whole rows of a few pictures, as Python's values; only the shards in which they lie are read."""
     by_shard: dict[int, list[int]] = {}
     for index in indices:
-        position = -(-index * manifest.pictures // manifest.length)
-        by_shard.setdefault(position // manifest.rows_per_shard, []).append(index)
+        by_shard.setdefault(manifest.find_row(index)[0], []).append(index)
     rows: dict[int, dict[str, Any]] = {}
     for shard, some in by_shard.items():
         table = read_shard(place, shard)
@@ -200,8 +208,7 @@ def array_of_column(manifest: Manifest, table: pa.Table, name: str) -> Array:
     kind = column.type
     if pa.types.is_list(kind):
         is_map = name.startswith("map_")
-        shape = manifest.maps[int(name.removeprefix("map_"))] if is_map else None
-        return stacked(table, column, shape, name)
+        return stacked(table, column, manifest.maps[int(name.removeprefix("map_"))].shape if is_map else None, name)
     if pa.types.is_string(kind):
         return np.array([one or "" for one in column.to_pylist()], object)
     if pa.types.is_boolean(kind):
@@ -210,24 +217,29 @@ def array_of_column(manifest: Manifest, table: pa.Table, name: str) -> Array:
     return np.asarray(column.fill_null(fill))
 
 
-def stacked(table: pa.Table, column: pa.ListArray, shape: MapColumn | None, name: str) -> Array:
+def stacked(table: pa.Table, column: pa.ListArray, shape: tuple[int, int] | None, name: str) -> Array:
     """Lists of one length as a matrix, maps as pictures x height x width; maps of other sizes are brought to the usual."""
     lengths = np.asarray(column.value_lengths().fill_null(0))
     values = np.asarray(column.flatten())
     if shape is None:
         width = int(lengths.max(initial=0))
-        matrix = np.full((len(lengths), width), np.nan, values.dtype) if values.dtype.kind == "f" else None
-        if matrix is None:
-            matrix = np.full((len(lengths), width), -1, values.dtype)
+        matrix = np.full((len(lengths), width), np.nan if values.dtype.kind == "f" else -1, values.dtype)
         matrix[np.arange(width) < lengths[:, None]] = values
         return matrix
     heights, widths = (np.asarray(table[f"{name}{side}"].fill_null(0)) for side in ("_height", "_width"))
-    if (heights == shape.height).all() and (widths == shape.width).all():
-        return values.reshape(-1, shape.height, shape.width)
-    maps = np.full((len(lengths), shape.height, shape.width), np.nan, np.float16)
+    if (heights == shape[0]).all() and (widths == shape[1]).all():
+        return values.reshape(-1, *shape)
+    maps = np.full((len(lengths), *shape), np.nan, np.float16)
     starts = np.concatenate([[0], np.cumsum(lengths)])
     for row, (height, width) in enumerate(zip(heights.tolist(), widths.tolist(), strict=True)):
         if height:
             one = values[starts[row] : starts[row + 1]].reshape(height, width).astype(np.float32)
-            maps[row] = cv2.resize(one, (shape.width, shape.height), interpolation=cv2.INTER_AREA)
+            maps[row] = cv2.resize(one, shape[::-1], interpolation=cv2.INTER_AREA)
     return maps
+
+
+def shares_of(maps: Array) -> Array:
+    """Maps as shares of their positive evidence, which add up to one."""
+    positive = np.maximum(maps.astype(np.float64), 0)
+    total = positive.sum(axis=(1, 2), keepdims=True)
+    return np.asarray(positive / np.where(total, total, 1))

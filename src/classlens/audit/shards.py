@@ -15,7 +15,7 @@ import pyarrow as pa
 from classlens.audit.manifest import NAME, Manifest, read_manifest, write_manifest
 from classlens.audit.measure import Questions, Row, measure
 from classlens.audit.place import Place
-from classlens.audit.rows import FOLDER, encode_shard, is_whole, read_shard, shard_name, table_of
+from classlens.audit.rows import FOLDER, PLAIN, encode_table, is_whole, read_shard, shard_name, table_of
 from classlens.errors import DataError
 
 NAMED = 3  # differences that an error names
@@ -61,9 +61,8 @@ def find_missing(place: Place, manifest: Manifest) -> list[int]:
 
 def find_failed(place: Place, manifest: Manifest) -> list[int]:
     """The shards with a row that has an error."""
-    there = place.names(FOLDER)
-    shards = (one for one in range(manifest.shards) if shard_name(one) in there and is_whole(place, manifest, one))
-    return [one for one in shards if read_shard(place, one, ["error"])["error"].null_count < len(manifest.rows_of(one))]
+    shards = sorted({*range(manifest.shards)} - {*find_missing(place, manifest)})
+    return [one for one in shards if portion_of(place, manifest, one).asked]
 
 
 def portion_of(place: Place, manifest: Manifest, shard: int) -> Portion:
@@ -102,4 +101,4 @@ def make_sample(questions: Questions, manifest: Manifest) -> tuple[int, int]:
     parts = [manifest.rows_of(one)[: manifest.batch_size] for one in shards]
     measure(questions, [None, *questions.subject.read(parts[0][:1])])  # the first pass makes plans for all
     rows = [row for part in parts for row in measure(questions, list(questions.subject.read(part)))]
-    return len(rows), len(encode_shard(table_of(manifest, rows)))
+    return len(rows), len(encode_table(table_of(manifest, rows), statistics=PLAIN))

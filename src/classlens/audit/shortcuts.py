@@ -9,7 +9,7 @@ moved without the picture under it. What lies where every class shows itself can
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -17,9 +17,8 @@ import numpy as np
 
 from classlens.audit.answers import Answer, Facts, Inquiry, predict, read_encoded
 from classlens.audit.clusters import as_vectors, distances, k_means
-from classlens.audit.intervals import Share, difference_of, share_of
-from classlens.audit.rows import Array, read_rows
-from classlens.audit.summary import shares_of
+from classlens.audit.rows import Array, read_whole, shares_of
+from classlens.intervals import Share, difference_of, share_of
 
 GROUPS = 3  # of pictures of one class that look alike: not all of them may have the stamp
 FEW = 12  # pictures of a class, or a group, below which it is not looked at
@@ -32,9 +31,6 @@ CONFIDENCE = 0.99  # of intervals: a network of ten classes is asked a hundred t
 MARGIN = 0.1  # by which more pictures must turn, for sure, than after random pieces
 POOL = 320  # pictures of all classes that pieces are put into
 TINTED, APART = 20, 0.5  # pictures of a class whose tint is looked at, and by how many spreads it must differ
-
-Predict = Callable[[Array], Array]
-"""Encoded pictures, n x 3 x height x width, to the number of the class predicted for each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,33 +72,27 @@ class RegionTrial:
 
 def answer_shortcuts(inquiry: Inquiry) -> Answer:
     """Try what the maps propose, on few pictures and then on more, and name the best region of every class that turns them."""
-    rows = list(read_rows(inquiry.folder, ["label", "predicted", *(["map_0"] if inquiry.manifest.maps else [])]))
-    if not rows:
+    columns = ["label", "predicted", *(["map_0"] if inquiry.manifest.maps else [])]
+    index, labels, predicted, *maps = read_whole(inquiry.folder, columns).values()
+    if not len(index):
         return Answer("shortcuts", "no picture could be read", is_trouble=False)
-    index, labels, predicted = (np.concatenate([one[name] for one in rows]) for name in ("index", "label", "predicted"))
     random, right = np.random.default_rng(inquiry.manifest.seed), np.flatnonzero(labels == predicted)
-    regions = []
-    if inquiry.manifest.maps:
-        regions = find_regions(np.concatenate([one["map_0"] for one in rows]), labels, predicted)
+    regions = find_regions(maps[0], labels, predicted) if maps else []
     regions = sorted(regions, key=lambda one: -one.evidence)[:SCREENED]
-    regions += propose_tints(inquiry, index, labels, right, random)
+    regions += find_tints(inquiry, index, labels, right, random)
     pool = random.permutation(right)[: 2 * POOL]
     known, pictures = read_encoded(inquiry, index[pool].tolist())
     of_pool = labels[np.searchsorted(index, known)]
-    trials: list[RegionTrial] = []
-    for size, least in ((SCREENING, TURNED), (TRIALS, 1.0)):
+    for size, what in ((SCREENING, "regions tried"), (TRIALS, "regions tried on more")):
         half = slice(0, len(known) // 2) if size == SCREENING else slice(len(known) // 2, None)
-        promising = []
+        trials = list[RegionTrial]()
         for done, region in enumerate(regions, start=1):
             others = pictures[half][of_pool[half] != region.label][:size]
             _, donors = read_encoded(inquiry, index[random.choice(region.members, size)].tolist())
             count = min(len(others), len(donors))
-            trial = try_region(region, donors[:count], others[:count], lambda one: predict(inquiry.asked, one), random)
-            promising += [region] if trial.turned.value >= least else []
-            trials += [trial] if size == TRIALS else []
-            if inquiry.progress:
-                inquiry.progress("regions tried" if size == SCREENING else "regions tried on more", done, len(regions))
-        regions = promising if size == SCREENING else regions
+            trials.append(try_region(inquiry, region, donors[:count], others[:count], random))
+            inquiry.progress(what, done, len(regions))
+        regions = [one.region for one in trials if one.turned.value >= TURNED]
     return conclude_trials(inquiry, index, trials)
 
 
@@ -130,20 +120,25 @@ def conclude_trials(inquiry: Inquiry, index: Array, trials: Sequence[RegionTrial
     )  # fmt: skip
     shown = tuple(int(index[at]) for one in causes for at in one.region.members[:4])
     notes = ("what lies where all classes show themselves cannot be told from the thing itself",)
-    return Answer(
-        "shortcuts", "; ".join(said) or "no class hangs on a place or a tint", bool(causes), table, shown, notes
-    )
+    verdict = "; ".join(said) or "no class hangs on a place or a tint"
+    return Answer("shortcuts", verdict, bool(causes), table, shown, notes)
 
 
-def propose_tints(
+def find_tints(
     inquiry: Inquiry, index: Array, labels: Array, right: Array, random: np.random.Generator
 ) -> list[Region]:
-    """Tints of classes, from a few pictures of each."""
+    """Classes whose pictures have another tint than those of others, by more than pictures of one class differ."""
     shuffled = random.permutation(right)
     places = np.concatenate([shuffled[labels[shuffled] == one][:TINTED] for one in np.unique(labels[right])] or [right])
     known, pictures = read_encoded(inquiry, index[places].tolist())
-    at = np.searchsorted(index, known)
-    return [one for one in find_tints(pictures, at, labels[at]) if one.evidence > APART]
+    at, tints, regions = np.searchsorted(index, known), tints_of(pictures), list[Region]()
+    for label in np.unique(labels[at]).tolist():
+        own = labels[at] == label
+        if FEW <= own.sum() < len(own):
+            spread = max(float(tints[~own].std(axis=0).mean() + tints[own].std(axis=0).mean()), 1e-6)
+            apart = float(np.abs(tints[own].mean(axis=0) - tints[~own].mean(axis=0)).max()) / spread
+            regions += [Region(label, np.zeros((2, 2), bool), at[own], 1.0, apart)] if apart > APART else []
+    return regions
 
 
 def find_regions(maps: Array, labels: Array, predicted: Array) -> list[Region]:
@@ -197,19 +192,6 @@ def parts_of(cells: Array, excess: Array) -> list[Array]:
     return list({part.tobytes(): part for part in parts}.values())
 
 
-def find_tints(pictures: Array, places: Array, labels: Array) -> list[Region]:
-    """Classes whose pictures have another tint than those of others, by more than pictures of one class differ."""
-    tints = tints_of(pictures)
-    regions = []
-    for label in np.unique(labels).tolist():
-        own = labels == label
-        if FEW <= own.sum() < len(own):
-            spread = max(float(tints[~own].std(axis=0).mean() + tints[own].std(axis=0).mean()), 1e-6)
-            apart = float(np.abs(tints[own].mean(axis=0) - tints[~own].mean(axis=0)).max()) / spread
-            regions.append(Region(label, np.zeros((2, 2), bool), places[own], 1.0, apart))
-    return regions
-
-
 def tints_of(pictures: Array) -> Array:
     """What the colours of pictures differ by from grey, on average: n x 3."""
     means = pictures.mean(axis=(2, 3), dtype=np.float64)
@@ -217,13 +199,13 @@ def tints_of(pictures: Array) -> Array:
 
 
 def try_region(
-    region: Region, donors: Array, others: Array, predict: Predict, random: np.random.Generator
+    inquiry: Inquiry, region: Region, donors: Array, others: Array, random: np.random.Generator
 ) -> RegionTrial:
     """Move the region from pictures of its class into others, and as often a random piece of the same size."""
     strangers = others[random.permutation(len(others))]
     pieces = move(region.cells, donors, others), move(roll(region.cells, random), strangers, others)
-    counts = (share_of(int((predict(one) == region.label).sum()), len(one), CONFIDENCE) for one in pieces)
-    return RegionTrial(region, *counts)
+    turned = (int((predict(inquiry.asked, one) == region.label).sum()) for one in pieces)
+    return RegionTrial(region, *(share_of(hits, len(others), CONFIDENCE) for hits in turned))
 
 
 def roll(cells: Array, random: np.random.Generator) -> Array:

@@ -11,12 +11,12 @@ from itertools import chain
 import numpy as np
 import torch
 
-from classlens.audit.fed import Read, read_here
+from classlens.audit.fed import Read, feed
 from classlens.cam.classifier import Classifier, encode_batch, place, preserved
 from classlens.cam.forward import OUTPUTS, Output, logits_of, noise
 from classlens.dataset.conventions import numbers_by_name
 from classlens.dataset.dataset import Dataset
-from classlens.errors import DataError
+from classlens.errors import DataError, join_first
 from classlens.image import Image
 
 TRIED = 8  # pictures until one can be read
@@ -42,12 +42,8 @@ class Subject:
         """What the network's scores are, see `cam.forward`."""
         return OUTPUTS[self.classifier]
 
-    def label(self, index: int) -> int | None:
-        """The class of a picture by the network's numbers; None if it has none, several, or one that the network lacks."""
-        return self.as_ours(self.dataset.label(index))
-
     def as_ours(self, label: int | None) -> int | None:
-        """The network's number for one of the dataset's."""
+        """The network's number for a class of the dataset; None for no class, and for one that the network lacks."""
         return label if self.labels is None or label is None else self.labels.get(label)
 
 
@@ -62,7 +58,7 @@ def open_subject(
     if not dataset.length:
         raise DataError(f"the dataset {dataset.name} has no samples")
     place(classifier.module, device)
-    read = read or partial(read_here, dataset, classifier.prepare, seed)
+    read = read or partial(map, partial(feed, dataset, classifier.prepare, seed))  # in this process, one by one
     first = next((one.image for one in read(range(min(TRIED, dataset.length))) if one.image), None)
     classifier = replace(classifier, size=first.size) if first else classifier
     with preserved(classifier.module), torch.no_grad():
@@ -77,17 +73,14 @@ def match_labels(dataset: Dataset, output: Output) -> tuple[dict[int, int] | Non
     if ours is None or list(ours) == list(output.names):
         return None, ()
     known = numbers_by_name(output.names)
-    found = (
-        (number, known[key]) for number, name in enumerate(ours) for key in numbers_by_name([name]) if key in known
-    )
-    named = dict(found)
+    named = {number: known[key] for number, name in enumerate(ours) for key in numbers_by_name([name]) if key in known}
     if len(ours) == output.count and all(number == there for number, there in named.items()):
         return None, ()  # the same classes, some spelled otherwise
     missing = [name for number, name in enumerate(ours) if number not in named]
     if not missing:
         return named, ()
-    what = f"{len(missing)} of {len(ours)} classes of the pictures are none of the network's: {', '.join(missing[:5])}"
-    return named, (f"{what}{', ...' if len(missing) > 5 else ''}; their pictures count as unlabelled",)
+    what = f"{len(missing)} of {len(ours)} classes of the pictures are none of the network's: {join_first(missing)}"
+    return named, (f"{what}; their pictures count as unlabelled",)
 
 
 def digest_weights(classifier: Classifier) -> str:
@@ -109,7 +102,7 @@ def digest_list(subject: Subject, indices: Sequence[int]) -> str:
     is_listed = subject.dataset.sample(indices[0]).path is not None
     for index in indices if is_listed else indices[:: max(1, len(indices) // LOOKED_AT)]:
         path = subject.dataset.sample(index).path
-        digest.update(f"{path!r} {subject.label(index)}\n".encode("utf-8", "surrogateescape"))
+        digest.update(f"{path!r} {subject.as_ours(subject.dataset.label(index))}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 

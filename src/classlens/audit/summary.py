@@ -7,11 +7,10 @@ is wrong, and for each class. Memory grows with the classes, not with the pictur
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
+from heapq import nlargest
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ import pyarrow.parquet as pq
 
 from classlens.audit.manifest import Manifest, read_manifest
 from classlens.audit.place import Place
-from classlens.audit.rows import Array, read_rows
+from classlens.audit.rows import Array, encode_table, read_rows, shares_of
 
 BINS = 15  # of probabilities, as in Guo et al.
 MISTAKES = 24  # that are shown
@@ -91,7 +90,7 @@ class Means:
     """Sums over pictures by key: a class because it changes with every shard. Maps count as where their evidence lies."""
 
     def __init__(self, keys: int, manifest: Manifest) -> None:
-        shape = (manifest.maps[0].height, manifest.maps[0].width) if manifest.maps else (0, 0)
+        shape = manifest.maps[0].shape if manifest.maps else (0, 0)
         self.count, self.with_map = np.zeros(keys, np.int64), np.zeros(keys, np.int64)
         self.places, self.maps = np.zeros((keys, len(PLACES))), np.zeros((keys, *shape))
 
@@ -109,16 +108,8 @@ class Means:
         """The means of one key."""
         count = int(self.with_map[key])
         means = (self.places[key] / count).tolist() if count else [None] * len(PLACES)
-        return MapGroup(
-            int(self.count[key]), dict(zip(PLACES, means, strict=True)), self.maps[key] / count if count else None
-        )
-
-
-def shares_of(maps: Array) -> Array:
-    """Maps as shares of their positive evidence, which add up to one."""
-    positive = np.maximum(maps.astype(np.float64), 0)
-    total = positive.sum(axis=(1, 2), keepdims=True)
-    return np.asarray(positive / np.where(total, total, 1))
+        mean_map = self.maps[key] / count if count else None
+        return MapGroup(int(self.count[key]), dict(zip(PLACES, means, strict=True)), mean_map)
 
 
 @dataclass(eq=False)
@@ -127,11 +118,9 @@ class Tally:
 
     groups: Means
     predicted: Means
-    labels: Array
-    right: Array
     bins: Array = field(default_factory=lambda: np.zeros((BINS, 3)))
     sums: Array = field(default_factory=lambda: np.zeros(2))
-    confusions: Counter[tuple[int, int]] = field(default_factory=Counter)
+    pairs: Counter[tuple[int, int]] = field(default_factory=Counter)  # of label and prediction
     mistakes: list[tuple[float, int, ConfidentMistake]] = field(default_factory=list)
 
 
@@ -145,12 +134,11 @@ def summarise(place: Place) -> Summary:
         DataError: there is no audit, or a shard is missing.
     """
     manifest = read_manifest(place)
-    count = manifest.class_count
-    tally = Tally(Means(len(GROUPS), manifest), Means(count, manifest), *np.zeros((2, count), np.int64))
+    tally = Tally(Means(len(GROUPS), manifest), Means(manifest.class_count, manifest))
     names = ["path", "label", "predicted", "probability", "label_probability", "loss", "correct", "top"]
     names += ["map_0", *(f"map_0_{name}" for name in PLACES)] if manifest.maps else []
     for rows in read_rows(place.address, names):
-        add_rows(tally, rows)
+        add_rows(tally, rows, manifest)
     bad: Counter[str] = Counter()
     for rows in read_rows(place.address, ["error"], bad=True):
         bad.update(rows["error"].tolist())
@@ -158,35 +146,32 @@ def summarise(place: Place) -> Summary:
     return conclude(manifest, tally, bad)
 
 
-def add_rows(tally: Tally, rows: Mapping[str, Array]) -> None:
+def add_rows(tally: Tally, rows: Mapping[str, Array], manifest: Manifest) -> None:
     """Count the rows of one shard."""
     labels, predicted, correct = rows["label"], rows["predicted"], rows["correct"]
-    known = (labels >= 0) & (labels < len(tally.labels))
-    everyone = np.zeros(len(labels), np.int64)
-    kind = np.where(known, np.where(correct, 1, 2), 3)
-    tally.groups.add(everyone, rows)
-    tally.groups.add(kind, rows)
+    known = (labels >= 0) & (labels < manifest.class_count)
+    tally.groups.add(np.zeros(len(labels), np.int64), rows)
+    tally.groups.add(np.where(known, np.where(correct, 1, 2), 3), rows)
     tally.predicted.add(predicted, rows)
-    np.add.at(tally.labels, labels[known], 1)
-    np.add.at(tally.right, labels[known & correct], 1)
+    tally.pairs.update(zip(labels[known].tolist(), predicted[known].tolist(), strict=True))
     probability = rows["probability"].astype(np.float64)[known]
     bins = np.minimum((probability * BINS).astype(np.int64), BINS - 1)
     np.add.at(tally.bins, bins, np.stack([np.ones(len(bins)), probability, correct[known]], axis=1))
     top = (rows["top"][known] == labels[known][:, None]).any(axis=1)
     tally.sums += [top.sum(), rows["loss"].astype(np.float64)[known].sum()]
     for at in np.flatnonzero(known & ~correct).tolist():
-        tally.confusions[int(labels[at]), int(predicted[at])] += 1
         mistake = ConfidentMistake(
             int(rows["index"][at]), str(rows["path"][at]), int(labels[at]), int(predicted[at]),
             float(rows["probability"][at]), float(rows["label_probability"][at]),
         )  # fmt: skip
-        push = heapq.heappush if len(tally.mistakes) < MISTAKES else heapq.heappushpop
-        push(tally.mistakes, (mistake.probability, -mistake.index, mistake))
+        tally.mistakes.append((mistake.probability, -mistake.index, mistake))
+    tally.mistakes = nlargest(MISTAKES, tally.mistakes)
 
 
 def conclude(manifest: Manifest, tally: Tally, bad: Counter[str]) -> Summary:
     """The summary of everything counted."""
-    labelled, good = int(tally.labels.sum()), int(tally.groups.count[0])
+    labelled, good = tally.pairs.total(), int(tally.groups.count[0])
+    confusions = Counter({pair: times for pair, times in tally.pairs.items() if pair[0] != pair[1]})
     counts = tally.bins[:, 0]
     bins = tuple(
         Bin(at / BINS, (at + 1) / BINS, int(count), *((confidence / count, right / count) if count else (None, None)))
@@ -194,18 +179,17 @@ def conclude(manifest: Manifest, tally: Tally, bad: Counter[str]) -> Summary:
     )
     gaps = np.abs(tally.bins[:, 1] - tally.bins[:, 2])  # the sums of a bin: their distance is already weighted
     of_all = (lambda value: float(value) / labelled) if labelled else (lambda value: None)
-    mistakes = tuple(one for _, _, one in sorted(tally.mistakes, key=lambda one: one[:2], reverse=True))
     return Summary(
         pictures=manifest.pictures,
         good=good,
         labelled=labelled,
-        accuracy=of_all(tally.right.sum()),
+        accuracy=of_all(labelled - confusions.total()),
         top5_accuracy=of_all(tally.sums[0]),
         loss=of_all(tally.sums[1]),
         calibration_error=of_all(gaps[counts > 0].sum()),
         bins=bins,
-        confusions=tuple((*pair, count) for pair, count in tally.confusions.most_common(CONFUSIONS)),
-        mistakes=mistakes,
+        confusions=tuple((*pair, times) for pair, times in confusions.most_common(CONFUSIONS)),
+        mistakes=tuple(one for _, _, one in tally.mistakes),
         groups={name: tally.groups.group(key) for key, name in enumerate(GROUPS)},
         bad=dict(bad.most_common(REASONS)),
     )
@@ -213,29 +197,29 @@ def conclude(manifest: Manifest, tally: Tally, bad: Counter[str]) -> Summary:
 
 def write_classes(place: Place, manifest: Manifest, tally: Tally) -> None:
     """Two tables: what is known of every class, and how often every pair of label and prediction comes."""
-    groups = [tally.predicted.group(number) for number in range(manifest.class_count)]
+    numbers = range(manifest.class_count)
+    groups, labelled = [tally.predicted.group(number) for number in numbers], Counter[int]()
+    for (label, _), times in tally.pairs.items():
+        labelled[label] += times
     columns: dict[str, Any] = {
-        "class": pa.array(range(manifest.class_count), pa.int32()),
-        "name": pa.array([manifest.class_name(number) for number in range(manifest.class_count)]),
-        "labelled": pa.array(tally.labels),
-        "right": pa.array(tally.right),
+        "class": pa.array(numbers, pa.int32()),
+        "name": pa.array([manifest.class_name(number) for number in numbers]),
+        "labelled": pa.array([labelled[number] for number in numbers], pa.int64()),
+        "right": pa.array([tally.pairs[number, number] for number in numbers], pa.int64()),
         "predicted": pa.array([one.count for one in groups], pa.int64()),
     }
     if manifest.maps:
         columns |= {name: pa.array([one.places[name] for one in groups], pa.float32()) for name in PLACES}
         maps = [None if one.map is None else one.map.ravel().astype(np.float32) for one in groups]
         columns["mean_map"] = pa.array(maps, pa.list_(pa.float32()))
-    pairs = dict(tally.confusions) | {(at, at): int(count) for at, count in enumerate(tally.right) if count}
-    labels, predicted = zip(*sorted(pairs), strict=True) if pairs else ((), ())
+    pairs = sorted(tally.pairs.items())
     confusion = {
-        "label": pa.array(labels, pa.int32()),
-        "predicted": pa.array(predicted, pa.int32()),
-        "count": pa.array([pairs[pair] for pair in sorted(pairs)], pa.int64()),
+        "label": pa.array([label for (label, _), _ in pairs], pa.int32()),
+        "predicted": pa.array([predicted for (_, predicted), _ in pairs], pa.int32()),
+        "count": pa.array([times for _, times in pairs], pa.int64()),
     }
     for name, table in ((CLASSES, columns), (CONFUSION, confusion)):
-        content = BytesIO()
-        pq.write_table(pa.table(table), content, compression="zstd")
-        place.write(name, content.getvalue())
+        place.write(name, encode_table(pa.table(table)))
 
 
 def read_classes(place: Place) -> tuple[dict[str, Any], ...]:

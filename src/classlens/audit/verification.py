@@ -86,8 +86,7 @@ def measure_again(questions: Questions, manifest: Manifest, indices: Iterable[in
     """Some pictures, each in its slot of its batch, with their rows; those of one batch at once."""
     batches: dict[tuple[int, int], list[int]] = {}
     for index in sorted(indices):
-        position = -(-index * manifest.pictures // manifest.length)
-        shard, row = divmod(position, manifest.rows_per_shard)
+        shard, row = manifest.find_row(index)
         batches.setdefault((shard, row - row % manifest.batch_size), []).append(index)
     for (shard, start), some in batches.items():
         numbers = manifest.rows_of(shard)[start : start + manifest.batch_size]

@@ -104,6 +104,26 @@ def find_deciding_layer(classifier: Classifier) -> Layer:
     raise ModelError(f"no layer of {classifier.name} can be read as a map", hint=hint)
 
 
+def find_head(classifier: Classifier) -> Layer:
+    """The last layer with a matrix of weights that runs: what goes into it are the features.
+
+    Raises:
+        ModelError: there is none.
+    """
+    ran: list[Layer] = []
+
+    def note(layer: Layer, entering: Tensor | None, leaving: Tensor) -> None:
+        if entering is not None and entering.is_floating_point():
+            ran.append(layer)
+
+    weighted = [one for one in layers_of(classifier) if getattr(getattr(one.module, "weight", None), "ndim", 0) > 1]
+    with preserved(classifier.module), torch.no_grad(), hook_layers(weighted, note):
+        logits_of(classifier, noise(classifier))
+    if not ran:
+        raise ModelError(f"{classifier.name} has no layer whose input could be its features")
+    return ran[-1]
+
+
 def is_norm(layer: Layer) -> bool:
     """Whether a layer normalises on the main path; classes of other people are known by the name of their type."""
     known = isinstance(layer.module, NORMS) or type(layer.module).__name__.casefold().endswith(("norm", "norm2d"))

@@ -6,10 +6,11 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import comb
 from typing import Any
 
 import numpy as np
+
+from classlens.intervals import tail
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -82,11 +83,6 @@ def weigh(order: Order, labels: Array, answers: Array, tried: int) -> Verdict | 
     shares = {"right as labelled": float(before.mean()), "right in that order": float(right.mean())}
     counts = {"right only in that order": better, "right only as labelled": worse, "p": chance}
     return Verdict(order, float(right.mean()), {"pictures": len(labels), **shares, **counts})
-
-
-def tail(successes: int, trials: int) -> float:
-    """The chance of so many heads, or more, of a fair coin."""
-    return float(sum(comb(trials, heads) for heads in range(successes, trials + 1)) / 2**trials)
 
 
 def natural(name: str) -> list[tuple[bool, int, str]]:

@@ -11,8 +11,8 @@ from classlens.check.class_order import NOBODY, SORTINGS, Verdict, judge_order
 from classlens.check.finding import Exhibit, Finding
 from classlens.check.inspection import Inspection, Predictions, made_once, run
 from classlens.check.rule import Need, Rule
-from classlens.dataset.conventions import join_first, letters_of
-from classlens.errors import NotOffered
+from classlens.dataset.conventions import letters_of
+from classlens.errors import NotOffered, join_first
 
 SHOWN = 6  # pictures beside a finding, and names in a line
 COUNTED = 50_000  # so many labels are looked at in each split

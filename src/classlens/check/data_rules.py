@@ -16,11 +16,10 @@ from PIL import ImageOps
 from classlens.check.finding import Exhibit, Finding
 from classlens.check.inspection import UNREADABLE, Array, Inspection, made_once, spaced
 from classlens.check.rule import Need, Rule
-from classlens.dataset.conventions import join_first
 from classlens.dataset.decode import PILLOW_TROUBLE, damage_in, decode, open_with_pillow
 from classlens.dataset.near_duplicates import SIDE, TINY, find_pairs, small_copy
 from classlens.dataset.storage import read_bytes
-from classlens.errors import ClasslensError, DataError
+from classlens.errors import ClasslensError, DataError, join_first
 from classlens.image import Image, side_by_side
 from classlens.sharing import unwarned
 

@@ -9,24 +9,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from math import inf, sqrt
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classlens.check.class_order import tail
 from classlens.check.class_rules import outputs_of
 from classlens.check.feed_variants import OWN, Variant, variants_of
 from classlens.check.finding import Exhibit, Finding
 from classlens.check.inspection import BATCH, UNREADABLE, Array, Inspection, Served, layers_with, made_once, run, spaced
 from classlens.check.rule import Need, Rule
-from classlens.dataset.conventions import join_first
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.rng import generator, seeded_globals
 from classlens.dataset.selection import spread
 from classlens.dataset.state import State, array_of, picture_in
-from classlens.errors import ClasslensError, DataError
+from classlens.errors import ClasslensError, DataError, join_first
 from classlens.image import Encoding
+from classlens.intervals import mcnemar, share_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,7 +63,7 @@ class Trial:
     def against(self, other: Trial) -> tuple[int, int, float]:
         """How many pictures only this one gets right, and only the other; and the chance, by McNemar's exact test."""
         better, worse = int((self.right & ~other.right).sum()), int((other.right & ~self.right).sum())
-        return better, worse, min(1.0, 2 * tail(max(better, worse), better + worse))
+        return better, worse, mcnemar(better, worse)
 
 
 @made_once
@@ -94,10 +93,10 @@ def try_feeds(inspection: Inspection) -> tuple[float, Sequence[Finding]]:
     if better - worse < CLEAR * len(order) or tried * p > RARE:
         return share, ()
     alike = [one.variant.name for one in alive if one is not best and one.against(best)[2] > ALIKE]
-    (low, high), (least, most) = (interval(int(one.right.sum()), len(order)) for one in (given, best))
+    before, after = (share_of(int(one.right.sum()), len(order)) for one in (given, best))
     other, name, count = float(best.right.mean()), best.variant.name, len(order)
-    message = f"{share:.0%} of {count} answers are right ({low:.0%} to {high:.0%}), and {other:.0%} ({least:.0%} to "
-    message += f"{most:.0%}) if the network is fed otherwise: {name}"
+    message = f"{share:.0%} of {count} answers are right ({before.low:.0%} to {before.high:.0%}), and {after} if the "
+    message += f"network is fed otherwise: {name}"
     message += f"; not to be told apart by these pictures: {join_first(alike, 2)}" if alike else ""
     numbers: dict[str, Any] = {"pictures": count, "right as fed": share, "fed so": name, "right so": other}
     numbers |= {"right only so": better, "right only as fed": worse, "feeds tried": tried, "p": min(1.0, tried * p)}
@@ -130,14 +129,6 @@ def judge(logits: Array, labels: Array) -> Array:
     inside = (labels >= 0) & (labels < logits.shape[1])
     of_label = belief[np.arange(len(labels)), np.where(inside, labels, 0)] / belief.sum(axis=1)
     return np.stack([logits.argmax(axis=1) == labels, np.where(inside, of_label, 0)], axis=1)
-
-
-def interval(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson, 1927)."""
-    z, share = 1.96, successes / trials
-    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z / (1 + z * z / trials) * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    return middle - half, middle + half
 
 
 def line_to_change(inspection: Inspection, variant: Variant) -> str:

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 from classlens.check.finding import Finding
 from classlens.check.inspection import UNREADABLE, Inspection, made_once
 from classlens.check.rule import Need, Rule
-from classlens.dataset.conventions import join_first
 from classlens.dataset.trace import trace
-from classlens.errors import count_of
+from classlens.errors import count_of, join_first
 from classlens.pipelines.copied_generators import copied_generators, find_names, line_that_renews, name_of_generator
 from classlens.source import Loading
 

@@ -12,8 +12,7 @@ import numpy as np
 from classlens.check.finding import Finding
 from classlens.check.inspection import Array, Inspection, layers_with, run, spaced
 from classlens.check.rule import Need, Rule
-from classlens.dataset.conventions import join_first
-from classlens.errors import DataError, count_of
+from classlens.errors import DataError, count_of, join_first
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

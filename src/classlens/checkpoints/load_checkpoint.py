@@ -28,7 +28,7 @@ from torch.serialization import safe_globals
 from classlens.checkpoints.check_records import LEGACY_PICKLES, STUMBLES, check_records
 from classlens.checkpoints.class_names import KEYS, names_in
 from classlens.checkpoints.download import find_checkpoint
-from classlens.errors import DataError, MissingDependency, first_line
+from classlens.errors import DataError, MissingDependency, first_line, join_first
 from classlens.files import open_regular
 from classlens.sharing import unwarned
 
@@ -308,14 +308,11 @@ def fit_weights(
     if missing or unexpected or unlike:
         shapes = [f"{name} {tuple(tensors[name].shape)} instead of {tuple(slots[name].shape)}" for name in unlike]
         differences = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
-        details = "; ".join(f"{len(names)} {kind}: {list_names(names)}" for kind, names in differences.items() if names)
+        details = "; ".join(
+            f"{len(names)} {kind}: {join_first(names, LISTED)}" for kind, names in differences.items() if names
+        )
         message, hint = f"{where} does not fit the model: {details}", cause(missing, unexpected, unlike)
         raise Misfit(message, hint, tuple(missing), tuple(unexpected), tuple(shapes))
     is_meta = any(slot.is_meta for slot in slots.values())
     counters = {name: torch.zeros((), dtype=torch.int64) for name in slots if is_meta and name.endswith(BATCH_COUNTER)}
     network.load_state_dict({**counters, **tensors}, strict=False, assign=is_meta)
-
-
-def list_names(names: list[str]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more

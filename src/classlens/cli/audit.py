@@ -3,9 +3,9 @@
 For example:
 
   classlens audit demo
-  classlens audit configs/resnet/resnet50_8xb32_in1k.py resnet50.pth -o audit
-  classlens audit timm:resnet50 --data folder:photos --methods GradCAM -n 1000
-  classlens audit py:train.py:setup best.pth --ray auto --workers 2
+  classlens audit demo --answers all
+  classlens audit CONFIG CHECKPOINT -o out/own --ray auto --workers 2
+  classlens audit timm:NAME --data folder:FOLDER --methods GradCAM -n 1000
 
 Rows lie in DIR/rows as Parquet, which pandas, polars and DuckDB read; docs/audit.md says what is in them. A run that was
 ended goes on with the same command. `classlens verify DIR` makes rows again, and says whether they are the same.
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         from classlens.runs.answer_run import answer_questions
 
         names = [] if arguments.answers == ["all"] else [name for one in arguments.answers for name in one.split(",")]
-        asked = answer_questions(request, names, against=arguments.against, progress=progress_line())
+        asked = answer_questions(request, names, against=arguments.against, audit=result, progress=progress_line())
         results.append(asked)
         data["answers"] = asked.as_data()
     text = "\n\n".join([*map(str, map(draw, results)), f"wrote {result.page}"])

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from classlens.dataset.class_folders import find_misnamed
-from classlens.dataset.conventions import SPLIT_OF, is_picture_name, join_first, letters_of
+from classlens.dataset.conventions import SPLIT_OF, is_picture_name, letters_of
 from classlens.dataset.dataset import Sample
 from classlens.dataset.listing import FIRST, Classes, Listing
 from classlens.dataset.packed_names import PackedNames
 from classlens.dataset.storage import SEPARATOR, is_archive, join_path, read_bytes, split_archive
-from classlens.errors import DataError, first_line
+from classlens.errors import DataError, first_line, join_first
 
 LISTS = (".txt", ".csv", ".tsv", ".json", ".jsonl")
 SAMPLED_BYTES, SAMPLED_ROWS, MANY = 256 * 1024, 1000, 20

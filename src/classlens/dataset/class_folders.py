@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from itertools import accumulate, takewhile
 from typing import TypeAlias
 
-from classlens.dataset.conventions import PICTURE_ENDINGS, SPLIT_OF, join_first, letters_of, note_no_splits, split_among
+from classlens.dataset.conventions import PICTURE_ENDINGS, SPLIT_OF, letters_of, note_no_splits, split_among
 from classlens.dataset.dataset import Sample
 from classlens.dataset.listing import FIRST, Listing
 from classlens.dataset.packed_names import PackedNames
 from classlens.dataset.storage import SEPARATOR, is_archive, list_files, read_bytes
-from classlens.errors import DataError
+from classlens.errors import DataError, join_first
 
 SHARD_LABELS = (".cls", ".json")  # members of a WebDataset shard that carry the label of the picture of the same name
 

@@ -53,11 +53,6 @@ def numbers_by_name(classes: Sequence[str]) -> dict[str, int]:
     return numbers
 
 
-def join_first(names: Sequence[str], number: int = 5, between: str = ", ") -> str:
-    more = f" and {len(names) - number} more" if len(names) > number else ""
-    return between.join(names[:number]) + more
-
-
 def split_among(folders: Mapping[str, bool], split: str, where: str) -> str | None:
     """The folder of a split, or None among those of classes; `folders` say whether they hold folders."""
     present = {SPLIT_OF[name]: name for name in reversed(SPLIT_OF) if name in folders}

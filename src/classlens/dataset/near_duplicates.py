@@ -8,11 +8,12 @@ digits of one shape, they have the same noise and edges in the same places.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any, Literal
 
 import cv2
@@ -27,6 +28,7 @@ ALIKE, NEIGHBOURS = 0.7, 4  # the cosine from which a pair is looked at, and how
 SAME, SAME_TINY, SAME_ALIGNED = 0.8, 0.99, 0.88  # the correlation of fine structure from which a pair counts
 PROMISING = 0.6  # the correlation at the best place from which two pictures are laid over each other
 TINY = 48  # pixels of a shorter side below which two different drawings may agree in all that there is
+STANDS_OUT = 0.2  # of how far the next tiny picture is: a copy is nearer
 FAINT = 0.3  # levels of fine structure below which there is nothing to compare
 FLAT = 3.0  # levels of contrast below which there is nothing to compare
 BLOCK = 1024
@@ -87,6 +89,18 @@ def find_pairs(copies: Sequence[Array], tiny: Sequence[bool] | None = None) -> I
                 if likeness:
                     found.add(key)
                     yield Pair(*key, kind, likeness)
+
+
+def stand_out(copy: Array, others: Mapping[int, Array]) -> list[int]:
+    """Those of some pictures like one whose fine structure is far nearer to it than that of all the rest; none if none is.
+
+    For tiny pictures: how far two of them differ says little, but a copy that was compressed again differs far less than
+    the next one. Source: the ratio of Lowe, Distinctive image features from scale-invariant keypoints, IJCV 60, 2004, 7.1.
+    """
+    own, *fine = (unit(fine_structure(one.astype(np.float32))).ravel() for one in (copy, *others.values()))
+    apart = sorted((1 - float(own @ one), number) for number, one in zip(others, fine, strict=True))
+    ends = [end for end, (one, after) in enumerate(pairwise(apart), start=1) if one[0] < STANDS_OUT * after[0]]
+    return [number for _, number in apart[: ends[-1]]] if ends else []
 
 
 def likely_pairs(views: Array, whole: Array) -> Iterator[tuple[int, int]]:

@@ -185,3 +185,23 @@ def numbers_of(value: Foreign) -> Pixels:
         value = value.detach().cpu()
         value = value.float() if value.is_floating_point() and value.element_size() < 4 else value
     return np.asarray(value)
+
+
+def picture_like(picture: Foreign, *, pixels: Pixels, encoding: Encoding) -> Foreign:
+    """Pixels as a picture of the kind of another one: Pillow's, a tensor or an array, in its layout, range and size."""
+    if isinstance(picture, Pillow.Image):
+        return Pillow.fromarray(pixels).convert(picture.mode)
+    array, layout = array_of(picture, encoding.layout)
+    values = pixels if layout == "HWC" else pixels.transpose(2, 0, 1)
+    if array.dtype.kind == "f":
+        values = replace(encoding, layout=layout).encode(Image(pixels))
+    axis = 2 if layout == "HWC" else 0
+    if picture.ndim == 2:
+        values = values.take(0, axis)
+    elif picture.shape[-3:][axis] != 3:
+        values = values.take([0] * picture.shape[-3:][axis], axis)
+    if hasattr(picture, "clone"):
+        return picture.clone().copy_(picture.new_tensor(values))
+    other = picture.copy()
+    other[...] = values
+    return other

@@ -12,10 +12,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from classlens.dataset.conventions import join_first
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.decode import Pixels, damage_in
-from classlens.errors import DataError
+from classlens.errors import DataError, join_first
 from classlens.printed import join_lines
 from classlens.results import Drawable
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from classlens.audit.carry_out import REPORT
 from classlens.errors import ClasslensError
 from classlens.figures.drawing import Drawing
-from classlens.figures.page import HtmlPage, Picture, Section, table_of, webp_of
+from classlens.figures.page import HtmlPage, Picture, Section, link_to, table_of, webp_of
 from classlens.printed import join_lines
 
 if TYPE_CHECKING:
@@ -131,8 +132,8 @@ def draw_answers(answers: Answers) -> Drawing:
 
     def page() -> bytes:
         sections = [section_of(answers, one) for one in answers.given]
-        introduction = f"Asked of {answers.folder}."
-        return HtmlPage("Answers from an audit", introduction, sections, contents=len(sections) > 1).encode()
+        sections.append(link_to(REPORT, "The audit", f"What these answers are from, {answers.folder}:"))
+        return HtmlPage("Answers from an audit", f"Asked of {answers.folder}.", sections, contents=True).encode()
 
     return Drawing(text=join_lines(lines[1:]), encoders={".html": page, ".htm": page})
 

@@ -1,7 +1,7 @@
 """HTML pages, all in one look: pages that lie beside the picture files which they show, and those that need no other file.
 
-A page is plain HTML that can be read, printed and searched without scripts; scripts add a search, and curves to zoom
-in. It says itself what may run: a browser asks nobody for anything, and runs no other script. Links are relative, so
+A page is plain HTML that can be read, printed and searched without scripts; scripts add a search, curves to zoom in, and
+colours of maps, and put its own words (`words`) into the reader's language. It says itself what may run: a browser asks nobody for anything, and runs no other script. Links are relative, so
 that a folder can be moved, zipped or served as it is.
 
 A page of thousands of pictures opens within a second, as they are decoded when they come near the screen.
@@ -22,22 +22,42 @@ from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 from platform import python_version
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import quote
 
 from PIL import Image as Pillow
 from PIL import WebPImagePlugin  # noqa: F401 - without it Pillow imports all of its formats to write this one
 
 from classlens.printed import LINES, json_text
+from classlens.words import Phrase, say, table
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from classlens.arrays import UInt8
     from classlens.image import Image
+
+Said: TypeAlias = str | Phrase
+Text: TypeAlias = Said | Sequence[Said]
+"""Lines, which a str holds in itself."""
 
 Layout = Literal["tiles", "pairs", "strips"]  # how wide a picture is shown: many to a row, two or three, or alone
 
 PACKAGES = ("numpy", "pillow", "opencv-python-headless", "torch")
 FEW = 200  # pictures that a browser has decoded before anybody could notice
 OPACITY = 0.5  # of maps over their pictures
+
+
+def tag(name: str, said: Said, kind: str = "") -> str:
+    """The HTML of an element with a text, which scripts put into the reader's language."""
+    chinese = f' data-zh="{escape(said.spell("zh"))}"' if isinstance(said, Phrase) else ""
+    return f"<{name}{kind}{chinese}>{escape(str(said))}</{name}>"
+
+
+def paragraphs(text: Text) -> str:
+    """The HTML of lines."""
+    lines = text.splitlines() if isinstance(text, str) else [text] if isinstance(text, Phrase) else text
+    return "".join(f"{tag('p', line)}\n" for line in lines)
 
 
 def link_from(folder: Path, path: Path) -> str:
@@ -58,39 +78,52 @@ def webp_of(image: "Image", longest: int, *, quality: int = 50, smallest: int = 
     return content.getvalue()
 
 
+@dataclass(frozen=True, eq=False)
+class Heat:
+    """A map over a picture: a byte for each of its positions, which scripts paint, and a small picture of it (WebP)."""
+
+    values: "UInt8[np.ndarray, 'rows columns']"
+    picture: bytes
+
+
 @dataclass(frozen=True)
 class Picture:
     """A picture: a file that the page links to, or the content of one (WebP) that it holds itself.
 
-    `lines` are said below it, the first in bold. `heat` is the content of a map that lies over it. One that is marked is
-    worth a look.
+    `lines` are said below it, the first in bold. `heat` lies over it. One that is marked is worth a look.
     """
 
     path: Path | bytes
-    lines: tuple[str, ...]
-    heat: bytes | None = None
+    lines: tuple[Said, ...]
+    heat: Heat | None = None
     is_marked: bool = False
 
     def html(self, folder: Path, *, is_lazy: bool = False) -> str:
         """The picture in a page in `folder`; one `is_lazy` is decoded when it comes near the screen."""
         first, *others = self.lines or ("",)
-        said = escape(first or "picture")
+        said = escape(str(first or "picture"))
         if isinstance(self.path, bytes):
             shown = img(self.path, said, is_lazy=is_lazy)
-            heat = img(self.heat, "", is_lazy=is_lazy, kind="heat") if self.heat else ""
-            shown = f'<div class="stack">{shown}{heat}</div>' if heat else shown
+            if self.heat:
+                values = f'data-width="{self.heat.values.shape[1]}" data-heat="{base64_of(self.heat.values.tobytes())}"'
+                heat = img(self.heat.picture, "", is_lazy=is_lazy, kind="heat")
+                shown = f'<div class="stack" {values}>{shown}{heat}</div>'
         else:
             link = link_from(folder, self.path)
             shown = f'<a href="{link}"><img src="{link}" alt="{said}" loading="lazy"></a>'
-        below = f"<b>{escape(first)}</b>" + "".join(f"<span>{escape(line)}</span>" for line in others if line)
+        below = tag("b", first) + "".join(tag("span", line) for line in others if line)
         marked = ' class="marked"' if self.is_marked else ""
         return f"<figure{marked}>{shown}<figcaption>{below}</figcaption></figure>\n"
+
+
+def base64_of(content: bytes) -> str:
+    return b64encode(content).decode("ascii")
 
 
 def img(content: bytes, said: str, *, is_lazy: bool = False, kind: str = "") -> str:
     """A picture that the page holds."""
     width, height = Pillow.open(BytesIO(content)).size
-    data, lazy = b64encode(content).decode("ascii"), ' decoding="async" loading="lazy"' * is_lazy
+    data, lazy = base64_of(content), ' decoding="async" loading="lazy"' * is_lazy
     of_kind = f' class="{kind}"' if kind else ""
     return f'<img{of_kind} src="data:image/webp;base64,{data}" width="{width}" height="{height}" alt="{said}"{lazy}>'
 
@@ -102,8 +135,8 @@ class Section:
     A `rank` of 3 is below the last of 2. `kind` is that of a finding.
     """
 
-    title: str
-    text: str = ""
+    title: Said
+    text: Text = ""
     command: str = ""
     pictures: tuple[Picture, ...] = ()
     layout: Layout = "tiles"
@@ -112,20 +145,22 @@ class Section:
     kind: str = ""
 
 
-def table_of(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def table_of(heading: Sequence[Said], rows: Iterable[Sequence[object]]) -> str:
     """The HTML of a table: texts to the left, numbers to the right; a share, which is a `Bar`, as a bar."""
 
-    def cell(value: object, tag: str = "td") -> str:
-        kind = ' class="number"' if isinstance(value, int | float) else ""
-        text = (
-            f"{value:,}" if isinstance(value, int) else repr(value) if isinstance(value, float) else escape(f"{value}")
-        )
-        return f"<{tag}{kind}>{value.html() if isinstance(value, Bar) else text}</{tag}>"
+    def cell(value: object) -> str:
+        if isinstance(value, Bar):
+            return f"<td>{value.html()}</td>"
+        if isinstance(value, int | float):
+            return (
+                f'<td class="number">{value:,}</td>' if isinstance(value, int) else f'<td class="number">{value!r}</td>'
+            )
+        return tag("td", value if isinstance(value, Phrase) else str(value))
 
     body = [list(row) for row in rows]
     numbers = [isinstance(value, int | float) for value in body[0]] if body else [False] * len(heading)
     head = "".join(
-        f'<th scope="col"{" class=number" if number else ""}>{escape(name)}</th>'
+        tag("th", name, f' scope="col"{" class=number" if number else ""}')
         for name, number in zip(heading, numbers, strict=True)
     )
     lines = "".join(f"<tr>{''.join(map(cell, row))}</tr>\n" for row in body)
@@ -143,19 +178,14 @@ class Bar:
         return f'<svg width="160" height="10" viewBox="0 0 160 10" aria-hidden="true">{bar}</svg>'
 
 
-def scale_of(colours: "Image") -> str:
-    """The HTML of a scale of colours, from a picture of it."""
-    return f'<p class="scale">0 {img(webp_of(colours, 512, quality=95), "colours from cold to hot")} 1, of its maximum</p>\n'
-
-
 def sections_of(sections: Iterable[Section], folder: Path = Path()) -> str:
     """The HTML of sections for a page that will lie in `folder`."""
     body = ""
     for number, one in enumerate(sections):
         opens = "</section>\n" * bool(number) + f'<section id="part-{number}">\n' if one.rank == 2 or not number else ""
         kind = f' class="{one.kind}"' if one.kind else ""
-        body += opens + (f"<h{one.rank}{kind}>{escape(one.title)}</h{one.rank}>\n" if one.title else "")
-        body += "".join(f"<p>{escape(line)}</p>\n" for line in one.text.splitlines())
+        body += opens + (f"{tag(f'h{one.rank}', one.title, kind)}\n" if one.title else "")
+        body += paragraphs(one.text)
         body += f"<pre>{escape(one.command)}</pre>\n" if one.command else ""
         body += one.html
         is_lazy = len(one.pictures) > FEW
@@ -166,6 +196,11 @@ def sections_of(sections: Iterable[Section], folder: Path = Path()) -> str:
     return f"{body}</section>\n" if body else ""
 
 
+def link_to(file: str, title: str, text: str) -> Section:
+    """A section that leads to another page in the same folder."""
+    return Section(title, text, html=f'<p><a href="{escape(file)}">{escape(file)}</a></p>\n')
+
+
 @dataclass(frozen=True)
 class HtmlPage:
     """A page: what it is about, its sections, and how it was `made`, beside the command and versions; `data` is for programs.
@@ -173,8 +208,8 @@ class HtmlPage:
     A page that lists its `contents` begins with links to its sections. `opacity` is that of maps.
     """
 
-    title: str
-    introduction: str
+    title: Said
+    introduction: Text
     sections: Sequence[Section]
     made: Mapping[str, str] = field(default_factory=dict)
     data: object = None
@@ -184,24 +219,31 @@ class HtmlPage:
     def encode(self, folder: Path = Path()) -> bytes:
         """The page, to lie in `folder`; the same content is the same bytes."""
         made = {"command": command_line(), **self.made, "versions": versions()}
-        how = table_of(("what", "which"), [pair for pair in made.items() if pair[1]])
-        sections = [*self.sections, Section("How this page was made", html=how)]
+        heading = say("report.made.what"), say("report.made.which")
+        names = {name: say(key) if (key := f"report.made.{name}") in table() else name for name in made}
+        how = table_of(heading, [(names[name], what) for name, what in made.items() if what])
+        sections = [*self.sections, Section(say("report.made"), html=how)]
         body = sections_of(sections, folder)
         links = [(k, one.title) for k, one in enumerate(sections) if one.rank == 2 and one.title]
-        nav = "".join(f'<a href="#part-{k}">{escape(title)}</a>' for k, title in links)
-        words = "".join(f"<p>{escape(line)}</p>\n" for line in self.introduction.splitlines())
-        style = asset("page.css").replace("@OPACITY@", f"{self.opacity:g}")
-        script = asset("page.js") + (asset("curves.js") if 'class="chart"' in body else "")
+        nav = "".join(tag("a", title, f' href="#part-{k}"') for k, title in links)
+        style = asset("figures/page.css").replace("@OPACITY@", f"{self.opacity:g}")
+        script = asset("figures/page.js")
+        script += asset("figures/curves.js") if 'class="chart"' in body else ""
+        script += asset("studio/static/heat.js") + asset("figures/maps.js") if 'class="heat"' in body else ""
         parts = {
             "STYLE": style,
             "POLICY": policy_of(style, script),
-            "TITLE": escape(self.title.translate(LINES).replace("\n", " ")),
-            "INTRODUCTION": words + (f"<nav>{nav}</nav>\n" if self.contents else ""),
+            "TITLE": tag("title", self.title).translate(LINES).replace("\n", " "),
+            "HEADING": tag("h1", self.title).translate(LINES).replace("\n", " "),
+            "INTRODUCTION": paragraphs(self.introduction) + (f"<nav>{nav}</nav>\n" if self.contents else ""),
             "BODY": body,
             "DATA": "" if self.data is None else island("data", self.data),
+            "WORDS": island(
+                "words", {key: both for key, both in table().items() if key.startswith(("script.", "work."))}
+            ),
             "SCRIPT": script,
         }
-        before, *others = asset("page.html").split("@")
+        before, *others = asset("figures/page.html").split("@")
         text = before + "".join(parts.get(part, part) for part in others)
         return text.translate(LINES).encode()
 
@@ -214,13 +256,14 @@ def island(name: str, data: object, default: Callable[[object], object] | None =
 
 def policy_of(style: str, script: str) -> str:
     """What a page may do: show pictures of its own and of its folder, nothing from anywhere else."""
-    hashes = [f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in (style, script)]
+    hashes = [f"'sha256-{base64_of(sha256(text.encode()).digest())}'" for text in (style, script)]
     return f"default-src 'none'; img-src 'self' data:; style-src {hashes[0]}; script-src {hashes[1]}; base-uri 'none'; form-action 'none'"
 
 
 @cache
 def asset(name: str) -> str:
-    return files("classlens.figures").joinpath(name).read_text(encoding="utf-8")
+    """A file that pages are made of; maps are painted by the script that the studio loads, too."""
+    return files("classlens").joinpath(name).read_text(encoding="utf-8")
 
 
 def command_line() -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from classlens.adapters import open_source
+from classlens.audit.carry_out import ANSWERS, REPORT, Audit
 from classlens.audit.place import Place
 from classlens.errors import ClasslensError
 from classlens.runs.audit_run import AuditRequest, open_audit
@@ -16,21 +18,20 @@ if TYPE_CHECKING:
     from classlens.audit.answers import Answers
     from classlens.dataset.dataset import Dataset
 
-PAGE = "answers.html"
-
 
 def answer_questions(
     request: AuditRequest,
     names: Sequence[str] = (),
     *,
     against: str | None = None,
+    audit: Audit | None = None,
     on_note: Notify = lambda kind, text: None,
-    progress: Progress | None = None,
+    progress: Progress = lambda what, done, total: None,
 ) -> Answers:
     """Answer questions from the rows of an audit that is whole, and write `answers.json` and `answers.html` beside them.
 
-    `against` is the folder of an audit of another split by the same network, for leaks. Without `names`, all questions
-    are answered for which there is everything.
+    `against` is the folder of an audit of another split by the same network, for leaks. The report of `audit` is written
+    again, with a link to the answers. Without `names`, all questions are answered for which there is everything.
 
     Raises:
         NotFound: there is no such question.
@@ -49,5 +50,8 @@ def answer_questions(
             on_note("note", f"no training split: {error}")
     inquiry = Inquiry(request.output, opened.questions.subject, training, against, progress)
     result = answers(inquiry, names)
-    Place(request.output).write(PAGE, draw(result).encode(".html"))
+    place = Place(request.output)
+    place.write(ANSWERS, draw(result).encode(".html"))
+    if audit and not audit.has_answers:
+        place.write(REPORT, draw(replace(audit, has_answers=True)).encode(".html"))
     return result

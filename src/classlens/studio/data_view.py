@@ -27,6 +27,7 @@ from classlens.studio.replies import (
     split_of,
     while_connected,
 )
+from classlens.words import say
 
 if TYPE_CHECKING:
     from classlens.dataset.dataset import Dataset
@@ -48,7 +49,7 @@ async def show_rows(request: Request) -> Response:
     start, count = number(request, "start", 0), number(request, "count", 60, 1, MOST_ROWS)
     words, place = request.query_params.get("q", "").strip(), number(request, "class", -1, -1)
     if len(words) > LONGEST_SEARCH:
-        raise Refused(400, f"a search has {LONGEST_SEARCH} letters or fewer")
+        raise Refused(400, say("refused.search", most=LONGEST_SEARCH))
     is_bad, chooses = number(request, "bad", 0, 0, 1), bool(words or place >= 0)
     dataset = await soon(session.first_samples(target, split))
     every = session.dataset(target, split)
@@ -101,7 +102,7 @@ async def open_sample(request: Request) -> tuple[Dataset, tuple[int, str, int, i
     if every.done() or index >= dataset.length:
         dataset = await ready(every)
     if index >= dataset.length:
-        raise Refused(404, f"there is no sample {index}")
+        raise Refused(404, say("refused.sample", index=str(index)))
     return dataset, (target, split, index, number(request, "seed", 0))
 
 
@@ -209,7 +210,7 @@ async def make_batch(request: Request) -> BatchResult:
     place, seed = int(request.path_params["number"]), number(request, "seed", 0)
     size = number(request, "size", dataset.batch.size if dataset.batch else BATCH, 1, 256)
     if (place + 1) * size > max(dataset.length, size):
-        raise Refused(404, f"there is no batch {place}")
+        raise Refused(404, say("refused.batch", number=str(place)))
 
     def make() -> BatchResult:
         from classlens.dataset.batch import mix

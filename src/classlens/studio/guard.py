@@ -23,6 +23,7 @@ from starlette.responses import HTMLResponse, Response
 
 from classlens.errors import ClasslensError
 from classlens.printed import json_text
+from classlens.words import Phrase, say
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -68,11 +69,15 @@ def without_folders(text: str) -> str:
 
 
 class Refused(ClasslensError):
-    """A request that is not answered, and with which status."""
+    """A request that is not answered, and with which status. The page says a phrase in its reader's language."""
 
-    def __init__(self, status: int, message: str, *, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.status = status
+    def __init__(self, status: int, said: str | Phrase, *, hint: str = "") -> None:
+        super().__init__(str(said), hint=hint)
+        self.status, self.said = status, said
+
+    def facts(self) -> dict[str, Any]:
+        """What the page needs to say it."""
+        return {"key": self.said.key, "values": self.said.values} if isinstance(self.said, Phrase) else {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +112,12 @@ class Guard:
             seconds = SECONDS_OF.get(scope["path"], SECONDS)
             await asyncio.wait_for(self.inside(scope, limited(scope, receive), send_guarded), seconds)
         except (Refused, TimeoutError) as error:
-            refused = error if isinstance(error, Refused) else Refused(503, "this took too long")
+            refused = error if isinstance(error, Refused) else Refused(503, say("refused.slow"))
             if not started:  # the connection ends with it: what is left of a body is not read
-                facts, closed = {"error": str(refused), "hint": refused.hint}, {"connection": "close"}
+                facts, closed = (
+                    {"error": str(refused), "hint": refused.hint, **refused.facts()},
+                    {"connection": "close"},
+                )
                 await refusal(scope, facts, refused.status, closed)(scope, receive, send_guarded)
 
     def check(self, scope: Scope, headers: Headers) -> bool:
@@ -186,7 +194,7 @@ EVERYWHERE = ("0.0.0.0", "::")
 def limited(scope: Scope, receive: Receive) -> Receive:
     """What receives a body, and refuses one that is too large, as it says or as it turns out."""
     most = UPLOAD_BYTES if scope["path"] == "/upload" else MOST_BYTES
-    too_large = Refused(413, f"more than {most:,} bytes", hint="shrink the picture")
+    too_large = Refused(413, say("refused.large", most=f"{most:,}"), hint="shrink the picture")
     said = Headers(scope=scope).get("content-length", "0")
     if not said.isdecimal() or int(said) > most:
         raise too_large

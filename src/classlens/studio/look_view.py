@@ -23,6 +23,7 @@ from classlens.studio.replies import (
     split_of,
     while_connected,
 )
+from classlens.words import say
 
 if TYPE_CHECKING:
     from classlens.image import Image
@@ -78,7 +79,7 @@ def decode_upload(data: bytes) -> Image:
 
     header = read_header(data, "the picture", UPLOADED_PIXELS) if data else None
     if header is None or header.format not in UPLOADED_FORMATS:
-        raise Refused(415, f"no picture of a known kind: {', '.join(UPLOADED_FORMATS)}")
+        raise Refused(415, say("refused.kind", kinds=", ".join(UPLOADED_FORMATS)))
     return decode_image(data, "the picture", UPLOADED_PIXELS)
 
 
@@ -95,7 +96,7 @@ async def begin_map(request: Request) -> Response:
     target, _ = split_of(request, words)
     chosen = {name: tuple(words.get(name) or ()) for name in SEVERAL}
     if prod(max(1, len(several)) for several in chosen.values()) > MOST_MAPS:
-        raise Refused(400, f"more than {MOST_MAPS} maps at once")
+        raise Refused(400, say("refused.maps", most=MOST_MAPS))
     image, original, path = await find_picture(request, words)
     order = LookOrder(image, **chosen, whole=bool(words.get("whole")), evaluate=bool(words.get("evaluate")))
     model = await while_connected(request, session.readers, partial(session.model, target))
@@ -122,7 +123,7 @@ async def find_picture(request: Request, words: Mapping[str, Any]) -> tuple[Imag
     target, split = split_of(request, words)
     dataset = await ready(session.dataset(target, split))
     if not 0 <= index < dataset.length:
-        raise Refused(404, f"there is no sample {index}")
+        raise Refused(404, say("refused.sample", index=str(index)))
 
     def load() -> Image:
         from classlens.dataset.trace import trace

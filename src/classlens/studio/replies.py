@@ -22,6 +22,7 @@ from classlens.dataset.conventions import SPLITS
 from classlens.errors import NotFound, NotOffered, WrongIndex, WrongValue
 from classlens.printed import ONE_LINE, json_text, print_aside
 from classlens.studio.guard import Refused, refusal, without_folders
+from classlens.words import say
 
 if TYPE_CHECKING:
     from classlens.image import Image
@@ -55,8 +56,9 @@ async def on_error(request: Request, error: Exception) -> Response:
     return refusal(request.scope, words_of(error) | absent, status)
 
 
-def words_of(error: Exception) -> dict[str, str]:
-    return {"error": without_folders(str(error)), "hint": without_folders(getattr(error, "hint", ""))}
+def words_of(error: Exception) -> dict[str, Any]:
+    facts = error.facts() if isinstance(error, Refused) else {}
+    return {"error": without_folders(str(error)), "hint": without_folders(getattr(error, "hint", "")), **facts}
 
 
 async def on_mistake(request: Request, error: Exception) -> Response:
@@ -71,7 +73,7 @@ def number(request: Request, name: str, usual: int, least: int = 0, most: int = 
     if not text:
         return usual
     if not re.fullmatch(r"-?[0-9]{1,16}", text) or not least <= int(text) <= most:
-        raise Refused(400, f"{name} is a whole number from {least} to {most}")
+        raise Refused(400, say("refused.number", name=name, least=str(least), most=str(most)))
     return int(text)
 
 

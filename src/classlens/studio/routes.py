@@ -36,6 +36,7 @@ KINDS: Mapping[str, str] = {
     ".html": "text/html",
     ".css": "text/css",
     ".js": "text/javascript",
+    ".json": "application/json",
     ".svg": "image/svg+xml",
 }
 """Which files of the page are served, by how they end, and as what."""

@@ -1,7 +1,7 @@
 /** What the page asks of the server. An error says what the server said; a request ends with the part that made it. */
 import { useCallback, useEffect, useRef, useState } from "/static/vendor/htm-preact.js";
 import { queryText } from "./router.js";
-import { t } from "./text.js";
+import { errorText, t, workText } from "./text.js";
 
 /** @typedef {import("./router.js").Patch} Patch */
 
@@ -27,9 +27,9 @@ async function answerOf(path, options) {
     throw new ApiError(t("error.unreachable"), t("error.unreachable_hint"), 0);
   }
   if (response.ok) return response;
-  /** @type {{error?: string, hint?: string}} */
+  /** @type {{error?: string, hint?: string, key?: string, values?: Record<string, string | number>}} */
   const body = await response.json().catch(() => ({}));
-  throw new ApiError(body.error ?? t("error.status", { status: String(response.status) }), body.hint ?? "", response.status);
+  throw new ApiError(errorText(body) || t("error.status", { status: String(response.status) }), workText(body.hint ?? ""), response.status);
 }
 
 /** @param {string} path @param {Patch} [query] @param {AbortSignal} [signal] @returns {Promise<any>} */

@@ -1,10 +1,10 @@
 /** A training batch as the network gets it: mixed pictures, and the share of every class in each. */
 import { html } from "/static/vendor/htm-preact.js";
 import { useJson } from "./api.js";
-import { Await, Button, Share, workText } from "./components.js";
+import { Await, Button, Share } from "./components.js";
 import { Picture } from "./pictures.js";
 import { browsing, setQuery } from "./router.js";
-import { t } from "./text.js";
+import { t, workText } from "./text.js";
 
 /**
  * @typedef {{index: number, partner: number | null, classes: string[], weights: number[], picture: string}} MixedRow

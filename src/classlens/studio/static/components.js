@@ -6,7 +6,7 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "/static/vend
 import { useKeys, keyName, liveBindings } from "./keys.js";
 import { queryText, setQuery, useRoute } from "./router.js";
 import { makeStore, useStore } from "./stores.js";
-import { TEXT, t } from "./text.js";
+import { languageOf, t, workText } from "./text.js";
 
 /** @typedef {import("./api.js").ApiError} ApiError */
 /** @typedef {any} Children */
@@ -80,12 +80,6 @@ export function Dialog({ title, onClose, children, kind = "" }) {
     ${children}</div></dialog>`;
 }
 
-/** What the server says that it is doing, in the reader's language where the table knows it. @param {string} words */
-export function workText(words) {
-  const key = `work.${words.replace(/\W+/g, "_")}`;
-  return key in TEXT ? t(key) : words;
-}
-
 /**
  * How far long work is; without a total it only says that it goes on.
  * @param {{message?: string, done?: number, total?: number, onCancel?: () => void}} props
@@ -106,8 +100,8 @@ export const Lacking = ({ title, part, session }) => html`<${Empty} title=${titl
 
 /** What went wrong, and what to do next. @param {{error: ApiError | {message: string, hint?: string}, onRetry?: () => void}} props */
 export function Failure({ error, onRetry }) {
-  return html`<div class="state failure" role="alert"><p class="state-title">${t("error.title")}</p><p lang="en">${error.message}</p>
-    ${error.hint && html`<p class="muted" lang="en">${error.hint}</p>`}
+  return html`<div class="state failure" role="alert"><p class="state-title">${t("error.title")}</p><p lang=${languageOf(error.message)}>${workText(error.message)}</p>
+    ${error.hint && html`<p class="muted" lang=${languageOf(error.hint)}>${workText(error.hint)}</p>`}
     ${onRetry && html`<${Button} onClick=${onRetry}>${t("action.again")}<//>`}</div>`;
 }
 

@@ -4,11 +4,11 @@
  */
 import { html, useEffect } from "/static/vendor/htm-preact.js";
 import { getJson, post, useJson } from "./api.js";
-import { Await, Button, copy, Empty, Failure, Progress, Segments, Select, Share, workText } from "./components.js";
+import { Await, Button, copy, Empty, Failure, Progress, Segments, Select, Share } from "./components.js";
 import { useKeys } from "./keys.js";
 import { setQuery } from "./router.js";
 import { findingCounts, useStore } from "./stores.js";
-import { formatNumber, t } from "./text.js";
+import { formatNumber, t, workText } from "./text.js";
 
 /**
  * @typedef {{code: string, severity: string, message: string, where: string, evidence: Record<string, unknown>, cure: string,

@@ -6,12 +6,12 @@
  */
 import { html, useEffect, useMemo, useRef, useState } from "/static/vendor/htm-preact.js";
 import { ApiError, getBytes, getJson, post, useJob, useJson } from "./api.js";
-import { Await, Button, Dialog, Empty, Failure, Lacking, Progress, say, Select, Share, workText } from "./components.js";
+import { Await, Button, Dialog, Empty, Failure, Lacking, Progress, say, Select, Share } from "./components.js";
 import { paint, placeKey, readPixels } from "./heat.js";
 import { useKeys } from "./keys.js";
 import { LayerTree } from "./layer_tree.js";
 import { hrefOf, listOf, setQuery, toggled } from "./router.js";
-import { formatNumber, t } from "./text.js";
+import { formatNumber, t, workText } from "./text.js";
 
 /**
  * @typedef {import("./heat.js").Style} Style

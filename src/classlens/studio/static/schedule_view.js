@@ -4,12 +4,12 @@
  */
 import { html, useEffect, useMemo, useRef, useState } from "/static/vendor/htm-preact.js";
 import { getBytes, useJson } from "./api.js";
-import { Await, Button, Empty, Failure, Progress, Segments, Select, Share, workText } from "./components.js";
+import { Await, Button, Empty, Failure, Progress, Segments, Select, Share } from "./components.js";
 import { CurvePanel, short, valueAt, valuesPerPixel } from "./curve_panel.js";
 import { Severity } from "./findings_view.js";
 import { useKeys } from "./keys.js";
 import { listOf, setQuery, toggled } from "./router.js";
-import { formatNumber, t } from "./text.js";
+import { errorText, languageOf, formatNumber, t, workText } from "./text.js";
 
 /**
  * @typedef {import("./curve_panel.js").Line} Line
@@ -160,7 +160,7 @@ const LENGTHS = ["dataset_size", "gpus", "epochs", "steps"], MOST = 1e15;
 export function View({ query, session }) {
   const answer = useJson("/schedule.json", Object.fromEntries(LENGTHS.map((name) => [name, query[name]])));
   const last = useRef(/** @type {any} */ (null)); // what could be drawn stays on the screen while a length is wrong
-  const data = answer.data ?? (answer.error && last.current), problem = answer.error ?? (data?.error ? { message: data.error, hint: data.hint } : null);
+  const data = answer.data ?? (answer.error && last.current), problem = answer.error ?? (data?.error ? { message: errorText(data), hint: data.hint } : null);
   /** @type {Run[]} */
   const every = useMemo(() => (data?.runs ?? []).map((/** @type {Run} */ run) => {
     const old = run.curves.length ? null : last.current?.runs.find((/** @type {Run} */ one) => one.id === run.id && one.curves.length);
@@ -170,7 +170,7 @@ export function View({ query, session }) {
   const drawn = every.filter((run) => run.curves.length);
   const [at, setAt] = useState(/** @type {number | null} */ (null));
   const lengths = html`<${Lengths} query=${query} session=${session} runs=${drawn} />`;
-  const broken = html`${problem && html`<p class="notice bad" role="alert" lang="en">${problem.message} <span class="muted">${problem.hint}</span></p>`}<${Broken} runs=${every} />`;
+  const broken = html`${problem && html`<p class="notice bad" role="alert" lang=${languageOf(problem.message)}>${problem.message} <span class="muted">${problem.hint}</span></p>`}<${Broken} runs=${every} />`;
   return html`<section class="view schedule"><${Await} answer=${{ ...answer, error: null, data: data ?? problem }}>${drawn.length > 0
     ? html`<${Schedules} ...${{ every, drawn, query, at, setAt, lengths, broken }} absent=${data?.absent ?? []} />`
     : every.length + (problem ? 1 : 0) > 0 ? html`<div class="bar">${lengths}</div><div class="scroll">${broken}</div>`
@@ -229,7 +229,7 @@ function Schedules({ every, drawn, query, at, setAt, lengths, broken, absent }) 
       ${panels.map(([name, entries]) => html`<${Panel} key=${name} name=${name} entries=${entries} axis=${axis} at=${at} setAt=${setAt} zoom=${ways.zoom}
         places=${places} query=${query} />`)}
       <${Landmarks} places=${places} visit=${ways.visit} isOne=${runs.length === 1} />
-      <ul class="block muted" lang="en">${absent.map((one) => html`<li key=${-1 - one.id}><b>${one.name}</b>: ${one.error}</li>`)}${runs.map((run) => html`<li key=${run.id}><b>${run.name}</b>: ${[run.clock.words, run.clock.note, ...(run.notes ?? [])].filter(Boolean).join(" · ")}</li>`)}</ul>
+      <ul class="block muted" lang="en">${absent.map((one) => html`<li key=${-1 - one.id}><b>${one.name}</b>: ${workText(one.error)}</li>`)}${runs.map((run) => html`<li key=${run.id}><b>${run.name}</b>: ${[run.clock.words, run.clock.note, ...(run.notes ?? [])].filter(Boolean).join(" · ")}</li>`)}</ul>
     </div>`;
 }
 

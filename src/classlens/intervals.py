@@ -1,4 +1,4 @@
-"""How sure a share is that was counted: intervals of shares, of what they differ by, and a test of paired answers.
+"""How sure a share is that was counted: intervals of shares, of what they differ by, and tests of paired answers.
 
 Nothing here needs more than counts. Shares near 0 and 1 get intervals that stay inside, and few pictures wide ones.
 """
@@ -56,16 +56,26 @@ def difference_of(one: Share, other: Share) -> tuple[float, float]:
     return low, high
 
 
+def paired_gain(lost: int, won: int, trials: int) -> tuple[float, float, float]:
+    """What is won less what is lost, as a share, and its 95 % interval, by the normal approximation for paired answers."""
+    count = max(trials, 1)
+    gain = (won - lost) / count
+    half = 1.96 * sqrt(max(won + lost - (won - lost) ** 2 / count, 0)) / count
+    return gain, gain - half, gain + half
+
+
+def tail(successes: int, trials: int) -> float:
+    """The chance of so many heads, or more, of a fair coin: McNemar's one-sided test."""
+    return float(sum(comb(trials, heads) for heads in range(successes, trials + 1)) / 2**trials)
+
+
 def mcnemar(first_only: int, second_only: int) -> float:
     """The probability that answers differ so unevenly by chance: pictures that only one of two networks has right.
 
     Exact for few, and with the continuity correction for many.
     Source: McNemar, Note on the sampling error of the difference between correlated proportions, Psychometrika 12, 1947.
     """
-    differ, fewer = first_only + second_only, min(first_only, second_only)
-    if not differ:
-        return 1.0
+    differ = first_only + second_only
     if differ <= EXACT:
-        tail = sum(comb(differ, hits) for hits in range(fewer + 1))
-        return float(min(1.0, 2 * tail / 2**differ))
+        return min(1.0, 2 * tail(max(first_only, second_only), differ))
     return erfc(max(0, abs(first_only - second_only) - 1) / sqrt(2 * differ))
