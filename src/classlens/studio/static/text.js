@@ -28,6 +28,7 @@ export const TEXT = {
   "view.schedule": ["Schedule", "训练计划"],
   "view.look": ["Look", "注意力图"],
   "view.findings": ["Findings", "检查结果"],
+  "view.audit": ["Audit", "审查"],
   // controls that every view has
   "action.cancel": ["Cancel", "取消"],
   "action.close": ["Close", "关闭"],
@@ -187,7 +188,6 @@ export const TEXT = {
   "findings.family.D": ["Data", "数据"],
   "findings.family.M": ["Model", "模型"],
   "findings.family.R": ["Run", "训练"],
-  "findings.key.next": ["next, previous finding", "下一个、上一个结果"],
   "findings.cure": ["Cure", "解决办法"],
   "findings.copy": ["Copy the command that shows {code} again", "复制可再次显示 {code} 的命令"],
   "findings.copy_short": ["Copy", "复制"],
@@ -199,6 +199,27 @@ export const TEXT = {
   "findings.nothing_hint": ["Some rules could not run; below is what each of them would need.", "部分规则未能运行；下面列出了它们所需的内容。"],
   "findings.nothing_all": ["Every rule has run.", "所有规则均已运行。"],
   "findings.skipped": ["{count} rule did not run|{count} rules did not run", "{count} 条规则未运行"],
+  // the audit
+  "audit.numbers": ["The whole split", "整个数据划分"],
+  "audit.pictures": ["pictures", "图片"],
+  "audit.labelled": ["with a label", "有标签"],
+  "audit.right": ["right", "正确"],
+  "audit.top5": ["among the first 5", "前 5 正确"],
+  "audit.loss": ["loss", "损失"],
+  "audit.calibration_error": ["calibration error", "校准误差"],
+  "audit.bad": ["bad files", "损坏文件"],
+  "audit.closed": ["To see its pictures, open {name}, too.", "要查看其图片，请同时打开 {name}。"],
+  "audit.mistakes": ["The most confident mistakes", "最有把握的错误"],
+  "audit.labelled_as": ["labelled {name}", "标签为 {name}"],
+  "audit.cluster": ["Maps that look alike, group {number}: {count} picture, {share} right|Maps that look alike, group {number}: {count} pictures, {share} right", "相似的热力图，第 {number} 组：{count} 张图片，正确 {share}"],
+  "audit.label": ["label", "标签"],
+  "audit.predicted": ["predicted", "预测"],
+  "audit.border": ["border", "边缘"],
+  "audit.mean_map": ["mean map", "平均热力图"],
+  "audit.confusions": ["What is taken for what", "混淆"],
+  "audit.times": ["times", "次数"],
+  "audit.calibration": ["Share of right answers over probability", "不同概率下的正确比例"],
+  "audit.probability": ["probability", "概率"],
   // the keyboard
   "help.title": ["Keyboard", "键盘快捷键"],
   "key.help": ["this help", "显示此帮助"],
@@ -212,6 +233,7 @@ export const TEXT = {
   "key.page_up": ["a page up", "上一页"],
   "key.first": ["to the first", "到第一个"],
   "key.last": ["to the last", "到最后一个"],
+  "key.part": ["next, previous part", "下一部分、上一部分"],
   "key.search": ["search", "搜索"],
   "key.jump": ["go to a number", "跳转到编号"],
   "key.open": ["open the picture", "打开图片"],
@@ -292,3 +314,13 @@ export function t(key, values = {}) {
 
 /** A number as the page's language writes it, exact. @param {number} value */
 export const formatNumber = (value) => value.toLocaleString(language.get(), { maximumFractionDigits: 20 });
+/** @param {number} share */
+export const percent = (share) => `${formatNumber(+(100 * share).toFixed(1))} %`;
+/** A number as it is, of fractions what can be read; anything else as JSON. @param {unknown} value @returns {string} */
+export function spell(value) {
+  if (typeof value === "number") return Number.isInteger(value) ? formatNumber(value) : String(+value.toPrecision(4));
+  if (Array.isArray(value)) return value.map(spell).join(", ");
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+/** A name without its synonyms. @param {string} name */
+export const firstName = (name) => name.split(",")[0];
