@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -24,14 +25,19 @@ pictures = Pictures()
 
 
 @pytest.fixture
-def browse(tmp_path):
+def command(tmp_path):
     (tmp_path / "deadly.py").write_text(DEADLY)
 
-    def run(*words):
-        command = [sys.executable, "-m", "classlens", "browse", f"py:{tmp_path / 'deadly.py'}:pictures", *words]
+    def run(name, *words):
+        command = [sys.executable, "-m", "classlens", name, f"py:{tmp_path / 'deadly.py'}:pictures", *words]
         return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
 
     return run
+
+
+@pytest.fixture
+def browse(command):
+    return partial(command, "browse")
 
 
 def test_a_decoder_that_kills_the_process_costs_one_of_a_few_pictures(browse, tmp_path):
@@ -71,3 +77,26 @@ def test_errors_of_the_user_are_told_once(browse):
 
     assert found.returncode == 2
     assert found.stderr.count("no sample 9") == 1
+
+
+def test_a_report_goes_on_without_it_and_names_it_at_the_end(command, tmp_path):
+    found = command("report", "--pictures", "4")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+
+    assert found.returncode == 0
+    assert found.stderr.count("a picture killed the process that decoded it (SIGSEGV); beginning again") == 1
+    *_, bad, wrote = found.stdout.splitlines()
+    assert bad == "bad: sample 2 of Pictures train: a picture killed the process that decoded it (SIGSEGV)"
+    assert wrote == "wrote report.html"
+    assert "error D001: 1 of 5 pictures cannot be read" in page
+    tiles = page.partition(">Pictures train, as loaded<")[2] or page.partition("as loaded")[2]
+    assert tiles.partition("<h3")[0].count("<figure") == 4
+    assert "killed the process" in page.partition('<figure class="marked">')[2].partition("</figure>")[0]
+
+
+def test_a_check_goes_on_without_it(command):
+    found = command("check", "--json")
+
+    (finding,) = (one for one in json.loads(found.stdout)["findings"] if one["code"] == "D001")
+    assert found.returncode == 1
+    assert "1 of 5 pictures cannot be read" in finding["message"]

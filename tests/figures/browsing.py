@@ -23,16 +23,22 @@ SHOWN = """() => ({
   broken: [...document.images].filter((one) => one.complete && !one.naturalWidth).length,
   pictures: [...document.images].filter((one) => one.complete && one.naturalWidth).length,
 })"""
-USED = """() => {
-  const [find, heat] = ["search", "range"].map((kind) => document.querySelector(`#tools [type=${kind}]`));
+USED = """async () => {
+  const [find, heat, colours] = ["[type=search]", "[type=range]", "select"].map((one) => document.querySelector(`#tools ${one}`));
   const shown = () => [...document.querySelectorAll(".pictures figure")].filter((one) => !one.hidden).length;
   const before = shown();
   find.value = "no such words"; find.oninput();
   const none = shown();
   find.value = ""; find.oninput();
-  heat.value = "1"; heat.oninput();
-  const opacity = document.querySelector(".heat") && getComputedStyle(document.querySelector(".heat")).opacity;
-  return { before, none, after: shown(), opacity };
+  const stack = document.querySelector(".stack"), painted = {};
+  stack?.scrollIntoView();
+  for (let k = 0; stack && !stack.querySelector("canvas") && k < 500; k++) await new Promise((go) => setTimeout(go, 20));
+  for (const [name, opacity] of stack ? [["viridis", "1"], ["jet", "1"], ["jet", "0"]] : []) {
+    heat.value = opacity; heat.dispatchEvent(new Event("input"));
+    colours.value = name; colours.dispatchEvent(new Event("change"));
+    painted[`${name} ${opacity}`] = stack.querySelector("canvas").toDataURL();
+  }
+  return { before, none, after: shown(), painted, ramp: document.querySelector(".scale canvas")?.toDataURL() };
 }"""
 
 

@@ -10,10 +10,11 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from classlens.figures.page import Bar, HtmlPage, Picture, Section, island, table_of, webp_of
+from classlens.figures.page import Bar, Heat, HtmlPage, Picture, Section, island, table_of, webp_of
 from classlens.image import Image
 
 WEBP = webp_of(Image(np.zeros((4, 6, 3), np.uint8)), 100)
+HEAT = Heat(np.arange(6, dtype=np.uint8).reshape(2, 3), WEBP)
 EVIL = [
     "</script><img src=x onerror=alert(1)>",
     "<!--<script>",
@@ -53,7 +54,7 @@ def test_pictures_are_linked_relative_to_the_page_whatever_their_names(tmp_path)
 
 @pytest.mark.parametrize("name", EVIL, ids=ascii)
 def test_every_word_on_a_page_is_text(name):
-    picture = Picture(WEBP, (name, name), heat=WEBP, is_marked=True)
+    picture = Picture(WEBP, (name, name), heat=HEAT, is_marked=True)
     sections = [Section(name, name, name, (picture,), html=table_of((name,), [(name,)]) + island("x", [name]))]
     page = HtmlPage(name, name, sections, {name: name}, data={name: name}, contents=True).encode().decode()
     usual = Parts(
@@ -65,7 +66,7 @@ def test_every_word_on_a_page_is_text(name):
                     "a",
                     "a",
                     "a",
-                    (Picture(WEBP, ("a", "a"), WEBP, is_marked=True),),
+                    (Picture(WEBP, ("a", "a"), HEAT, is_marked=True),),
                     html=table_of(("a",), [("a",)]) + island("x", ["a"]),
                 )
             ],
@@ -88,7 +89,7 @@ def test_a_page_runs_its_own_script_only_and_asks_nobody():
     policy = Parts(page).named("meta")[1]["content"]
 
     for tag, kind in (("script", "script-src"), ("style", "style-src")):
-        (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        (content,) = re.findall(rf"<{tag}(?: type=\"module\")?>(.*?)</{tag}>", page, re.DOTALL)
         assert f"{kind} 'sha256-{b64encode(sha256(content.encode()).digest()).decode()}'" in policy
     assert policy.startswith("default-src 'none'; img-src 'self' data:; ")
     assert "unsafe" not in policy
@@ -104,12 +105,14 @@ def test_the_same_content_is_the_same_bytes():
 
 
 def test_a_picture_and_its_map_are_held_by_the_page():
-    (picture, heat), page = Parts(Picture(WEBP, ("cat",), heat=WEBP).html("")).named("img"), None
+    (picture, heat), page = Parts(Picture(WEBP, ("cat",), heat=HEAT).html("")).named("img"), None
 
     assert page is None
     assert b64decode(picture["src"].partition(",")[2]) == WEBP
     assert (picture["width"], picture["height"], picture["alt"]) == ("6", "4", "cat")
     assert (heat["class"], heat["alt"]) == ("heat", "")
+    (stack,) = Parts(Picture(WEBP, ("cat",), heat=HEAT).html("")).named("div")
+    assert (b64decode(stack["data-heat"]), stack["data-width"]) == (bytes(range(6)), "3")
 
 
 def test_numbers_of_a_table_are_exact_and_stand_to_the_right():

@@ -1,16 +1,21 @@
 """Pages in a real browser: complete without a network, readable without scripts, quick with thousands of pictures."""
 
 import json
+import re
 import subprocess
 import sys
+from base64 import b64decode
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
 from classlens.cli.main import main
+from classlens.figures.overlay import COLORMAPS, OverlayStyle, color_table
 from classlens.figures.page import HtmlPage, Picture, Section, webp_of
 from classlens.files import PHOTOS
 from classlens.image import Image
@@ -95,6 +100,8 @@ def test_a_page_can_be_read_without_scripts(page, seen):
         *[
             "find",
             "map",
+            "colours",
+            *COLORMAPS,
             "only",
             "the",
             "marked",
@@ -116,12 +123,35 @@ def test_a_page_can_be_read_without_scripts(page, seen):
     assert plain["pictures"] >= scripted["pictures"] or page == "many.html"
 
 
-def test_a_search_and_the_strength_of_maps_are_added(seen):
+def test_a_search_is_added(seen):
     used = seen["maps.html"]["light"]["used"]
 
-    assert used == {"before": used["before"], "none": 0, "after": used["before"], "opacity": "1"}
+    assert (used["none"], used["after"]) == (0, used["before"])
     assert used["before"] >= 14
     assert seen["report.html"]["light"]["used"]["none"] == 0
+
+
+def pixels(address):
+    """Those of a canvas."""
+    return np.asarray(Pillow.open(BytesIO(b64decode(address.partition(",")[2]))).convert("RGB")).astype(int)
+
+
+@pytest.mark.parametrize("page", ["maps.html", "report.html"])
+def test_maps_are_painted_in_the_colours_and_as_strongly_as_the_reader_chooses(page, seen, places):
+    """From the bytes in the page, which are fewer than its pixels; the picture below is WebP in a browser and here."""
+    text = next(one for one in places if one.name == page).read_text(encoding="utf-8")
+    width, heat, picture = re.search(
+        r'<div class="stack" data-width="(\d+)" data-heat="([^"]*)"><img src="([^"]*)"', text
+    ).groups()
+    values, below = np.frombuffer(b64decode(heat), np.uint8).reshape(-1, int(width)), pixels(picture)
+    enlarged = cv2.resize(values.astype(np.float32), below.shape[1::-1], interpolation=cv2.INTER_LINEAR).round()
+    painted = {name: pixels(one) for name, one in seen[page]["light"]["used"]["painted"].items()}
+
+    for name in ("viridis", "jet"):
+        steps = [color_table(OverlayStyle(name))[np.clip(enlarged + by, 0, 255).astype(int)] for by in (-1, 0, 1)]
+        assert min(np.abs(painted[f"{name} 1"] - one).mean() for one in steps) < 0.1  # halves may be rounded either way
+    assert np.abs(painted["jet 0"] - below).mean() < 2
+    assert (pixels(seen[page]["light"]["used"]["ramp"]) == color_table(OverlayStyle("jet"))).all()
 
 
 def test_pages_can_be_printed(seen):

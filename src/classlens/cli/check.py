@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from classlens.cli.parsing import add_overrides, positive_int, print_note
 from classlens.errors import ConfigError
 from classlens.printed import columns_of, json_text, print_text
+from classlens.runs.own_process import outlive_crashes, progress_line
 
 if TYPE_CHECKING:
     from classlens.runs.check_run import CheckRequest
@@ -51,25 +52,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check, and print what was found; or print the rules."""
+    """Check, and print what was found, past what kills the process; or print the rules."""
     style = "json" if arguments.json else arguments.output_format
     if arguments.list or arguments.explain:
         print_rules(arguments.explain, split_codes(arguments.select), split_codes(arguments.ignore), style)
         return 0
     if arguments.target is None:
         raise ConfigError("nothing to check", hint="give a config or another address; --list names the rules")
-    from classlens.figures.findings import COLUMNS, annotations_of, text_of
-    from classlens.runs.check_run import run_checks
-    from classlens.runs.own_process import progress_line
 
-    findings = run_checks(read_request(arguments), on_note=print_note, progress=progress_line())
-    if style == "json":
-        print_text(json_text(findings.as_data(), indent=2))
-    elif style == "text":
-        print_text(text_of(findings, columns_of(sys.stdout, COLUMNS)))
-    elif findings.findings:
-        print_text(annotations_of(findings))
-    return 1 if findings.findings else 0
+    def check() -> int:
+        from classlens.figures.findings import COLUMNS, annotations_of, text_of
+        from classlens.runs.check_run import run_checks
+
+        findings = run_checks(read_request(arguments), on_note=print_note, progress=progress_line())
+        if style == "json":
+            print_text(json_text(findings.as_data(), indent=2))
+        elif style == "text":
+            print_text(text_of(findings, columns_of(sys.stdout, COLUMNS)))
+        elif findings.findings:
+            print_text(annotations_of(findings))
+        return 1 if findings.findings else 0
+
+    return outlive_crashes(check, is_last=arguments.is_last)
 
 
 def read_request(arguments: argparse.Namespace) -> CheckRequest:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from classlens.cli.parsing import add_overrides, any_int, positive_int, print_note, whole_number
 from classlens.printed import json_text, print_text
+from classlens.runs.own_process import outlive_crashes, progress_line
 
 if TYPE_CHECKING:
     from classlens.runs.report_run import ReportRequest
@@ -50,13 +51,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the page, and print what is in it."""
-    from classlens.runs.own_process import progress_line
-    from classlens.runs.report_run import report
+    """Write the page, and print what is in it; go on past a picture that kills the process."""
 
-    result = report(read_request(arguments), on_note=print_note, progress=progress_line())
-    print_text(json_text(result.as_data(), indent=2) if arguments.json else result.text())
-    return 0
+    def write() -> int:
+        from classlens.runs.report_run import report
+
+        result = report(read_request(arguments), on_note=print_note, progress=progress_line())
+        print_text(json_text(result.as_data(), indent=2) if arguments.json else result.text())
+        return 0
+
+    return outlive_crashes(write, is_last=arguments.is_last)
 
 
 def read_request(arguments: argparse.Namespace) -> ReportRequest:

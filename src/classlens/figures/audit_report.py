@@ -17,7 +17,7 @@ from classlens.cam.saliency import Heatmap, normalise
 from classlens.errors import count_of
 from classlens.figures.drawing import Drawing
 from classlens.figures.findings import NOTEBOOK
-from classlens.figures.overlay import draw_heatmap
+from classlens.figures.overlay import draw_heatmap, heat_of, scale_of
 from classlens.figures.page import HtmlPage, Picture, Section, table_of, webp_of
 from classlens.printed import json_text
 
@@ -43,7 +43,8 @@ def draw_audit(audit: Audit) -> Drawing:
     def page() -> bytes:
         manifest = audit.manifest
         pictures = {index: show_picture(manifest, one) for index, one in audit.shown.items()}
-        sections = [one for one in sections_of_audit(audit, pictures) if one]
+        scale = Section("", html=scale_of()) if any(one.heat for one in pictures.values()) else None
+        sections = [one for one in (scale, *sections_of_audit(audit, pictures)) if one]
         rows = [
             {**audit.shown[index].facts, "index": index, "picture": digest_of(one)} for index, one in pictures.items()
         ]
@@ -58,8 +59,8 @@ def draw_audit(audit: Audit) -> Drawing:
 
 def digest_of(picture: Picture) -> str:
     """SHA-256 of a picture as the page holds it, and of its map."""
-    parts = (one for one in (picture.path, picture.heat) if isinstance(one, bytes))
-    return sha256(b"".join(parts)).hexdigest()
+    picture_itself = picture.path if isinstance(picture.path, bytes) else b""
+    return sha256(picture_itself + (picture.heat.values.tobytes() if picture.heat else b"")).hexdigest()
 
 
 def text_of_audit(audit: Audit) -> str:
@@ -112,7 +113,7 @@ def show_picture(manifest: Manifest, shown: ShownPicture) -> Picture:
     """A picture with its map, and what its row says."""
     maps, facts, name = manifest.maps, shown.facts, manifest.class_name
     saliency = shown.saliency(maps[0].method, maps[0].layer) if maps else None
-    heat = webp_of(draw_heatmap(saliency.heatmap()), LARGEST) if saliency else None
+    heat = heat_of(saliency) if saliency else None
     labelled = "" if facts["label"] is None else f"labelled {name(facts['label'])}"
     where = f"#{shown.index} {str(facts['path'] or '').replace(chr(92), '/').rpartition('/')[2]}"
     sure = f"{name(facts['predicted'])} {percent(facts['probability'])}"

@@ -22,6 +22,7 @@ from classlens.cam.saliency import ExplainedClass, Explanation, Fused, Heatmap, 
 from classlens.errors import NotFound, WrongValue
 from classlens.figures.drawing import PIXELS, VECTORS, Drawing
 from classlens.figures.map_grid import PRINTED, Cell, GridRow, draw_sheet, pages_of, short_names
+from classlens.figures.page import Heat, base64_of, img, island, webp_of
 from classlens.files import table_text
 from classlens.image import Image
 from classlens.sharing import ALONE
@@ -34,6 +35,9 @@ COLORMAPS: Mapping[str, int] = {
 """Colour scales by name; the first five are perceptually uniform."""
 
 ENDINGS = (*PIXELS, *VECTORS)
+
+MOST_ON_PAGE = 40  # rows and columns of a map that a page paints
+WITHOUT_SCRIPTS = 20  # pixels of the longer side of a map where scripts are off: browsers enlarge it smoothly
 
 INK, HALO = (255, 255, 255), (0, 0, 0)
 
@@ -91,6 +95,23 @@ def overlay(image: Image, heatmap: Heatmap, style: OverlayStyle = PLAIN) -> Imag
         cv2.drawContours(pixels, lines, -1, HALO, width + 2, cv2.LINE_AA)
         cv2.drawContours(pixels, lines, -1, INK, width, cv2.LINE_AA)
     return Image(pixels)
+
+
+def heat_of(one: Saliency | Fused, style: OverlayStyle = PLAIN) -> Heat:
+    """A map as a page holds it: as many values as its layer has, which the page enlarges as `Heatmap` was enlarged."""
+    heatmap = one.heatmap()
+    sizes = np.array([part.variants.shape[1:] for part in one.parts])
+    rows, columns = np.minimum(sizes.max(axis=0), MOST_ON_PAGE).tolist()
+    values = cv2.resize(heatmap.values, (columns, rows), interpolation=cv2.INTER_LINEAR)
+    return Heat(np.uint8(255 * values), webp_of(draw_heatmap(heatmap, style=style), WITHOUT_SCRIPTS))
+
+
+def scale_of(style: OverlayStyle = PLAIN) -> str:
+    """The HTML of the colour scale, and for scripts of all that a reader can choose."""
+    shown = webp_of(Image(np.repeat(color_table(style)[None], 16, axis=0)), 512, quality=95)
+    tables = {name: base64_of(color_table(OverlayStyle(name)).tobytes()) for name in COLORMAPS}
+    chosen = {"chosen": style.colormap.casefold(), "tables": tables}
+    return f'<p class="scale">0 {img(shown, "colours from cold to hot")} 1, of its maximum</p>\n{island("colours", chosen)}'
 
 
 def draw_maps(

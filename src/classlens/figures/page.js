@@ -1,4 +1,3 @@
-"use strict";
 // All of it can be read without scripts; this adds a search, and how strongly maps are laid over their pictures.
 {
   const tools = document.getElementById("tools"), find = tools.querySelector("[type=search]");

@@ -1,7 +1,7 @@
 """HTML pages, all in one look: pages that lie beside the picture files which they show, and those that need no other file.
 
-A page is plain HTML that can be read, printed and searched without scripts; scripts add a search, and curves to zoom
-in. It says itself what may run: a browser asks nobody for anything, and runs no other script. Links are relative, so
+A page is plain HTML that can be read, printed and searched without scripts; scripts add a search, curves to zoom in, and
+colours of maps. It says itself what may run: a browser asks nobody for anything, and runs no other script. Links are relative, so
 that a folder can be moved, zipped or served as it is.
 
 A page of thousands of pictures opens within a second, as they are decoded when they come near the screen.
@@ -30,6 +30,9 @@ from PIL import Image as Pillow
 from classlens.printed import LINES, json_text
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from classlens.arrays import UInt8
     from classlens.image import Image
 
 Layout = Literal["tiles", "pairs", "strips"]  # how wide a picture is shown: many to a row, two or three, or alone
@@ -57,17 +60,24 @@ def webp_of(image: "Image", longest: int, *, quality: int = 50, smallest: int = 
     return content.getvalue()
 
 
+@dataclass(frozen=True, eq=False)
+class Heat:
+    """A map over a picture: a byte for each of its positions, which scripts paint, and a small picture of it (WebP)."""
+
+    values: "UInt8[np.ndarray, 'rows columns']"
+    picture: bytes
+
+
 @dataclass(frozen=True)
 class Picture:
     """A picture: a file that the page links to, or the content of one (WebP) that it holds itself.
 
-    `lines` are said below it, the first in bold. `heat` is the content of a map that lies over it. One that is marked is
-    worth a look.
+    `lines` are said below it, the first in bold. `heat` lies over it. One that is marked is worth a look.
     """
 
     path: Path | bytes
     lines: tuple[str, ...]
-    heat: bytes | None = None
+    heat: Heat | None = None
     is_marked: bool = False
 
     def html(self, folder: Path, *, is_lazy: bool = False) -> str:
@@ -76,8 +86,10 @@ class Picture:
         said = escape(first or "picture")
         if isinstance(self.path, bytes):
             shown = img(self.path, said, is_lazy=is_lazy)
-            heat = img(self.heat, "", is_lazy=is_lazy, kind="heat") if self.heat else ""
-            shown = f'<div class="stack">{shown}{heat}</div>' if heat else shown
+            if self.heat:
+                values = f'data-width="{self.heat.values.shape[1]}" data-heat="{base64_of(self.heat.values.tobytes())}"'
+                heat = img(self.heat.picture, "", is_lazy=is_lazy, kind="heat")
+                shown = f'<div class="stack" {values}>{shown}{heat}</div>'
         else:
             link = link_from(folder, self.path)
             shown = f'<a href="{link}"><img src="{link}" alt="{said}" loading="lazy"></a>'
@@ -86,10 +98,14 @@ class Picture:
         return f"<figure{marked}>{shown}<figcaption>{below}</figcaption></figure>\n"
 
 
+def base64_of(content: bytes) -> str:
+    return b64encode(content).decode("ascii")
+
+
 def img(content: bytes, said: str, *, is_lazy: bool = False, kind: str = "") -> str:
     """A picture that the page holds."""
     width, height = Pillow.open(BytesIO(content)).size
-    data, lazy = b64encode(content).decode("ascii"), ' decoding="async" loading="lazy"' * is_lazy
+    data, lazy = base64_of(content), ' decoding="async" loading="lazy"' * is_lazy
     of_kind = f' class="{kind}"' if kind else ""
     return f'<img{of_kind} src="data:image/webp;base64,{data}" width="{width}" height="{height}" alt="{said}"{lazy}>'
 
@@ -142,11 +158,6 @@ class Bar:
         return f'<svg width="160" height="10" viewBox="0 0 160 10" aria-hidden="true">{bar}</svg>'
 
 
-def scale_of(colours: "Image") -> str:
-    """The HTML of a scale of colours, from a picture of it."""
-    return f'<p class="scale">0 {img(webp_of(colours, 512, quality=95), "colours from cold to hot")} 1, of its maximum</p>\n'
-
-
 def sections_of(sections: Iterable[Section], folder: Path = Path()) -> str:
     """The HTML of sections for a page that will lie in `folder`."""
     body = ""
@@ -189,8 +200,10 @@ class HtmlPage:
         links = [(k, one.title) for k, one in enumerate(sections) if one.rank == 2 and one.title]
         nav = "".join(f'<a href="#part-{k}">{escape(title)}</a>' for k, title in links)
         words = "".join(f"<p>{escape(line)}</p>\n" for line in self.introduction.splitlines())
-        style = asset("page.css").replace("@OPACITY@", f"{self.opacity:g}")
-        script = asset("page.js") + (asset("curves.js") if 'class="chart"' in body else "")
+        style = asset("figures/page.css").replace("@OPACITY@", f"{self.opacity:g}")
+        script = asset("figures/page.js")
+        script += asset("figures/curves.js") if 'class="chart"' in body else ""
+        script += asset("studio/static/heat.js") + asset("figures/maps.js") if 'class="heat"' in body else ""
         parts = {
             "STYLE": style,
             "POLICY": policy_of(style, script),
@@ -200,7 +213,7 @@ class HtmlPage:
             "DATA": "" if self.data is None else island("data", self.data),
             "SCRIPT": script,
         }
-        before, *others = asset("page.html").split("@")
+        before, *others = asset("figures/page.html").split("@")
         text = before + "".join(parts.get(part, part) for part in others)
         return text.translate(LINES).encode()
 
@@ -213,13 +226,14 @@ def island(name: str, data: object, default: Callable[[object], object] | None =
 
 def policy_of(style: str, script: str) -> str:
     """What a page may do: show pictures of its own and of its folder, nothing from anywhere else."""
-    hashes = [f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in (style, script)]
+    hashes = [f"'sha256-{base64_of(sha256(text.encode()).digest())}'" for text in (style, script)]
     return f"default-src 'none'; img-src 'self' data:; style-src {hashes[0]}; script-src {hashes[1]}; base-uri 'none'; form-action 'none'"
 
 
 @cache
 def asset(name: str) -> str:
-    return files("classlens.figures").joinpath(name).read_text(encoding="utf-8")
+    """A file that pages are made of; maps are painted by the script that the studio loads, too."""
+    return files("classlens").joinpath(name).read_text(encoding="utf-8")
 
 
 def command_line() -> str:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from classlens.adapters import Options, open_source
 from classlens.check.examine import examine
 from classlens.check.inspection import PICTURES, Inspection
-from classlens.check.rule import choose_rules
+from classlens.check.rule import Rule, choose_rules
+from classlens.dataset.dataset import Dataset, Sample
 from classlens.figures.drawing import check_ending
+from classlens.files import limit
+from classlens.runs.own_process import KILLERS, risky
+from classlens.source import Source
 
 if TYPE_CHECKING:
-    from classlens.check.finding import Findings
+    from classlens.check.finding import Finding, Findings
     from classlens.runs.own_process import Progress
 
 
@@ -64,13 +68,13 @@ def run_checks(
         DataError: there is no such checkpoint or log, or the page cannot be written.
     """
     rules = choose_rules(request.select, request.ignore)
-    source = open_source(request.target, options=request.options)
+    source = watch(open_source(request.target, options=request.options))
     if on_note is not None:
         for note in source.notes:
             on_note("note", note)
     words = {name: getattr(request, name) for name in SAME_NAME}
     inspection = Inspection(source, progress=progress, **words)
-    findings = examine(inspection, rules)
+    findings = examine(inspection, watch_rules(rules))
     if on_note is not None and "classifier" in inspection.kept:
         for note in getattr(inspection.kept["classifier"], "notes", ()):  # none of one that could not be opened
             on_note("note", note)
@@ -79,3 +83,48 @@ def run_checks(
 
         draw_findings(findings).save(request.page)
     return findings
+
+
+def watch(source: Source) -> Source:
+    """The same source, of which every sample is `risky`: one that has killed a process of this run is a bad one."""
+
+    def open_dataset(split: str) -> Dataset:
+        dataset = source.dataset(split)
+
+        def sample(index: int) -> Sample:
+            place = f"sample {index} of {dataset.name}"
+            if place in KILLERS:  # some datasets decode a picture to know its label
+                return Sample()
+            with risky(place):
+                return dataset.sample(index)
+
+        def watched(call: Callable[..., Any]) -> Callable[..., Any]:
+            def decode(index: int, *words: object) -> Any:  # noqa: ANN401 - what the dataset gives
+                with risky(place_of(known, index), limit("seconds")):
+                    return call(index, *words)
+
+            return decode
+
+        known = replace(dataset, sample=sample)
+        thumbnail = watched(dataset.thumbnail) if dataset.thumbnail else None
+        return replace(known, load=watched(dataset.load), thumbnail=thumbnail)
+
+    return replace(source, open_dataset=open_dataset) if source.open_dataset else source
+
+
+def place_of(dataset: Dataset, index: int) -> str:
+    """What a sample is called where its process dies of it."""
+    return dataset.sample(index).path or f"sample {index} of {dataset.name}"
+
+
+def watch_rules(rules: Sequence[Rule]) -> list[Rule]:
+    """The same rules; one that has killed a process of this run is skipped."""
+
+    def watched(rule: Rule) -> Rule:
+        def run(inspection: Inspection) -> Iterator[Finding]:
+            with risky(f"rule {rule.code}"):
+                yield from rule.examine(inspection)
+
+        return replace(rule, examine=run)
+
+    return list(map(watched, rules))

@@ -12,8 +12,8 @@ import numpy as np
 
 from classlens.cam.faithfulness import Faithfulness
 from classlens.cam.saliency import Fused, Saliency
-from classlens.figures.overlay import COLUMNS, OverlayStyle, color_table, draw_heatmap, map_columns, overlay
-from classlens.figures.page import HtmlPage, Layout, Picture, Section, scale_of, webp_of
+from classlens.figures.overlay import COLUMNS, OverlayStyle, heat_of, map_columns, overlay, scale_of
+from classlens.figures.page import HtmlPage, Layout, Picture, Section, webp_of
 from classlens.files import write_table, write_whole
 from classlens.image import Image
 from classlens.runs.explain_files import BadPicture, MapRow, MapRun
@@ -83,14 +83,13 @@ def map_tile(one: Saliency | Fused, style: OverlayStyle) -> Picture:
     """A picture as fed under its map, small enough for thousands on a page."""
     if style.contour is not None:
         return Picture(webp_of(overlay(one.image, one.heatmap(), style), TILE), ())
-    heat = webp_of(draw_heatmap(one.heatmap(), style=style), TILE // 2)
-    return Picture(webp_of(one.image, TILE, quality=40), (), heat)
+    return Picture(webp_of(one.image, TILE, quality=40), (), heat_of(one, style))
 
 
 def map_page(run: MapRun, sections: Sequence[Section], style: OverlayStyle) -> HtmlPage:
     methods = dict.fromkeys(f"{row.values['method']} at {' + '.join(row.values['layers'])}" for row in run.maps)
     introduction = "\n".join([run.summary(), "; ".join(methods)])
-    scale = Section("", html=scale_of(Image(np.repeat(color_table(style)[None], 16, axis=0))))
+    scale = Section("", html=scale_of(style))
     return HtmlPage("Where the model looks", introduction, [scale, *sections], opacity=style.opacity)
 
 

@@ -6,7 +6,7 @@ at once, waits for nothing any more.
 
 A decoder that crashes kills its process, and a process per decoder costs half a second at the start. So a run is made
 in a child, forked while nothing but the parser is loaded: no thread that could hang, and a millisecond. If the child is
-killed, its parent can make the run again with the decoders in processes of their own.
+killed, its parent can make the run again: with the decoders in processes of their own, or without what killed it.
 """
 
 import gc
@@ -16,11 +16,13 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from mmap import mmap
 from shutil import get_terminal_size
 from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from classlens.errors import DataError
 from classlens.files import limit
 from classlens.printed import print_aside
 
@@ -188,6 +190,57 @@ def allow_seconds(seconds: float) -> None:
     """
     if SPARE and hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
+RISK = 4096  # bytes that name what a process is working on: a path, say
+MOST_CRASHES = 20  # after so many, something else is wrong than a picture
+KILLERS: dict[str, str] = {}
+"""What has killed a process of this run before, and how."""
+WATCHED: "list[mmap | bytearray]" = [bytearray(RISK)]
+"""What this process is working on, for who sees it die: the last one."""
+
+
+@contextmanager
+def risky(what: str, seconds: float = 0.0) -> Iterator[None]:
+    """Work on something that may kill this process, if need be for no longer than so many seconds of CPU.
+
+    Raises:
+        DataError: it has killed a process of this run before.
+    """
+    if what in KILLERS:
+        raise DataError(f"{what}: {KILLERS[what]}")
+    watched = WATCHED[-1]
+    before, watched[:] = watched[:], what.encode(errors="replace")[:RISK].ljust(RISK, b"\0")
+    if seconds:
+        allow_seconds(seconds)
+    try:
+        yield
+    finally:
+        if seconds:
+            allow_seconds(0)
+        watched[:] = before
+
+
+def outlive_crashes(run: Callable[[], int], *, is_last: bool) -> int:
+    """The exit status of `run` in a child; one that is killed by what it works on is made again, without that.
+
+    What is not the last work of this process stays in it: a child would end by way of what a caller has open.
+    """
+    if not (is_last and can_fork()):
+        return run()
+    WATCHED.append(mmap(-1, RISK))  # shared with the child
+    status = run_in_child(run)
+    while (crash := describe_crash_of_child(status)) and len(KILLERS) < MOST_CRASHES:
+        what = WATCHED[-1][:].rstrip(b"\0").decode(errors="replace")
+        if not what or what in KILLERS:
+            break
+        KILLERS[what] = crash
+        print_aside(f"note:  {what}: {crash}; beginning again without it")
+        WATCHED[-1][:] = bytes(RISK)
+        status = run_in_child(run)
+    if status < 0 and -status not in ENDING:
+        print_aside(f"error: the process of the run was killed ({signal.Signals(-status).name})")
+    return status if status >= 0 else 128 - status
 
 
 def describe_slowness(status: int) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,16 +34,16 @@ from classlens.figures.curves import chart_section
 from classlens.figures.drawing import check_ending
 from classlens.figures.filmstrip import Mode
 from classlens.figures.findings import finding_sections
-from classlens.figures.overlay import PLAIN
+from classlens.figures.overlay import PLAIN, scale_of
 from classlens.figures.page import Bar, HtmlPage, Section, table_of
 from classlens.figures.plot_layout import lay_out
 from classlens.files import open_regular, write_whole
 from classlens.printed import join_lines
 from classlens.results import Drawable
 from classlens.runs.browse_run import pictures_of
-from classlens.runs.browse_samples import BrowseRequest, SampleResult, render_sample
-from classlens.runs.check_run import SAME_NAME
-from classlens.runs.own_process import Progress, collecting_later
+from classlens.runs.browse_samples import BrowseRequest, SampleResult, describe_failure, render_sample
+from classlens.runs.check_run import SAME_NAME, place_of, watch, watch_rules
+from classlens.runs.own_process import Progress, collecting_later, risky
 
 if TYPE_CHECKING:
     from classlens.cam.classifier import Classifier
@@ -143,7 +144,7 @@ def report(
         DataError: there is no such checkpoint or log, or the page cannot be written.
         NotOffered: there is a checkpoint and no network for it.
     """
-    source = source or open_source(request.target, options=request.options)
+    source = watch(source or open_source(request.target, options=request.options))
     on_note = on_note or (lambda kind, text: None)
     for note in source.notes:
         on_note("note", note)
@@ -170,7 +171,7 @@ def report(
 def find(report: Report) -> Findings:
     """What the rules find; nothing where none can be run."""
     try:
-        return examine(report.inspection, choose_rules((), ()))
+        return examine(report.inspection, watch_rules(choose_rules((), ())))
     except NotOffered as error:
         report.missing.append(f"Findings: {error}")
         return Findings(report.request.target, (), (), ())
@@ -213,7 +214,12 @@ def draw_samples(report: Report, dataset: Dataset, mode: Mode, number: int) -> I
     request = BrowseRequest(mode=mode, seed=report.request.seed, html="page")
     chosen = spread(dataset, number, request.seed)
     for done, index in enumerate(chosen, start=1):
-        row = render_sample(dataset, index, request.seed, None, request=request, replaces=False)()
+        draw = partial(render_sample, dataset, index, request.seed, request=request, replaces=False)
+        try:
+            with risky(place_of(dataset, index)):
+                row = draw(None)()
+        except DataError as error:  # it has killed a process before, and is not opened again
+            row = draw(describe_failure(dataset, index, request.seed, error))()
         report.progress("samples", done, len(chosen))
         if row.error:
             report.bad.setdefault((dataset.name, index), row)
@@ -265,7 +271,7 @@ def show_maps(report: Report) -> Iterator[Section]:
         lines.append(f"wrong answers to {len(wrong)} of {known}, which are shown first")
     if split == "train":
         lines.append("there are no pictures but those of training, which the network may know by heart")
-    yield Section("Maps", "\n".join(lines), pictures=tuple(tiles))
+    yield Section("Maps", "\n".join(lines), html=scale_of(), pictures=tuple(tiles))
 
 
 def judge_answers(inspection: Inspection) -> dict[int, bool]:

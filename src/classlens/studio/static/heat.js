@@ -36,6 +36,25 @@ export function paint(canvas, pixels, { width, height, values }, { table, opacit
   canvas.getContext("2d")?.putImageData(painted, 0, 0);
 }
 
+/** A map of few values as large as its picture: on straight lines between the middles of its cells, as `classlens cam` does it.
+ * @param {Heat} heat @param {number} width @param {number} height @returns {Heat} */
+export function enlarge(heat, width, height) {
+  const values = new Uint8Array(width * height);
+  const cells = (/** @type {number} */ many, /** @type {number} */ few) => Array.from({ length: many }, (_, k) => {
+    const at = Math.min(Math.max(((k + 0.5) * few) / many - 0.5, 0), few - 1), first = Math.min(Math.floor(at), Math.max(few - 2, 0));
+    return { first, next: Math.min(first + 1, few - 1), share: at - first };
+  });
+  const columns = cells(width, heat.width);
+  cells(height, heat.height).forEach((row, y) => columns.forEach((column, x) => {
+    const [above, below] = [row.first, row.next].map((one) => {
+      const left = heat.values[one * heat.width + column.first];
+      return left + column.share * (heat.values[one * heat.width + column.next] - left);
+    });
+    values[y * width + x] = Math.round(above + row.share * (below - above));
+  }));
+  return { width, height, values };
+}
+
 /** A place (row, column) in a map as a key of text.js: thirds across and down, as people say it.
  * @param {[number, number]} place @param {{width: number, height: number}} size */
 export function placeKey([y, x], { width, height }) {
