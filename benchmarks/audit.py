@@ -171,7 +171,7 @@ def audit_here(target, folder):
 
     peaks, begun = {}, time.process_time()
     request = classlens.AuditRequest(target, folder, wishes=classlens.AuditOptions(batch_size=128), workers=0)
-    run = classlens.run_audit(request, progress=note)
+    classlens.run_audit(request, progress=note)
     spent, made = time.process_time() - begun, peaks[10]
     rows = sum(path.stat().st_size for path in Path(folder, "rows").iterdir())
     whole = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -114,6 +113,8 @@ def draw_map(session: Session, kind: str, number: int) -> bytes:
     Raises:
         Refused: there is none.
     """
+    import numpy as np
+
     from classlens.audit.rows import rows_by_index
     from classlens.audit.summary import read_classes
     from classlens.figures.audit_report import mean_map
