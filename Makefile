@@ -5,7 +5,7 @@ VENV ?= .venv
 OUT ?= out/demo
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo docs test test-kills test-long mutants test-peers test-oldest lint format check check-page bench fuzz clean
+.PHONY: demo docs gallery test test-kills test-long mutants test-peers test-oldest lint format check check-page bench fuzz clean
 
 demo: $(VENV)/demo.done
 	$(VENV)/bin/classlens demo --output-dir $(OUT)
@@ -30,7 +30,11 @@ mutants: $(VENV)/test.done
 test-peers: .venv-peers/done
 	.venv-peers/bin/python -m pytest tests_peers -n 2 --dist loadfile
 
-# The site, in out/docs; warnings are errors. The pictures are made anew by `scripts/make_gallery.py`.
+# The pictures of the documentation, and the pages that show them.
+gallery: $(VENV)/test.done
+	$(VENV)/bin/python scripts/make_gallery.py
+
+# The site, in out/docs; warnings are errors.
 docs: $(VENV)/test.done
 	$(VENV)/bin/python -m pip install --quiet --editable '.[docs]'
 	$(VENV)/bin/python -m sphinx -q -W --keep-going -b html docs out/docs
@@ -60,8 +64,10 @@ check-page:
 	  || { echo "npm reaches no registry: the types of the studio's page are not checked"; exit 0; }; \
 	$(PAGE)/node_modules/.bin/tsc -p $(PAGE)/jsconfig.json
 
+# All comparisons in one go, into docs/benchmarks.md: half an hour, on an idle machine.
 bench: .venv-peers/done
-	.venv-peers/bin/python benchmarks/run.py
+	.venv-peers/bin/python -m pip install --quiet --editable '.[bench]'
+	.venv-peers/bin/python benchmarks/run.py --write
 
 # Ten minutes of inputs that strangers could send, shared by the harnesses; `make fuzz FUZZ_SECONDS=60` takes less.
 FUZZ_SECONDS ?= 600

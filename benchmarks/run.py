@@ -1,25 +1,86 @@
 """All benchmarks, one after the other, each in a process of its own.
 
     .venv-peers/bin/python benchmarks/run.py            # about half an hour on an idle machine
+    .venv-peers/bin/python benchmarks/run.py --write    # and put what they print into docs/benchmarks.md
+    .venv-peers/bin/python benchmarks/run.py config zoo # these two
 
 Every figure is a ratio to a peer, or to a plain forward pass, measured in the same run. Run it on an idle machine.
 """
 
+import argparse
+import os
+import platform
 import subprocess
 import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-BENCHMARKS = ("config", "schedule", "browse", "zoo", "cam", "masking", "audit")
+BENCHMARKS = {
+    "config": (),
+    "schedule": (),
+    "browse": (),
+    "zoo": (),
+    "cam": (),
+    "masking": (),
+    "audit": ("--number", "192"),
+    "studio": (),
+}
+"""Each script, and the arguments of the runs in docs/benchmarks.md."""
+
+PACKAGES = (
+    "numpy", "opencv-python-headless", "pillow", "torch", "torchvision", "timm", "mmengine", "mmpretrain", "mmcls",
+    "grad-cam", "torchcam", "captum", "matplotlib", "ray", "tensorboard",
+)  # fmt: skip
+"""Whose versions are part of a result."""
+
+DOCUMENT = Path(__file__).parents[1] / "docs/benchmarks.md"
+HEADING = "## As printed"
 
 
 def main() -> int:
-    """Run them all; the exit status counts those that failed."""
-    failed = 0
-    for name in BENCHMARKS:
-        print(f"== {name}", flush=True)
-        words = [sys.executable, str(Path(__file__).with_name(f"{name}.py"))]
-        failed += subprocess.run(words, check=False).returncode != 0
-    return failed
+    """Run them; the exit status counts those that failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(BENCHMARKS)}; all if none is named")
+    parser.add_argument("--write", action="store_true", help="put the output into docs/benchmarks.md")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(BENCHMARKS):
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    results = [run(name) for name in arguments.names or BENCHMARKS]
+    if arguments.write:
+        kept = DOCUMENT.read_text().split(f"\n{HEADING}\n")[0].rstrip()
+        sections = "\n".join(f"### {name}\n\n```text\n{output}\n```\n" for name, output, _ in results)
+        DOCUMENT.write_text(f"{kept}\n\n{HEADING}\n\n{describe_machine()}\n\n{sections}")
+    return sum(status != 0 for _, _, status in results)
+
+
+def run(name: str) -> tuple[str, str, int]:
+    """The name of a benchmark, what it printed, and its exit status; its output is shown as it comes."""
+    print(f"== {name}", flush=True)
+    words = [sys.executable, str(Path(__file__).with_name(f"{name}.py")), *BENCHMARKS[name]]
+    lines = []
+    begun = time.monotonic()
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            lines.append(line.rstrip())
+    minutes = (time.monotonic() - begun) / 60
+    lines.append(f"({minutes:.0f} min)" if process.returncode == 0 else f"(failed: status {process.returncode})")
+    return name, "\n".join(lines), process.returncode
+
+
+def describe_machine() -> str:
+    """Where and with what this was measured."""
+    versions = [f"{name} {found}" for name in PACKAGES if (found := version_of(name))]
+    threads = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
+    return f"{time.strftime('%Y-%m-%d')}, {threads}; {', '.join(versions)}."
+
+
+def version_of(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 if __name__ == "__main__":

@@ -4,9 +4,12 @@ Nothing is fetched by a reader's browser: theme, fonts and search lie beside the
 Python are written from the program itself, before the pages are read.
 """
 
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
+
+from sphinx.application import Sphinx
 
 import classlens
 from classlens.cli.main import COMMANDS
@@ -25,6 +28,18 @@ html_theme_options = {"source_directory": "docs/"}
 autodoc_default_options = {"members": True, "undoc-members": False}
 autodoc_typehints = "description"
 default_role = "code"
+
+
+HAN = "[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
+
+
+def join_chinese_lines(app: Sphinx, name: str, source: list[str]) -> None:
+    """A line break between two Chinese characters is no space, which it would become in HTML."""
+    source[0] = re.sub(f"(?<={HAN})\n(?={HAN})", "", source[0])
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("source-read", join_chinese_lines)
 
 
 def write_references() -> None:

@@ -80,8 +80,8 @@ SHOTS = (
     *(
         Shot(
             f"cam-smooth{number}",
-            f"Smoothing: {words or 'none'}.",
-            f"平滑：{words or '无'}。",
+            f"Smoothing: {f'`{words}`' if words else 'none'}.",
+            f"平滑：{f'`{words}`' if words else '无'}。",
             f"cam demo/dog.jpg demo --method LayerCAM {LAYER} {words} --save-path OUT".replace("  ", " "),
         )
         for number, words in enumerate(("", "--eigen-smooth", "--aug-smooth", "--eigen-smooth --aug-smooth"))
@@ -94,6 +94,38 @@ SHOTS = (
         "--target-layers backbone.layers.2 backbone.layers.4 backbone.layers.6 --save-path OUT",
     ),
 )
+VIT, T2T = "vit-base-p16_ft-64xb64_in1k-384", "t2t-vit-t-14_8xb64_in1k"
+WITH_CHECKPOINTS = (  # as documented: the config, the published checkpoint, the rest
+    (RESNET, "resnet50_batch256_imagenet_20200708-cfb998bf.pth", ""),
+    (SWIN, "swin_tiny_224_b16x64_300e_imagenet_20210616_090925-66df6be6.pth", " --vit-like"),
+    (
+        f"configs/vision_transformer/{VIT}.py",
+        "vit-base-p16_in21k-pre-3rdparty_ft-64xb64_in1k-384_20210928-98e8652b.pth",
+        " --vit-like --target-layers 'backbone.layers[-1].ln1'",
+    ),
+    (
+        f"configs/t2t_vit/{T2T}.py",
+        "t2t-vit-t-14_3rdparty_8xb64_in1k_20210928-b7c09b62.pth",
+        " --vit-like --target-layers 'backbone.encoder[-1].ln1'",
+    ),
+)
+MISSING = {
+    "en": """
+## What is missing: ResNet, Swin, ViT, T2T-ViT
+
+The original documentation also shows the bird through these four networks. Here they are missing: the pictures of this
+page are made with weights that everybody has after `make demo`, and we know no package that brings trained weights of
+these four under a licence that is stated. With the checkpoints that OpenMMLab publishes, these commands make the row. The suite runs all of them
+with random weights: the way to a map is right, the maps would mean nothing.
+""",
+    "zh": """
+## 缺少的：ResNet、Swin、ViT、T2T-ViT
+
+原来的文档还用这四个网络看同一只鸟。这里没有它们的图：本页的图都用 `make demo` 之后人人都有的权重画出，而我们没有找到哪个软件包带有
+这四个网络训练好的、写明许可的权重。
+有了 OpenMMLab 发布的检查点，下面的命令就能画出这一行。测试用随机权重运行了全部命令：得到热图的过程是对的，但那样的热图没有意义。
+""",
+}
 HEADS = {
     DOCS
     / "gallery.md": "# Gallery\n\nEvery picture is made by the command above it, with the weights of the demo network "
@@ -128,7 +160,8 @@ def page_of(path: Path) -> str:
         output = f"{shot.name}.png" if "--save-path" in shot.command else shot.name
         text += f"\n{words}\n\n```bash\nclasslens {shot.command.replace('OUT', output)}\n```\n\n"
         text += f"![{words}]({place}/{shot.name}.webp)\n"
-    return text
+    lines = "\n".join(f"classlens cam demo/bird.JPEG {' '.join(words[:2])}{words[2]}" for words in WITH_CHECKPOINTS)
+    return text + MISSING["zh" if is_chinese else "en"] + f"\n```bash\n{lines}\n```\n"
 
 
 def take(shot: Shot) -> None:

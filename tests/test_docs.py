@@ -1,6 +1,8 @@
 """What the program offers, the documentation names."""
 
 import re
+import subprocess
+import sys
 from argparse import SUPPRESS
 from importlib import import_module
 from pathlib import Path
@@ -60,6 +62,10 @@ def test_links_between_pages_lead_somewhere(page):
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
 
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_gallery_pages_are_those_that_their_script_writes():
+    assert subprocess.run([sys.executable, ROOT / "scripts" / "make_gallery.py", "--check"]).returncode == 0
 
 
 def test_the_readme_starts_with_the_two_commands():

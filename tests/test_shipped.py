@@ -31,7 +31,7 @@ def test_the_wheel_carries_small_copies_of_the_photos():
     small = {path.stem: path for path in (PHOTOS.parent / "small").iterdir()}
 
     assert small.keys() == names
-    assert sum(path.stat().st_size for path in small.values()) < 90_000
+    assert sum(path.stat().st_size for path in small.values()) < 70_000
     for path in PHOTOS.glob("*.*g"):
         copy = Image.open(small[path.stem]).convert("RGB")
         photo = Image.open(path).convert("RGB").resize(copy.size, Image.Resampling.LANCZOS)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+import classlens as cl
 from classlens.cam.explain import explain
 from classlens.cli.main import main
 from classlens.dataset.decode import read_image
@@ -37,6 +38,9 @@ def test_one_map_is_saved_as_a_plain_overlay_of_the_size_as_fed(tmp_path, capsys
     said = capsys.readouterr().out
     assert "282 tiger cat" in said
     assert "GradCAM at backbone.layers.6.bn" in said
+    low, high = map(float, re.search(r"values (\S+) to (\S+), hottest at", said).groups())
+    raw = cl.explain(cl.open_source("demo").classifier(), CAT)[0].values
+    assert [low, high] == pytest.approx([raw.min(), raw.max()], rel=0.01)
     assert f"wrote {path}" in said
     assert [entry.name for entry in path.parent.iterdir()] == ["cam.png"]
 

@@ -56,7 +56,19 @@ def test_the_last_override_of_a_key_wins():
 
 
 @pytest.mark.parametrize(
-    "word", ["abc", "=1", "a..b=1", ".a=1", "a=[1,2", "a=1,(2", "a=2),(3", "a=" + "(" * 99 + ")" * 99]
+    "word",
+    [
+        "abc",
+        "=1",
+        "a..b=1",
+        ".a=1",
+        "a=[1,2",
+        "a=1,(2",
+        "a=2),(3",
+        "a=" + "(" * 99 + ")" * 99,
+        "a." * 64 + "b=1",
+        "a=" + "b" * 50_000,
+    ],
 )
 def test_a_word_that_is_no_override_is_one_error(word):
     with pytest.raises(ConfigError, match="--cfg-options"):

@@ -354,3 +354,33 @@ def test_reading_configs_loads_nothing_heavy(tmp_path):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def test_a_chain_of_bases_without_end_is_one_error(tmp_path):
+    longer = {f"c{number}": f"_base_ = 'c{number - 1}.py'" for number in range(1, 60)}
+    child = write(tmp_path, c0="a = 1", **longer)
+
+    with pytest.raises(ConfigError, match="more than 50 configs inherit from one another"):
+        read_config(child)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("b: {<<: 3}", "<< is followed by no mapping"),
+        ("b: {[1]: 2}", "a key that is no text or number"),
+        ("b: " + "1" * 9_999, "a very long value without quotes"),
+        ("b: !!int '" + "1" * 9_999 + "'", "a very long value that is no text"),
+    ],
+)
+def test_what_yaml_allows_and_no_config_means_is_one_error(text, message, tmp_path):
+    (tmp_path / "child.yaml").write_text(f"a: 1\n{text}\n")
+
+    with pytest.raises(ConfigError, match=message):
+        read_config(tmp_path / "child.yaml")
+
+
+def test_a_merge_key_of_yaml_yields_to_the_keys_beside_it(tmp_path):
+    (tmp_path / "child.yaml").write_text("a: &a {x: 1, y: 1}\nb: {<<: *a, y: 2}\n")
+
+    assert read_config(tmp_path / "child.yaml")["b"] == {"x": 1, "y": 2}

@@ -310,7 +310,15 @@ def test_csv_and_json_lists_are_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [("{", ":1: not JSON"), ("{}", "no data_list"), ("[]", "no data_list")]
+    ("content", "message"),
+    [
+        ("{", ":1: not JSON"),
+        ("{}", "no data_list"),
+        ("[]", "no data_list"),
+        ("[{}]", "its samples are empty"),
+        ("[" * 100_000, "not a list in JSON: RecursionError"),
+        ("[{\0", "not a text: there are zeros in it"),
+    ],
 )
 def test_a_broken_json_list_is_named(content, message, tmp_path):
     (tmp_path / "list.json").write_text(content)

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from classlens.dataset.decode import damage_in, read_header, read_image, salvage
+from classlens.dataset.decode import damage_in, decode, read_header, read_image, salvage
 from classlens.dataset.listing import LoadImageFromFile
 from classlens.dataset.storage import read_bytes
 from classlens.errors import DataError
-from tests.dataset.bad_pictures import CASES, HEIGHT, JPEG, WIDTH, make, turned
+from tests.dataset.bad_pictures import CASES, HEIGHT, JPEG, WIDTH, make, photo, saved, turned
 
 GOOD = [case for case in CASES if case.size]
 BAD = [case for case in CASES if not case.size and "OpenCV" not in case.reason]
@@ -168,3 +168,24 @@ def test_headers_are_read_where_pillow_keeps_its_tiles_as_plain_tuples(monkeypat
     header = read_header(cv2.imencode(".png", np.zeros((8, 8, 3), np.uint16))[1].tobytes())
 
     assert header.oddities[0].startswith("more than 8 bits")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"color_type": "colour"}, "color_type is one of .*, not 'colour'"),
+        ({"imdecode_backend": "turbojpeg"}, "imdecode_backend is cv2 or pillow here, not 'turbojpeg'"),
+        ({"file_client_args": {}, "backend_args": {}}, "two names of one thing"),
+    ],
+)
+def test_a_loader_is_refused_what_it_cannot_do(settings, message):
+    with pytest.raises(ValueError, match=message):
+        LoadImageFromFile(**settings)
+
+
+def test_a_png_chunk_that_claims_more_than_a_picture_may_have_is_not_given_to_opencv():
+    png = saved(photo(), "PNG")
+    claiming = png[:33] + (2**31).to_bytes(4, "big") + png[37:]
+
+    with pytest.raises(DataError, match="damaged PNG: a chunk of 2,147,483,648 bytes"):
+        decode(claiming)

@@ -68,6 +68,11 @@ def test_a_sample_that_does_not_exist_is_refused():
         check_indices(sorted_dataset(3), [0, 3])
 
 
+def test_a_class_without_samples_is_named():
+    with pytest.raises(DataError, match="no sample of toy belongs to class 1"):
+        of_classes(sorted_dataset(3, 0), ["class 1"])
+
+
 def test_a_survey_counts_classes_sizes_colours_and_duplicates():
     found = survey(sorted_dataset(2, 1), range(3))
 

@@ -150,3 +150,8 @@ def test_streams_of_stages_and_samples_differ():
     }
 
     assert len(draws) == 75
+
+
+def test_only_a_dataset_can_be_traced():
+    with pytest.raises(TypeError, match="trace takes a Dataset, not a str"):
+        trace("data/train", 0)

@@ -108,6 +108,26 @@ def test_a_bad_picture_is_a_marked_tile_and_its_name_is_text(tmp_path, studio):
     assert sample["stages"] == []
 
 
+def test_bad_files_that_only_a_check_has_looked_at_count_as_bad(tmp_path, studio):
+    """Of a validation split: the numbers of a finding are those of the split that it names."""
+    good = studio.ask("/picture/0/train/0.webp?edge=64")[2]
+    for split in ("train", "val"):
+        (tmp_path / split / "a").mkdir(parents=True)
+        (tmp_path / split / "a" / "good.webp").write_bytes(good)
+    (tmp_path / "val" / "a" / "cut.webp").write_bytes(good[:100])
+
+    with running_studio(f"folder:{tmp_path}") as server:
+        before = server.wait("/data.json?split=val&bad=1")["rows"]
+        assert server.wait("/findings.json")["state"] == "ready"
+        train, val = (server.get(f"/data.json?split={split}&bad=1") for split in ("train", "val"))
+
+    assert (before, train["rows"], val["total"]) == ([], [], 1)
+    (row,) = val["rows"]
+    assert (row["index"], row["name"]) == (0, "cut.webp")
+    assert row["error"]
+    assert str(tmp_path) not in row["error"]
+
+
 def test_a_part_that_a_target_has_not_is_a_state(tmp_path, studio):
     """Relative targets of several parts are called as the user called them."""
     (tmp_path / "out" / "my" / "photos").mkdir(parents=True)

@@ -97,16 +97,14 @@ def test_slow_work_counts_is_cancelled_and_leaves_browsing_alone(studio, look):
     job = studio.post("/explain", {"index": 40, "methods": ["RISE"]})[1]["job"]
     while not (seen := studio.get(f"/jobs/{job}.json"))["done"]:
         assert seen["state"] in ("waiting", "running")
-    began = time.monotonic()
     status = studio.ask("/picture/0/train/77.webp")[0]
-    waited = time.monotonic() - began
+    meanwhile = studio.get(f"/jobs/{job}.json")
 
     studio.post(f"/jobs/{job}/cancel")
     after = studio.wait(f"/jobs/{job}.json")
 
     assert (status, seen["message"], seen["total"]) == (200, "RISE", 1000)
-    assert waited < after["seconds"] + 5
-    assert after["state"] == "cancelled"
+    assert (meanwhile["state"], after["state"]) == ("running", "cancelled")
     assert explain(studio, index=40)["state"] == "done"  # the next one is not waited for in vain
 
 

@@ -11,7 +11,7 @@ import classlens
 from classlens.audit.answers import Answer, Answers
 from classlens.errors import DataError
 from classlens.printed import json_text
-from classlens.studio.session import StudioRequest
+from classlens.studio.serve import StudioRequest
 from tests.audit.tiny_setup import write_network, write_pictures
 from tests.studio.running import enter, running_studio
 

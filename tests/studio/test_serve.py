@@ -11,9 +11,8 @@ import pytest
 
 import classlens
 from classlens.errors import ConfigError, DataError
-from classlens.studio.guard import Keys
-from classlens.studio.serve import bind, tunnel_line
-from classlens.studio.session import Kept, Session, StudioRequest
+from classlens.studio.serve import Keys, StudioRequest, bind, tunnel_line
+from classlens.studio.session import Kept, Session
 from tests.studio.running import LINK, running_studio
 
 TOKEN = "a-password-of-some-length"

@@ -270,6 +270,7 @@ def facts(saliency: Saliency | Fused) -> dict[str, Any]:
         "method": saliency.method,
         "layers": [part.layer for part in saliency.parts],
         "layer_sizes": [list(part.variants.shape[1:]) for part in saliency.parts],
+        "ranges": [[float(part.values.min()), float(part.values.max())] for part in saliency.parts],
         "size_as_fed": list(saliency.image.size),
         **{name: getattr(saliency.subject, name, None) for name in about_class},
         "predicted": getattr(saliency.predicted, "target", None),

@@ -89,8 +89,9 @@ def describe(
     if found:
         every = len(looks(inspection))
         shown = tuple(Exhibit(picture_of(inspection, one), str(one)) for one in found[:SHOWN] if not one.error)
-        numbers = {"pictures": len(found), "looked at": every, **evidence}
-        yield Finding(f"{count or len(found)} of {every} pictures {words}", named(found), numbers, shown)
+        facts = named(found), {"pictures": len(found), "looked at": every, **evidence}, shown
+        samples = tuple((one.split, one.index, one.error or damage_in(one.remarks)) for one in found)
+        yield Finding(f"{count or len(found)} of {every} pictures {words}", *facts, samples=samples)
 
 
 def named(found: Sequence[object]) -> str:

@@ -29,8 +29,8 @@ class Exhibit:
 class Finding:
     """One mismatch: what is wrong, where, and the numbers and pictures that show it.
 
-    `evidence` is what JSON can hold. A rule leaves out `code` and `severity`, which its line in the table says, and may
-    leave out `cure` and `command`: then they are those of its page, and the check with this rule alone.
+    `evidence` is what JSON can hold, `samples` have a split, a number, and what is bad. A rule leaves out `code` and
+    `severity`, which its line says, and maybe `cure` and `command`: those of its page, and the check with it alone.
     """
 
     message: str
@@ -41,6 +41,7 @@ class Finding:
     command: str = ""
     code: str = ""
     severity: Severity = "warning"
+    samples: tuple[tuple[str, int, str], ...] = ()
 
     def as_data(self) -> dict[str, Any]:
         """The finding without its pictures."""

@@ -29,14 +29,14 @@ from classlens.runs.own_process import (
     describe_crash_of_child,
     end_here,
     exit_status,
+    return_freed_memory,
     run_in_child,
 )
 
 if TYPE_CHECKING:
     import socket
 
-    from classlens.studio.guard import Keys
-    from classlens.studio.session import Session, StudioRequest
+    from classlens.studio.serve import Keys, StudioRequest
 
 ports = number_type(int, lambda value: 0 <= value <= 65_535, "a port, from 0 to 65535")
 CRASHES = 20  # after so many, something else is wrong than a picture
@@ -61,45 +61,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until Ctrl-C. A picture that kills the process of the server costs the pictures that were on their way."""
-    from classlens.studio.guard import Keys
-    from classlens.studio.serve import address_of, bind, tunnel_line
-    from classlens.studio.session import PLACE, Session
+    """Print the link, and serve until Ctrl-C."""
+    from classlens.studio.serve import Keys, address_of, bind, tunnel_line
 
     request = read_request(arguments)
     server = bind(request.host, request.port)
-    address = address_of(server, request.host)
 
-    def print_link() -> None:
-        link = f"{address}/?token={keys.token}"
-        print_text(json_text({"link": link}) if arguments.json else link)
+    def link() -> str:
+        return f"http://{address_of(server, request.host)}/?token={keys.token}"
 
-    keys = Keys(request.token, print_link)
+    keys = Keys(request.token, lambda: print_text(json_text({"link": link()}) if arguments.json else link()))
     if not request.is_local:
-        what = (
-            f"--host {request.host} lets in everybody who reaches this machine and knows the token, without encryption"
-        )
-        print_note("warning", what)
-    print_link()
+        others = f"--host {request.host} lets in everybody who reaches this machine and knows the token"
+        print_note("warning", f"{others}, without encryption")
+    keys.on_used()
     if request.opens_browser and request.is_local and not os.environ.get("SSH_CONNECTION"):
-        open_browser(f"{address}/?token={keys.token}")
+        open_browser(link())
     print_note("note", "a link opens one browser, and the next one is printed then; Ctrl-C ends the studio")
     if tunnel := tunnel_line(server, request.host):
         print_note("note", f"from your own machine, before you open the link: {tunnel}")
-    watched, killers = mmap(-1, PLACE), dict[str, str]()  # shared with the child
-    for _ in range(CRASHES):
-        session = Session(request, watched, killers)
-        if not can_fork():
-            return serve(server, session, keys)
-        status = run_in_child(lambda session=session: serve(server, session, keys))  # type: ignore[misc]
-        crash = describe_crash_of_child(status)
-        if not crash:
-            break
-        if place := watched[:].strip(b" \0").decode():
-            killers[place] = crash
-        print_note("note", f"{crash}; the server goes on without it")
-        keys.redeem(keys.token)  # the child may have used it up
-    return status if status >= 0 else 128 - status
+    return keep_serving(server, request, keys)
 
 
 def open_browser(link: str) -> None:
@@ -110,23 +91,43 @@ def open_browser(link: str) -> None:
         Popen([sys.executable, "-m", "webbrowser", link], stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
 
 
-def serve(server: socket.socket, session: Session, keys: Keys) -> int:
-    """Answer until a signal comes, and end at once."""
-    from classlens.studio.serve import make_server
+def keep_serving(server: socket.socket, request: StudioRequest, keys: Keys) -> int:
+    """Answer until a signal comes. A picture that kills the process of the server costs those that were on their way."""
+    from classlens.studio.serve import PLACE, make_server
 
-    try:
-        make_server(server, session, keys).run([server])
-    except KeyboardInterrupt as stopped:
-        session.close()
-        end_here(exit_status(stopped) - 128)  # threads may be in a decoder for ever
-    return 0
+    watched, killers = mmap(-1, PLACE), dict[str, str]()  # shared with the child
+
+    def serve() -> int:
+        from classlens.studio.session import Session
+
+        return_freed_memory()
+        session = Session(request, watched, killers)
+        try:
+            make_server(server, session, keys).run([server])
+        except KeyboardInterrupt as stopped:
+            session.close()
+            end_here(exit_status(stopped) - 128)  # threads may be in a decoder for ever
+        return 0
+
+    for _ in range(CRASHES):
+        if not can_fork():
+            return serve()
+        status = run_in_child(serve)
+        crash = describe_crash_of_child(status)
+        if not crash:
+            break
+        if place := watched[:].strip(b" \0").decode():
+            killers[place] = crash
+        print_note("note", f"{crash}; the server goes on without it")
+        keys.redeem(keys.token)  # the child may have used it up
+    return status if status >= 0 else 128 - status
 
 
 def read_request(arguments: argparse.Namespace) -> StudioRequest:
     """The arguments as a request."""
     from classlens.adapters import Options
     from classlens.config.overrides import parse_overrides
-    from classlens.studio.session import StudioRequest
+    from classlens.studio.serve import StudioRequest
 
     options = Options(parse_overrides(arguments.cfg_options), arguments.trust_config, arguments.trust_checkpoint)
     return StudioRequest(

@@ -1,8 +1,7 @@
 // Curves to zoom into and to read; without scripts they are a picture.
 document.querySelectorAll(".chart").forEach((stage, number) => {
   const chart = JSON.parse(stage.nextElementSibling.textContent);
-  stage.innerHTML = `<p class="dim"><label><input type="checkbox"> logarithmic</label> &ensp;drag to zoom, double-click to
-    see all, move to read values</p><output></output>`;
+  stage.innerHTML = `<p class="dim"><label><input type="checkbox"> <span data-word="log"></span></label> &ensp;<span data-word="zoom"></span></p><output></output>`;
   stage.classList.add("live");
   const shade = (colour) => (colour === "#333333" ? "var(--text)" : colour);  // which nobody sees on dark ground
   const log = stage.querySelector("input"), reading = stage.querySelector("output");
@@ -44,7 +43,7 @@ document.querySelectorAll(".chart").forEach((stage, number) => {
   }
   // Drawn points are exact values of training; between them the straight line is close, and says so.
   function told(line, x) {
-    if (line.low !== null && x >= line.undecided) return `${told({ ...line, y: line.low, low: null }, x)} to ${told({ ...line, low: null }, x)}`;
+    if (line.low !== null && x >= line.undecided) return t("to", { low: told({ ...line, y: line.low, low: null }, x), high: told({ ...line, low: null }, x) });
     const value = valueAt(line, x);
     return value === null ? "-" : line.x[after(line, x)] === x ? String(value) : `≈ ${+value.toPrecision(5)}`;
   }
@@ -110,27 +109,27 @@ document.querySelectorAll(".chart").forEach((stage, number) => {
       make("line", { x1: px(x), x2: px(x), y1: TOP + down, y2: TOP + down + 5 }, svg);
       make("text", { x: px(x), y: TOP + down + 18, "text-anchor": "middle" }, svg, short(x));
     }
-    make("text", { x: LEFT + across / 2, y: HEIGHT - 4, "text-anchor": "middle" }, svg, chart.axis);
+    make("text", { x: LEFT + across / 2, y: HEIGHT - 4, "text-anchor": "middle" }, svg, known(chart.axis));
     if (chart.per_epoch) {
       for (const e of ticks(view.from / chart.per_epoch, view.to / chart.per_epoch, MARKS)) {
         make("line", { x1: px(e * chart.per_epoch), x2: px(e * chart.per_epoch), y1: TOP - 5, y2: TOP }, svg);
         make("text", { x: px(e * chart.per_epoch), y: TOP - 9, "text-anchor": "middle" }, svg, short(e));
       }
-      make("text", { x: LEFT + across / 2, y: TOP - 27, "text-anchor": "middle" }, svg, "epoch");
+      make("text", { x: LEFT + across / 2, y: TOP - 27, "text-anchor": "middle" }, svg, t("epoch"));
     }
-    make("text", { x: 14, y: TOP + down / 2, "text-anchor": "middle", transform: `rotate(-90 14 ${TOP + down / 2})` }, svg, panel.title);
+    make("text", { x: 14, y: TOP + down / 2, "text-anchor": "middle", transform: `rotate(-90 14 ${TOP + down / 2})` }, svg, known(panel.title));
     const body = make("g", { "clip-path": `url(#clip${panel.index})` }, svg);
     for (const pin of pins) {
       const mark = pin.y === null
         ? make("line", { x1: px(pin.x), x2: px(pin.x), y1: TOP, y2: TOP + down, class: pin.warns ? "warns" : "", "stroke-width": 1.5, "stroke-dasharray": "2 3" }, body)
         : make("circle", { cx: px(pin.x), cy: py(pin.y), r: 4, class: "peak" }, body);
-      make("title", {}, mark, `${pin.text}: ${chart.x_label} ${pin.x.toLocaleString("en")}`);
+      make("title", {}, mark, `${known(pin.text)}: ${t(chart.x_label)} ${pin.x.toLocaleString("en")}`);
     }
     pins.forEach((pin, k) => {
       const { row, flips } = placed[k];
       if (row === null) return;
       const at = { x: px(pin.x) + (flips ? -6 : 6), y: TOP + 16 + 18 * row, "text-anchor": flips ? "end" : "start" };
-      make("text", { ...at, class: pin.warns ? "pin warns" : "pin" }, body, pin.text);
+      make("text", { ...at, class: pin.warns ? "pin warns" : "pin" }, body, known(pin.text));
     });
     for (const line of panel.lines) {
       if (line.off) continue;
@@ -157,10 +156,10 @@ document.querySelectorAll(".chart").forEach((stage, number) => {
     return chart.x_label === "step" ? Math.min(Math.round(exact), chart.x_end - 1) : exact;
   }
   function read(panel, x) {
-    const epoch = chart.per_epoch ? `, epoch ${(x / chart.per_epoch).toFixed(3)}` : "";
-    const where = chart.x_label === "step" ? `step ${x.toLocaleString("en")}${epoch}` : `epoch ${x.toFixed(3)}`;
+    const epoch = (value) => t("at_epoch", { epoch: value.toFixed(3) }), isByStep = chart.x_label === "step";
+    const where = [...(isByStep ? [t("at_step", { step: x.toLocaleString("en") })] : []), ...(isByStep && !chart.per_epoch ? [] : [epoch(isByStep ? x / chart.per_epoch : x)])].join(", ");
     const values = panel.lines.filter((line) => !line.off).map((line) => `${panel.lines.length > 1 ? line.label + " " : ""}${told(line, x)}`);
-    reading.textContent = `${where}:  ${panel.title}  ${values.join("   ")}`;
+    reading.textContent = `${where}:  ${known(panel.title)}  ${values.join("   ")}`;
     panel.hair.setAttribute("x1", panel.px(x)); panel.hair.setAttribute("x2", panel.px(x)); panel.hair.setAttribute("visibility", "visible");
   }
   chart.panels.forEach((panel, index) => {
@@ -197,5 +196,5 @@ document.querySelectorAll(".chart").forEach((stage, number) => {
   });
   log.checked = view.log;
   log.onchange = () => { view.log = log.checked; drawAll(); };
-  drawAll();
+  onLanguage(() => { fillIn(stage); drawAll(); });
 });

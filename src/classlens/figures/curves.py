@@ -19,13 +19,14 @@ from PIL import ImageDraw
 from classlens.errors import DataError
 from classlens.figures.chart import DEFAULT, MOST_LINES, Chart, chart_of, distinct_curves, find_style
 from classlens.figures.drawing import PIXELS, VECTORS, Drawing
-from classlens.figures.page import HtmlPage, Section, island, table_of
+from classlens.figures.page import HtmlPage, Said, Section, island, table_of
 from classlens.figures.plot_layout import Area, Box, Dot, Part, Point, Segment, Stroke, Words, lay_out
 from classlens.figures.printing import Encoders, Sheet, svg_of, vectors
 from classlens.figures.text import clean, font, is_usual, other_font
 from classlens.image import Image
 from classlens.printed import ONE_LINE, json_text
 from classlens.schedule.replay import Curve, Curves, finite, summarize, table
+from classlens.words import known, say
 
 ENDINGS = (*PIXELS, *VECTORS, ".html")
 MOST_PIXELS = 10**8
@@ -165,7 +166,7 @@ def html_of(runs: Sequence[Curves], chart: Chart, sheet: Sheet) -> bytes:
     return HtmlPage(chart.title or "schedule", chart.subtitle, [chart_section(runs, chart, sheet)]).encode()
 
 
-def chart_section(runs: Sequence[Curves], chart: Chart, sheet: Sheet, title: str = "") -> Section:
+def chart_section(runs: Sequence[Curves], chart: Chart, sheet: Sheet, title: Said = "") -> Section:
     """Curves on a page: a picture, which scripts let zoom, above what happens at which step, in exact values."""
 
     def plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold
@@ -174,8 +175,8 @@ def chart_section(runs: Sequence[Curves], chart: Chart, sheet: Sheet, title: str
     label = escape(f"curves of {chart.title}".translate(ONE_LINE))
     svg = svg_of(*sheet).decode().replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
     html = f'<div class="chart">{svg}</div>{island("curves", chart, plain)}'
-    heading = ("value", *(["run"] if len(runs) > 1 else []), "group", "step", "what", "exactly")
-    html += table_of(heading, landmarks(runs))
+    heads = ("value", *(["run"] if len(runs) > 1 else []), "group", "step", "happens", "exactly")
+    html += table_of([say(f"report.{head}") for head in heads], landmarks(runs))
     return Section(title, "\n".join(f"! {finding}" for finding in chart.findings), html=html)
 
 
@@ -194,8 +195,8 @@ def landmarks(runs: Sequence[Curves]) -> Iterator[tuple[object, ...]]:
                     yield (
                         name,
                         *([run.title] if len(runs) > 1 else []),
-                        group if len(several) > 1 else "all",
+                        group if len(several) > 1 else say("report.all"),
                         step,
-                        ", ".join(words),
+                        say("list.items", items=tuple(map(known, words))),
                         value,
                     )

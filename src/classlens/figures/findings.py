@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from classlens.figures.drawing import Drawing
 from classlens.figures.page import HtmlPage, Picture, Section, sections_of, webp_of
+from classlens.words import Phrase, known, say
 
 if TYPE_CHECKING:
     from classlens.check.finding import Finding, Findings
@@ -28,24 +30,33 @@ ANNOTATION = re.compile(r"(?P<file>.+?)(?::(?P<line>\d+))?$")
 def draw_findings(findings: Findings) -> Drawing:
     """What a check came to: text to print, in a notebook and as `.html` with pictures."""
     sections = finding_sections(findings)
-    page = HtmlPage(f"Check of {findings.target}", findings.summary(), sections)
+    page = HtmlPage(say("report.check", target=findings.target), summary_of(findings), sections)
     html = f"<p>{escape(findings.summary())}</p>\n{sections_of(sections)}"
     return Drawing(
         text=text_of(findings), encoders={".html": page.encode, ".htm": page.encode}, html=NOTEBOOK.format(html)
     )
 
 
+def summary_of(findings: Findings) -> Phrase:
+    """`Findings.summary` in words of pages."""
+    counts = Counter(finding.severity for finding in findings.findings)
+    found = tuple(say(f"report.{kind}", count=count) for kind, count in counts.items()) or say("report.nothing")
+    if findings.skipped:
+        return say("report.found_skipped", found=found, count=len(findings.ran), skipped=len(findings.skipped))
+    return say("report.found", found=found, count=len(findings.ran))
+
+
 def finding_sections(findings: Findings, *, rank: int = 2) -> list[Section]:
     """A section for every finding, and one of what was not looked for."""
     sections = [section_of(finding, rank) for finding in findings.findings]
-    skipped = "\n".join(skipped_lines(findings))
-    return [*sections, *([Section("Not looked for", skipped, rank=rank)] if skipped else [])]
+    skipped = [say("report.skipped", codes=codes, why=known(why)) for codes, why in skipped_rules(findings)]
+    return [*sections, *([Section(say("report.not_looked"), skipped, rank=rank)] if skipped else [])]
 
 
 def section_of(finding: Finding, rank: int) -> Section:
     """A finding with its code as the heading, and its pictures in the file."""
     parts = {"where": finding.where, "evidence": spell(finding.evidence), "cure": finding.cure}
-    text = "\n".join(f"{name}: {words}" for name, words in parts.items() if words)
+    text = [say(f"report.{name}", text=words) for name, words in parts.items() if words]
     pictures = [
         Picture(webp_of(one.image, LARGEST, quality=80, smallest=SMALLEST), (one.caption,)) for one in finding.pictures
     ]
@@ -62,15 +73,16 @@ def text_of(findings: Findings, columns: int = COLUMNS) -> str:
         for name, words in parts.items():
             lines += wrap(f"  {name + ':':<10}{words}", columns, **INDENT) if words else []
         lines.append("")
-    return "\n".join([*lines, *skipped_lines(findings), f"{findings.target}: {findings.summary()}"])
+    lines += [f"skipped {codes}: {why}" for codes, why in skipped_rules(findings)]
+    return "\n".join([*lines, f"{findings.target}: {findings.summary()}"])
 
 
-def skipped_lines(findings: Findings) -> list[str]:
-    """A line for every reason."""
+def skipped_rules(findings: Findings) -> list[tuple[str, str]]:
+    """The codes of skipped rules, and why, for every reason."""
     reasons: dict[str, list[str]] = {}
     for skip in findings.skipped:
         reasons.setdefault(skip.why, []).append(skip.code)
-    return [f"skipped {spans(codes)}: {why}" for why, codes in reasons.items()]
+    return [(spans(codes), why) for why, codes in reasons.items()]
 
 
 def annotations_of(findings: Findings) -> str:

@@ -22,10 +22,11 @@ from classlens.cam.saliency import ExplainedClass, Explanation, Fused, Heatmap, 
 from classlens.errors import NotFound, WrongValue
 from classlens.figures.drawing import PIXELS, VECTORS, Drawing
 from classlens.figures.map_grid import PRINTED, Cell, GridRow, draw_sheet, pages_of, short_names
-from classlens.figures.page import Heat, base64_of, img, island, webp_of
+from classlens.figures.page import Heat, base64_of, img, island, tag, webp_of
 from classlens.files import table_text
 from classlens.image import Image
 from classlens.sharing import ALONE
+from classlens.words import say
 
 DEFAULT = "inferno"
 COLORMAPS: Mapping[str, int] = {
@@ -111,7 +112,8 @@ def scale_of(style: OverlayStyle = PLAIN) -> str:
     shown = webp_of(Image(np.repeat(color_table(style)[None], 16, axis=0)), 512, quality=95)
     tables = {name: base64_of(color_table(OverlayStyle(name)).tobytes()) for name in COLORMAPS}
     chosen = {"chosen": style.colormap.casefold(), "tables": tables}
-    return f'<p class="scale">0 {img(shown, "colours from cold to hot")} 1, of its maximum</p>\n{island("colours", chosen)}'
+    scale = f"0 {img(shown, '')} {tag('span', say('report.scale'))}"
+    return f'<p class="scale">{scale}</p>\n{island("colours", chosen)}'
 
 
 def draw_maps(

@@ -1,7 +1,7 @@
 """HTML pages, all in one look: pages that lie beside the picture files which they show, and those that need no other file.
 
 A page is plain HTML that can be read, printed and searched without scripts; scripts add a search, curves to zoom in, and
-colours of maps. It says itself what may run: a browser asks nobody for anything, and runs no other script. Links are relative, so
+colours of maps, and put its own words (`words`) into the reader's language. It says itself what may run: a browser asks nobody for anything, and runs no other script. Links are relative, so
 that a folder can be moved, zipped or served as it is.
 
 A page of thousands of pictures opens within a second, as they are decoded when they come near the screen.
@@ -22,12 +22,14 @@ from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 from platform import python_version
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import quote
 
 from PIL import Image as Pillow
+from PIL import WebPImagePlugin  # noqa: F401 - without it Pillow imports all of its formats to write this one
 
 from classlens.printed import LINES, json_text
+from classlens.words import Phrase, say, table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,11 +37,27 @@ if TYPE_CHECKING:
     from classlens.arrays import UInt8
     from classlens.image import Image
 
+Said: TypeAlias = str | Phrase
+Text: TypeAlias = Said | Sequence[Said]
+"""Lines, which a str holds in itself."""
+
 Layout = Literal["tiles", "pairs", "strips"]  # how wide a picture is shown: many to a row, two or three, or alone
 
 PACKAGES = ("numpy", "pillow", "opencv-python-headless", "torch")
 FEW = 200  # pictures that a browser has decoded before anybody could notice
 OPACITY = 0.5  # of maps over their pictures
+
+
+def tag(name: str, said: Said, kind: str = "") -> str:
+    """The HTML of an element with a text, which scripts put into the reader's language."""
+    chinese = f' data-zh="{escape(said.spell("zh"))}"' if isinstance(said, Phrase) else ""
+    return f"<{name}{kind}{chinese}>{escape(str(said))}</{name}>"
+
+
+def paragraphs(text: Text) -> str:
+    """The HTML of lines."""
+    lines = text.splitlines() if isinstance(text, str) else [text] if isinstance(text, Phrase) else text
+    return "".join(f"{tag('p', line)}\n" for line in lines)
 
 
 def link_from(folder: Path, path: Path) -> str:
@@ -76,14 +94,14 @@ class Picture:
     """
 
     path: Path | bytes
-    lines: tuple[str, ...]
+    lines: tuple[Said, ...]
     heat: Heat | None = None
     is_marked: bool = False
 
     def html(self, folder: Path, *, is_lazy: bool = False) -> str:
         """The picture in a page in `folder`; one `is_lazy` is decoded when it comes near the screen."""
         first, *others = self.lines or ("",)
-        said = escape(first or "picture")
+        said = escape(str(first or "picture"))
         if isinstance(self.path, bytes):
             shown = img(self.path, said, is_lazy=is_lazy)
             if self.heat:
@@ -93,7 +111,7 @@ class Picture:
         else:
             link = link_from(folder, self.path)
             shown = f'<a href="{link}"><img src="{link}" alt="{said}" loading="lazy"></a>'
-        below = f"<b>{escape(first)}</b>" + "".join(f"<span>{escape(line)}</span>" for line in others if line)
+        below = tag("b", first) + "".join(tag("span", line) for line in others if line)
         marked = ' class="marked"' if self.is_marked else ""
         return f"<figure{marked}>{shown}<figcaption>{below}</figcaption></figure>\n"
 
@@ -117,8 +135,8 @@ class Section:
     A `rank` of 3 is below the last of 2. `kind` is that of a finding.
     """
 
-    title: str
-    text: str = ""
+    title: Said
+    text: Text = ""
     command: str = ""
     pictures: tuple[Picture, ...] = ()
     layout: Layout = "tiles"
@@ -127,20 +145,22 @@ class Section:
     kind: str = ""
 
 
-def table_of(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def table_of(heading: Sequence[Said], rows: Iterable[Sequence[object]]) -> str:
     """The HTML of a table: texts to the left, numbers to the right; a share, which is a `Bar`, as a bar."""
 
-    def cell(value: object, tag: str = "td") -> str:
-        kind = ' class="number"' if isinstance(value, int | float) else ""
-        text = (
-            f"{value:,}" if isinstance(value, int) else repr(value) if isinstance(value, float) else escape(f"{value}")
-        )
-        return f"<{tag}{kind}>{value.html() if isinstance(value, Bar) else text}</{tag}>"
+    def cell(value: object) -> str:
+        if isinstance(value, Bar):
+            return f"<td>{value.html()}</td>"
+        if isinstance(value, int | float):
+            return (
+                f'<td class="number">{value:,}</td>' if isinstance(value, int) else f'<td class="number">{value!r}</td>'
+            )
+        return tag("td", value if isinstance(value, Phrase) else str(value))
 
     body = [list(row) for row in rows]
     numbers = [isinstance(value, int | float) for value in body[0]] if body else [False] * len(heading)
     head = "".join(
-        f'<th scope="col"{" class=number" if number else ""}>{escape(name)}</th>'
+        tag("th", name, f' scope="col"{" class=number" if number else ""}')
         for name, number in zip(heading, numbers, strict=True)
     )
     lines = "".join(f"<tr>{''.join(map(cell, row))}</tr>\n" for row in body)
@@ -164,8 +184,8 @@ def sections_of(sections: Iterable[Section], folder: Path = Path()) -> str:
     for number, one in enumerate(sections):
         opens = "</section>\n" * bool(number) + f'<section id="part-{number}">\n' if one.rank == 2 or not number else ""
         kind = f' class="{one.kind}"' if one.kind else ""
-        body += opens + (f"<h{one.rank}{kind}>{escape(one.title)}</h{one.rank}>\n" if one.title else "")
-        body += "".join(f"<p>{escape(line)}</p>\n" for line in one.text.splitlines())
+        body += opens + (f"{tag(f'h{one.rank}', one.title, kind)}\n" if one.title else "")
+        body += paragraphs(one.text)
         body += f"<pre>{escape(one.command)}</pre>\n" if one.command else ""
         body += one.html
         is_lazy = len(one.pictures) > FEW
@@ -183,8 +203,8 @@ class HtmlPage:
     A page that lists its `contents` begins with links to its sections. `opacity` is that of maps.
     """
 
-    title: str
-    introduction: str
+    title: Said
+    introduction: Text
     sections: Sequence[Section]
     made: Mapping[str, str] = field(default_factory=dict)
     data: object = None
@@ -194,12 +214,13 @@ class HtmlPage:
     def encode(self, folder: Path = Path()) -> bytes:
         """The page, to lie in `folder`; the same content is the same bytes."""
         made = {"command": command_line(), **self.made, "versions": versions()}
-        how = table_of(("what", "which"), [pair for pair in made.items() if pair[1]])
-        sections = [*self.sections, Section("How this page was made", html=how)]
+        heading = say("report.made.what"), say("report.made.which")
+        names = {name: say(key) if (key := f"report.made.{name}") in table() else name for name in made}
+        how = table_of(heading, [(names[name], what) for name, what in made.items() if what])
+        sections = [*self.sections, Section(say("report.made"), html=how)]
         body = sections_of(sections, folder)
         links = [(k, one.title) for k, one in enumerate(sections) if one.rank == 2 and one.title]
-        nav = "".join(f'<a href="#part-{k}">{escape(title)}</a>' for k, title in links)
-        words = "".join(f"<p>{escape(line)}</p>\n" for line in self.introduction.splitlines())
+        nav = "".join(tag("a", title, f' href="#part-{k}"') for k, title in links)
         style = asset("figures/page.css").replace("@OPACITY@", f"{self.opacity:g}")
         script = asset("figures/page.js")
         script += asset("figures/curves.js") if 'class="chart"' in body else ""
@@ -207,10 +228,14 @@ class HtmlPage:
         parts = {
             "STYLE": style,
             "POLICY": policy_of(style, script),
-            "TITLE": escape(self.title.translate(LINES).replace("\n", " ")),
-            "INTRODUCTION": words + (f"<nav>{nav}</nav>\n" if self.contents else ""),
+            "TITLE": tag("title", self.title).translate(LINES).replace("\n", " "),
+            "HEADING": tag("h1", self.title).translate(LINES).replace("\n", " "),
+            "INTRODUCTION": paragraphs(self.introduction) + (f"<nav>{nav}</nav>\n" if self.contents else ""),
             "BODY": body,
             "DATA": "" if self.data is None else island("data", self.data),
+            "WORDS": island(
+                "words", {key: both for key, both in table().items() if key.startswith(("script.", "work."))}
+            ),
             "SCRIPT": script,
         }
         before, *others = asset("figures/page.html").split("@")

@@ -46,6 +46,7 @@ from classlens.runs.browse_samples import (
 from classlens.runs.own_process import Progress
 from classlens.runs.processes import DatasetSpec, Job, SeededIndex, open_remembered, run_job
 from classlens.source import Source
+from classlens.words import say
 
 if TYPE_CHECKING:
     from classlens.figures.page import Picture
@@ -272,14 +273,13 @@ def show_samples(run: BrowseRun, indices: Sequence[int], *, title: str, replaces
         from classlens.figures.page import HtmlPage, Section
 
         is_bare = request.mode == "transformed" and not (dataset.stages or dataset.stages_of)
-        mode = "as loaded" if is_bare else request.mode
-        said = f"{count_of(run.done, 'sample')} of the {dataset.length:,} of {dataset.name}, {mode}"
+        mode = say(f"report.mode.{'original' if is_bare else request.mode}")
+        said = say("report.browsed", count=run.done, length=dataset.length, name=dataset.name, mode=mode)
         are_strips = request.mode not in ENDS
         pictures = pictures_of(cells, are_strips=are_strips)
         shown = Section("", pictures=pictures, layout="strips" if are_strips else "tiles")
         data = {"samples": [row.as_data() for row in cells]}
-        introduction = "\n".join([said, *dataset.warnings])
-        page = HtmlPage(title or dataset.name, introduction, [shown], {"seed": str(request.seed)}, data)
+        page = HtmlPage(title or dataset.name, [said, *dataset.warnings], [shown], {"seed": str(request.seed)}, data)
         write_whole(request.html, page.encode())
 
 

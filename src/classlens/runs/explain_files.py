@@ -132,12 +132,15 @@ class MapRow:
     values: dict[str, Any] = field(repr=False)
 
     def __str__(self) -> str:
-        """Picture, class, true class where it is known, method, layer, and where the map is hottest, as read."""
+        """Picture, class, true class where it is known, method, layer, raw values, and where the map is hottest, as read."""
         subject, values = self.subject, self.values
         is_named = subject is None or subject.class_name != str(subject.as_target)
         number = f"{subject.as_target} " if subject and is_named else "" if is_named else "class "
         apart = "" if subject is None or subject.against is None else f", logits {subject.logit:+.2f} apart"
-        where = "empty" if values["empty"] else "hottest at x {}, y {}".format(*values["hottest_in_picture"])
+        where = "empty"
+        if not values["empty"]:
+            ranges = " + ".join(f"{low:.3g} to {high:.3g}" for low, high in values["ranges"])
+            where = "values {}, hottest at x {}, y {}".format(ranges, *values["hottest_in_picture"])
         method = f"{values['method']} at {' + '.join(values['layers'])}"
         by = f"{values['checkpoint']}: " if values.get("checkpoint") else ""
         labelled = f", labelled {values['label']}" if values.get("label") else ""

@@ -13,11 +13,12 @@ import numpy as np
 from classlens.cam.faithfulness import Faithfulness
 from classlens.cam.saliency import Fused, Saliency
 from classlens.figures.overlay import COLUMNS, OverlayStyle, heat_of, map_columns, overlay, scale_of
-from classlens.figures.page import HtmlPage, Layout, Picture, Section, webp_of
+from classlens.figures.page import HtmlPage, Layout, Picture, Said, Section, webp_of
 from classlens.files import write_table, write_whole
 from classlens.image import Image
 from classlens.runs.explain_files import BadPicture, MapRow, MapRun
 from classlens.runs.map_scores import group_by
+from classlens.words import Phrase, say
 
 TILE = 160  # longest side of a picture on a page of many
 
@@ -63,17 +64,12 @@ def write_map_index(path: Path, run: MapRun, outputs: Mapping[Path, Path], style
 def write_map_page(path: Path, run: MapRun, tiles: Sequence[Picture], style: OverlayStyle) -> Path:
     """Write a page that holds every map, in the order of the rows; its reader chooses how strongly maps are laid over pictures."""
     pairs = zip(run.maps, tiles, strict=True)
-    pictures = [
-        describe_map(
-            tile, row.values, row.picture.name, f"{row.values['method']} at {' + '.join(row.values['layers'])}"
-        )
-        for row, tile in pairs
-    ]
+    pictures = [describe_map(tile, row.values, row.picture.name, made_by(row.values)) for row, tile in pairs]
     write_whole(path, map_page(run, [Section("", pictures=tuple(pictures))], style).encode())
     return path
 
 
-def describe_map(tile: Picture, values: Mapping[str, Any], *more: str) -> Picture:
+def describe_map(tile: Picture, values: Mapping[str, Any], *more: Said) -> Picture:
     """A map as a page shows it: what is predicted, and more; a wrong prediction is marked."""
     lines, is_marked = say_predictions([values])
     return replace(tile, lines=(*lines, *more), is_marked=is_marked)
@@ -86,23 +82,30 @@ def map_tile(one: Saliency | Fused, style: OverlayStyle) -> Picture:
     return Picture(webp_of(one.image, TILE, quality=40), (), heat_of(one, style))
 
 
+def made_by(values: Mapping[str, Any]) -> Phrase:
+    """The method and the layers of a map."""
+    return say("report.at", method=values["method"], layers=" + ".join(values["layers"]))
+
+
 def map_page(run: MapRun, sections: Sequence[Section], style: OverlayStyle) -> HtmlPage:
-    methods = dict.fromkeys(f"{row.values['method']} at {' + '.join(row.values['layers'])}" for row in run.maps)
-    introduction = "\n".join([run.summary(), "; ".join(methods)])
+    methods = {str(words): words for words in (made_by(row.values) for row in run.maps)}
+    introduction = [run.summary(), say("list.items", items=tuple(methods.values()))]
     scale = Section("", html=scale_of(style))
-    return HtmlPage("Where the model looks", introduction, [scale, *sections], opacity=style.opacity)
+    return HtmlPage(say("report.cam"), introduction, [scale, *sections], opacity=style.opacity)
 
 
-def say_predictions(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], bool]:
+def say_predictions(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Said], bool]:
     """What is predicted for a picture, its label, what its maps are about; and whether that is worth a look."""
-    lines = []
+    lines = list[Said]()
     for values in rows:
         name, share = values["predicted_name"], values["predicted_probability"]
-        said = f"{name.split(',')[0]} ({share:.1%})" if name else "no class"
-        lines.append(f"{values['checkpoint']}: {said}" if "checkpoint" in values else said)
+        said = f"{name.split(',')[0]} ({share:.1%})" if name else say("report.no_class")
+        said = f"{values['checkpoint']}: {said}" if "checkpoint" in values else said
+        lines += [said] if said not in lines else []
     label = rows[0].get("label")
-    lines = [*dict.fromkeys(lines), *([f"labelled {label}"] if label else [])]
-    lines += dict.fromkeys(f"map of {one['class_name']}" for one in rows if one["target"] != one["predicted"])
+    lines += [say("report.labelled", name=label)] if label else []
+    others = dict.fromkeys(one["class_name"] for one in rows if one["target"] != one["predicted"])
+    lines += [say("report.map_of", name=name) for name in others]
     differs = len({one["predicted"] for one in rows}) > 1
     return lines, differs or any(one.get("correct") is False for one in rows)
 

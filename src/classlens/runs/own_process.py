@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from mmap import mmap
 from shutil import get_terminal_size
@@ -39,7 +39,7 @@ HEAVY = frozenset(("cv2", "numpy", "torch"))
 """With one of these loaded, threads may be running that a forked child would lack."""
 
 PR_SET_PDEATHSIG = 1  # the number of this setting in prctl.h
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # the numbers of these settings in malloc.h
+TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8  # the numbers of these settings in malloc.h
 
 MIB = 2**20
 
@@ -262,14 +262,22 @@ def keep_freed_memory() -> None:
     """Use blocks of up to 32 MiB again, and keep up to 256 MiB of them; other C libraries are left as they are."""
     # glibc hands large blocks back to the kernel as soon as they are freed, and every page of the next one costs a
     # fault: browsing thousands of pictures of much the same size spends a fifth of its time there.
+    set_malloc({MMAP_THRESHOLD: 32 * MIB, TRIM_THRESHOLD: 256 * MIB})
+
+
+def return_freed_memory() -> None:
+    """Hand blocks of a MiB and more back as soon as they are freed: for a process that lives long and does little."""
+    # After the first of them glibc would keep such blocks, and every thread those of its own.
+    set_malloc({MMAP_THRESHOLD: MIB, ARENA_MAX: 2})
+
+
+def set_malloc(settings: Mapping[int, int]) -> None:
     import ctypes
 
-    try:
+    with suppress(AttributeError, OSError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    mallopt(MMAP_THRESHOLD, 32 * MIB)
-    mallopt(TRIM_THRESHOLD, 256 * MIB)
+        for number, value in settings.items():
+            mallopt(number, value)
 
 
 @contextmanager

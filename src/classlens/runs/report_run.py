@@ -33,9 +33,9 @@ from classlens.figures.chart import chart_of, find_style, is_flat
 from classlens.figures.curves import chart_section
 from classlens.figures.drawing import check_ending
 from classlens.figures.filmstrip import Mode
-from classlens.figures.findings import finding_sections
+from classlens.figures.findings import finding_sections, summary_of
 from classlens.figures.overlay import PLAIN, scale_of
-from classlens.figures.page import Bar, HtmlPage, Section, table_of
+from classlens.figures.page import Bar, HtmlPage, Section, table_of, tag
 from classlens.figures.plot_layout import lay_out
 from classlens.files import open_regular, write_whole
 from classlens.printed import join_lines
@@ -44,6 +44,7 @@ from classlens.runs.browse_run import pictures_of
 from classlens.runs.browse_samples import BrowseRequest, SampleResult, describe_failure, render_sample
 from classlens.runs.check_run import SAME_NAME, place_of, watch, watch_rules
 from classlens.runs.own_process import Progress, collecting_later, risky
+from classlens.words import Phrase, say
 
 if TYPE_CHECKING:
     from classlens.cam.classifier import Classifier
@@ -118,13 +119,13 @@ class Report:
     bad: dict[tuple[str, int], SampleResult] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
-    def part(self, title: str, show: Callable[[Report], Iterator[Section]]) -> Iterator[Section]:
+    def part(self, key: str, show: Callable[[Report], Iterator[Section]]) -> Iterator[Section]:
         """A part of the page; one that cannot be made says why."""
         try:
             yield from show(self)
         except ClasslensError as error:
-            self.missing.append(f"{title}: {error}")
-            yield Section(title, f"not shown: {error}")
+            self.missing.append(f"{say(key)}: {error}")
+            yield Section(say(key), say("report.not_shown", error=error))
 
 
 def report(
@@ -155,11 +156,12 @@ def report(
         source.classifier(request.checkpoint)  # raises, with what is offered
     try:
         findings = find(report)
-        sections = [Section("Findings", findings.summary()), *finding_sections(findings, rank=3)]
-        for title, show in (("Data", show_data), ("Schedule", show_schedule), ("Maps", show_maps)):
-            sections += report.part(title, show)
-        title, made, data = f"Report on {request.target}", describe_inputs(report), findings.as_data()
-        page = HtmlPage(title, findings.summary(), sections, made, data, contents=True).encode()
+        summary, made, data = summary_of(findings), describe_inputs(report), findings.as_data()
+        sections = [Section(say("view.findings"), summary), *finding_sections(findings, rank=3)]
+        for key, show in (("view.data", show_data), ("view.schedule", show_schedule), ("report.maps", show_maps)):
+            sections += report.part(key, show)
+        title = say("report.title", target=request.target)
+        page = HtmlPage(title, summary, sections, made, data, contents=True).encode()
         if request.output is not None:
             write_whole(request.output, page)
     except KeyboardInterrupt as stopped:
@@ -182,14 +184,21 @@ def show_data(report: Report) -> Iterator[Section]:
     if report.inspection.source.open_dataset is None:
         return
     splits = report.inspection.splits
-    text = "\n".join(repr(dataset).removeprefix("<Dataset ").removesuffix(">") for dataset in splits.values())
-    yield Section("Data", text, html=balance_of(report))
+    yield Section(say("view.data"), [describe_split(dataset) for dataset in splits.values()], html=balance_of(report))
     for name, dataset in splits.items():
         tiles = pictures_of(draw_samples(report, dataset, "original", report.request.pictures))
-        yield Section(f"{name}, as loaded", pictures=tiles, rank=3)
+        yield Section(say("report.loaded", name=name), pictures=tiles, rank=3)
     name, dataset = next(iter(splits.items()))
     strips = pictures_of(draw_samples(report, dataset, "pipeline", STRIPS), are_strips=True)
-    yield Section(f"{name}, after every stage", pictures=strips, layout="strips", rank=3)
+    yield Section(say("report.staged", name=name), pictures=strips, layout="strips", rank=3)
+
+
+def describe_split(dataset: Dataset) -> Phrase:
+    stages = " > ".join([dataset.loader, *(stage.name for stage in dataset.stages)])
+    facts = {"name": dataset.name, "count": dataset.length, "stages": stages}
+    if dataset.classes is None:
+        return say("report.split", **facts)
+    return say("report.split_classes", **facts, classes=len(dataset.classes))
 
 
 def balance_of(report: Report) -> str:
@@ -204,9 +213,11 @@ def balance_of(report: Report) -> str:
         (dataset.class_name(label), *(one[label] for one in counts.values()), Bar(counts[first][label] / largest))
         for label in shown
     ]
-    heads = [name if one.length <= COUNTED else f"{name}, first {COUNTED:,}" for name, one in splits.items()]
-    left_out = f"<p>and {len(labels) - LISTED} classes between these</p>\n" if len(labels) > LISTED else ""
-    return table_of(("class", *heads, "share"), rows) + left_out if rows else ""
+    heads = [
+        name if one.length <= COUNTED else say("report.first", name=name, count=COUNTED) for name, one in splits.items()
+    ]
+    left_out = tag("p", say("report.between", count=len(labels) - LISTED)) if len(labels) > LISTED else ""
+    return table_of((say("report.class"), *heads, say("report.share")), rows) + left_out if rows else ""
 
 
 def draw_samples(report: Report, dataset: Dataset, mode: Mode, number: int) -> Iterator[SampleResult]:
@@ -234,8 +245,8 @@ def show_schedule(report: Report) -> Iterator[Section]:
     moving = [one.name for one in curves if one.name == "lr" or not is_flat(one.points[1])]
     shown = curves.only(*(moving or curves.names))
     chart = chart_of([shown], title=report.request.target)
-    section = chart_section([shown], chart, (lay_out(chart, PLOT, find_style(STYLE)), PLOT), "Schedule")
-    yield replace(section, text="\n".join(filter(None, (chart.subtitle, section.text))))
+    section = chart_section([shown], chart, (lay_out(chart, PLOT, find_style(STYLE)), PLOT), say("view.schedule"))
+    yield replace(section, text=f"{chart.subtitle}\n{section.text}".strip())
 
 
 def show_maps(report: Report) -> Iterator[Section]:
@@ -264,14 +275,13 @@ def show_maps(report: Report) -> Iterator[Section]:
         label = compare(", ".join(dataset.class_names(index)), answer, classifier.classes or ())
         tiles.append(describe_map(map_tile(one, PLAIN), facts(one) | label, f"{split} #{index}"))
     tiles.sort(key=lambda tile: not tile.is_marked)
-    lines = [f"note: {note}" for note in classifier.notes]
-    lines.append(f"{request.method} of {classifier.name}, for the class that it answers")
+    lines = [say("report.note", text=note) for note in classifier.notes]
+    lines.append(say("report.method", method=request.method, network=classifier.name))
     if judged:
-        known = f"{count_of(len(judged), 'picture')} of {split} whose label it knows"
-        lines.append(f"wrong answers to {len(wrong)} of {known}, which are shown first")
+        lines.append(say("report.wrong", wrong=len(wrong), count=len(judged), split=split))
     if split == "train":
-        lines.append("there are no pictures but those of training, which the network may know by heart")
-    yield Section("Maps", "\n".join(lines), html=scale_of(), pictures=tuple(tiles))
+        lines.append(say("report.training"))
+    yield Section(say("report.maps"), lines, html=scale_of(), pictures=tuple(tiles))
 
 
 def judge_answers(inspection: Inspection) -> dict[int, bool]:

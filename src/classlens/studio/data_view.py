@@ -15,16 +15,7 @@ from starlette.responses import Response
 
 from classlens.errors import DataError
 from classlens.studio.guard import Refused, without_folders
-from classlens.studio.replies import (
-    answer,
-    number,
-    picture,
-    ready,
-    session_of,
-    soon,
-    split_of,
-    while_connected,
-)
+from classlens.studio.replies import answer, number, picture, ready, session_of, soon, split_of, while_connected
 
 if TYPE_CHECKING:
     from classlens.dataset.dataset import Dataset
@@ -34,33 +25,28 @@ if TYPE_CHECKING:
     from classlens.runs.browse_samples import SampleResult
     from classlens.studio.row_index import RowIndex
 
-
 MODES = ("original", "transformed", "concat", "pipeline")
 EDGE, LARGEST_EDGE = 160, 2048  # pixels of a picture's longer side
 MOST_ROWS = 1000
-PATIENCE = 1.0  # seconds until an answer says that the samples are being counted
 LONGEST_SEARCH = 200
 BATCH = 16  # samples of a batch where nothing says how many
 
 
 async def show_rows(request: Request) -> Response:
-    """A page of samples: of all, of those of a class, of a search, or of those that are bad, as far as they were drawn."""
+    """A page of samples: of all, of a class, of a search, or of the bad ones that were drawn or checked by now."""
     session, (target, split) = session_of(request), split_of(request)
     start, count = number(request, "start", 0), number(request, "count", 60, 1, MOST_ROWS)
     words, place = request.query_params.get("q", "").strip(), number(request, "class", -1, -1)
     if len(words) > LONGEST_SEARCH:
         raise Refused(400, f"a search has {LONGEST_SEARCH} letters or fewer")
-    bad = session.bad_of(target, split) if number(request, "bad", 0, 0, 1) else None
-    chooses = bool(words or place >= 0)
-    dataset = await soon(session.first_samples(target, split), PATIENCE)
+    is_bad, chooses = number(request, "bad", 0, 0, 1), bool(words or place >= 0)
+    dataset = await soon(session.first_samples(target, split))
     every = session.dataset(target, split)
-    if chooses or (dataset is not None and start + count > dataset.length):
-        dataset = await soon(every, PATIENCE)
-    elif every.done():
-        dataset = every.result()
+    if chooses or every.done() or (dataset is not None and start + count > dataset.length):
+        dataset = await soon(every)
     index: RowIndex | None = None
     if chooses and dataset is not None:
-        index = await soon(session.row_index(target, split), PATIENCE)
+        index = await soon(session.row_index(target, split))
     if dataset is None or (chooses and index is None):
         length = dataset.length if dataset else 0
         return answer({"state": "counting", "length": length, "total": 0, "start": start, "rows": []})
@@ -68,15 +54,15 @@ async def show_rows(request: Request) -> Response:
     def list_rows() -> dict[str, Any]:
         import numpy as np
 
-        which: Any = range(dataset.length) if bad is None else sorted(bad)
+        bad = session.bad_of(target, split)
+        which: Any = sorted(one for one in bad if one < dataset.length) if is_bad else range(dataset.length)
         if index is not None:
             key = ("filter", target, split, words, place)
             filtered = session.filters.once(key, partial(index.filter, words, place))
-            which = filtered if bad is None else np.intersect1d(which, filtered)
-        rows = [describe_row(dataset, int(one), bad_of.get(int(one), "")) for one in which[start : start + count]]
+            which = np.intersect1d(which, filtered) if is_bad else filtered
+        rows = [describe_row(dataset, int(one), bad.get(int(one), "")) for one in which[start : start + count]]
         return {"total": len(which), "rows": rows}
 
-    bad_of = session.bad_of(target, split)
     facts = await while_connected(request, session.readers, list_rows)
     name = index.names[place] if index and 0 <= place < len(index.names) else ""
     command = session.command("browse", session.name(target), *split_words(split, name))
@@ -93,30 +79,26 @@ def split_words(split: str, class_name: str = "") -> list[str]:
 
 
 def describe_row(dataset: Dataset, index: int, error: str) -> dict[str, Any]:
-    sample = dataset.sample(index)
-    name = os.path.basename(sample.path) if sample.path else ""  # noqa: PTH119
-    return {
-        "index": index,
-        "name": name,
-        "path": sample.path,
-        "classes": list(dataset.class_names(index)),
-        "error": without_folders(error),
-    }
+    path = dataset.sample(index).path
+    facts = {"index": index, "name": os.path.basename(path or ""), "path": path}  # noqa: PTH119
+    return facts | {"classes": list(dataset.class_names(index)), "error": without_folders(error)}
 
 
-async def open_split(request: Request) -> tuple[int, str, Dataset]:
-    """Which split a request is about, opened as far as its sample needs; it is waited for."""
-    session, (target, split) = session_of(request), split_of(request)
+async def open_sample(request: Request) -> tuple[Dataset, tuple[int, str, int, int]]:
+    """The dataset of a sample, opened as far as that needs; target, split, index and seed."""
+    session, (target, split), index = session_of(request), split_of(request), int(request.path_params["index"])
     dataset, every = await ready(session.first_samples(target, split)), session.dataset(target, split)
-    if every.done() or int(request.path_params.get("index", dataset.length)) >= dataset.length:
+    if every.done() or index >= dataset.length:
         dataset = await ready(every)
-    return target, split, dataset
+    if index >= dataset.length:
+        raise Refused(404, f"there is no sample {index}")
+    return dataset, (target, split, index, number(request, "seed", 0))
 
 
 async def show_classes(request: Request) -> Response:
     """The classes of a split, and how many samples each has; none as long as they are being counted."""
     session, (target, split) = session_of(request), split_of(request)
-    index = await soon(session.row_index(target, split), PATIENCE)
+    index = await soon(session.row_index(target, split))
     if index is None:
         return answer({"state": "counting", "names": [], "counts": []})
     return answer({"state": "ready", "names": list(index.names), "counts": index.counts})
@@ -124,13 +106,11 @@ async def show_classes(request: Request) -> Response:
 
 async def show_picture(request: Request) -> Response:
     """A sample in one of four modes; a bad one as a marked tile."""
-    session, (target, split, dataset) = session_of(request), await open_split(request)
-    index, mode = int(request.path_params["index"]), request.query_params.get("mode", "original")
-    seed, edge = number(request, "seed", 0), number(request, "edge", EDGE, 16, LARGEST_EDGE)
+    session, (dataset, where) = session_of(request), await open_sample(request)
+    target, split, index, seed = where
+    mode, edge = request.query_params.get("mode", "original"), number(request, "edge", EDGE, 16, LARGEST_EDGE)
     if mode not in MODES:
         raise Refused(400, f"a mode is {', '.join(MODES)}")
-    if index >= dataset.length:
-        raise Refused(404, f"there is no sample {index}")
 
     def draw() -> SampleResult:
         from classlens.runs.browse_samples import BrowseRequest, describe_failure, render_sample
@@ -144,20 +124,18 @@ async def show_picture(request: Request) -> Response:
             finish = render(describe_failure(dataset, index, seed, error))
         row = finish()
         if row.error:
-            session.bad_of(target, split)[index] = row.error
+            session.bad.setdefault((target, split), {})[index] = row.error
         return row
 
-    key = (target, split, index, mode, seed, edge)
-    row = await while_connected(request, session.drawers, lambda: session.pictures.once(key, draw))
-    return picture(row.tile or b"", error=row.error)
+    make = partial(session.pictures.once, (where, mode, edge), draw)
+    row = await while_connected(request, session.drawers, make)
+    return picture(row.tile or b"", row.error)
 
 
 async def trace_sample(request: Request) -> Trace:
     """A sample with the picture after every stage; the last few are kept, for these are asked for one by one."""
-    session, (target, split, dataset) = session_of(request), await open_split(request)
-    index, seed = int(request.path_params["index"]), number(request, "seed", 0)
-    if index >= dataset.length:
-        raise Refused(404, f"there is no sample {index}")
+    session, (dataset, where) = session_of(request), await open_sample(request)
+    target, split, index, seed = where
 
     def follow() -> Trace:
         from classlens.dataset.trace import trace
@@ -165,14 +143,12 @@ async def trace_sample(request: Request) -> Trace:
         with session.decoding(target, split, index):
             return trace(dataset, index, seed)
 
-    key = (target, split, index, seed)
-    return await while_connected(request, session.drawers, lambda: session.traces.once(key, follow))
+    return await while_connected(request, session.drawers, partial(session.traces.once, where, follow))
 
 
 async def show_sample(request: Request) -> Response:
     """One sample stage by stage, with the parameters that each sampled."""
-    session, (target, split, dataset) = session_of(request), await open_split(request)
-    index, seed = int(request.path_params["index"]), number(request, "seed", 0)
+    session, (dataset, (target, split, index, seed)) = session_of(request), await open_sample(request)
     name, words = session.name(target), split_words(split)
     command = session.command("browse", name, "--mode", "pipeline", "--index", index, *words, "--seed", seed)
     python = f"classlens.trace(classlens.open_source({name!r}).dataset({split!r}), {index}, {seed})"
@@ -188,9 +164,11 @@ async def show_sample(request: Request) -> Response:
         row = describe_failure(dataset, index, seed, error)
         facts |= {"path": row.path, "classes": list(row.class_names), "size": None, "remarks": [], "stages": []}
         return answer(facts | {"error": without_folders(row.error)})
-    stages = [describe_stage(one) for one in result.snapshots]
-    for place, stage in enumerate(stages):
-        stage["picture"] = f"/stage/{target}/{split}/{index}/{place}.webp?seed={seed}"
+    where = f"/stage/{target}/{split}/{index}"
+    stages = [
+        {**describe_stage(one), "picture": f"{where}/{place}.webp?seed={seed}"}
+        for place, one in enumerate(result.snapshots)
+    ]
     facts |= {"path": result.path, "classes": list(result.class_names), "size": list(result.original.size)}
     damage = damage_in(result.remarks)
     return answer(facts | {"remarks": list(result.remarks), "error": damage or None, "stages": stages})
@@ -211,8 +189,7 @@ async def show_stage(request: Request) -> Response:
     place = int(request.path_params["stage"])
     if place >= len(result.snapshots):
         raise Refused(404, f"there is no stage {place}")
-    shot = result.snapshots[place]
-    return await send_picture(request, shot.image, edge)
+    return await send_picture(request, result.snapshots[place].image, edge)
 
 
 async def send_picture(request: Request, image: Image, edge: int) -> Response:
@@ -224,7 +201,8 @@ async def send_picture(request: Request, image: Image, edge: int) -> Response:
 
 async def make_batch(request: Request) -> BatchResult:
     """A training batch, as `classlens browse --batch` makes it; the last few are kept."""
-    session, (target, split, dataset) = session_of(request), await open_split(request)
+    session, (target, split) = session_of(request), split_of(request)
+    dataset = await ready(session.dataset(target, split))
     place, seed = int(request.path_params["number"]), number(request, "seed", 0)
     size = number(request, "size", dataset.batch.size if dataset.batch else BATCH, 1, 256)
     if (place + 1) * size > max(dataset.length, size):
@@ -250,8 +228,8 @@ async def make_batch(request: Request) -> BatchResult:
         plan = replace(dataset.batch or BatchPlan(size), size=size)
         return BatchResult(place + 1, mix(traced, plan, seed + place, name=dataset.name), tuple(bad))
 
-    key = (target, split, place, seed, size)
-    return await while_connected(request, session.drawers, lambda: session.batches.once(key, make))
+    once = partial(session.batches.once, (target, split, place, seed, size), make)
+    return await while_connected(request, session.drawers, once)
 
 
 async def show_batch(request: Request) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,12 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from classlens.studio.guard import Refused
-from classlens.studio.jobs import ENDED
-from classlens.studio.replies import answer, number, session_of, while_connected
+from classlens.studio.replies import answer, describe_job, is_soon, number, session_of, while_connected
 from classlens.studio.session import keywords
 
 if TYPE_CHECKING:
-    from classlens.studio.jobs import Job
     from classlens.studio.session import Session
 
 STATES = {"waiting": "running", "done": "ready", "cancelled": "failed"}
@@ -26,7 +23,7 @@ async def show_findings(request: Request) -> Response:
     """The findings, or how far the check is: it begins when they are first asked for, and anew with `again=1`."""
     session, target, again = session_of(request), number(request, "target", 0), number(request, "again", 0, 0, 1)
     job = await while_connected(request, session.readers, partial(session.check, target, again=bool(again)))
-    facts = job.as_data(**STATES)
+    facts = describe_job(job, **STATES)
     name = session.name(target)
     weights, training = session.first_checkpoint(target), session.training(target)
     facts["command"] = session.command("check", name, *filter(None, [weights]), **training)
@@ -38,8 +35,7 @@ async def show_findings(request: Request) -> Response:
 
 def count_findings(session: Session, target: int) -> dict[str, Any]:
     """How far the check of a target is, and how much it has found; nothing is begun for that."""
-    known = session.opened.things.get(("check", target))
-    job: Job | None = known.result() if known and known.done() and not known.exception() else None
+    job = session.checked(target)
     state = "idle" if job is None else STATES.get(job.state, job.state)
     found = Counter(one["severity"] for one in job.result.facts["findings"]) if job and job.result else Counter[str]()
     counts = {"errors": found["error"], "warnings": found["warning"]}
@@ -50,10 +46,9 @@ async def send_report(request: Request) -> Response:
     """The one-file report of a target, as a download; it is made anew, which takes as long as a check and some maps."""
     session, target = session_of(request), number(request, "target", 0)
     job = await while_connected(request, session.readers, partial(session.report, target))
-    while job.state not in ENDED:
+    while not await is_soon(job.over, 0.1):
         if await request.is_disconnected():
             job.cancel()
-        await asyncio.sleep(0.1)
     if job.result is None:
         raise Refused(422, job.message or "the report was cancelled", hint=job.hint)
     headers = {"Content-Disposition": 'attachment; filename="classlens-report.html"'}

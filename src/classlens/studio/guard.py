@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import hmac
 import re
-import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from html import escape
 from ipaddress import ip_address
 from socket import gethostname
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
+from starlette.responses import HTMLResponse, Response
 
 from classlens.errors import ClasslensError
 from classlens.printed import json_text
@@ -26,9 +27,8 @@ from classlens.printed import json_text
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from classlens.studio.session import StudioRequest
+    from classlens.studio.serve import Keys, StudioRequest
 
-TOKEN_BYTES = 24  # 192 bits
 LONGEST_QUERY = 4096
 LARGEST_HEAD = 16_384  # bytes of the headers of a request
 MOST_BYTES = 64 * 1024  # of the body of a request, but for pictures that are uploaded
@@ -36,7 +36,6 @@ UPLOAD_BYTES = 32_000_000
 SECONDS = 60.0  # for one answer; what takes longer is a job
 SECONDS_OF = {"/report.html": 1800.0}  # a download, for which the browser waits by itself
 READING_SAFELY = ("GET", "HEAD")
-KNOWN_METHODS = (*READING_SAFELY, "POST")
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -53,7 +52,7 @@ HEADERS: Mapping[str, str] = {
 """What every answer says, whatever it is."""
 
 
-GO_ON = b'<!doctype html><title>Classlens</title><meta http-equiv="refresh" content="0;url=/">'
+GO_ON = '<!doctype html><title>Classlens</title><meta http-equiv="refresh" content="0;url=/">'
 
 
 NAME = r"(?:(?!\.\w+\s)[^\s/\\:;'\"])+"
@@ -74,28 +73,6 @@ class Refused(ClasslensError):
     def __init__(self, status: int, message: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.status = status
-
-
-@dataclass(eq=False)
-class Keys:
-    """What lets a browser in: the token of a link, which works once unless the user chose it, and the cookie after it."""
-
-    chosen: str | None = None
-    on_used: Callable[[], object] = lambda: None
-    cookie: str = field(default_factory=lambda: secrets.token_urlsafe(TOKEN_BYTES))
-    token: str = field(default_factory=lambda: secrets.token_urlsafe(TOKEN_BYTES))
-
-    def __post_init__(self) -> None:
-        self.token = self.chosen or self.token
-
-    def redeem(self, token: str) -> bool:
-        """Whether the token is right; a new one takes its place."""
-        if not hmac.compare_digest(token.encode(), self.token.encode()):
-            return False
-        if self.chosen is None:
-            self.token = secrets.token_urlsafe(TOKEN_BYTES)
-            self.on_used()
-        return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,37 +97,29 @@ class Guard:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                own = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
-                known = {name for name, _ in own}
-                message["headers"] = [*(one for one in message.get("headers", ()) if one[0] not in known), *own]
+                MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
         try:
-            if self.check(scope):
-                await self.let_in(send_guarded)
+            if self.check(scope, Headers(scope=scope)):
+                await self.let_in()(scope, receive, send_guarded)
                 return
             seconds = SECONDS_OF.get(scope["path"], SECONDS)
             await asyncio.wait_for(self.inside(scope, limited(scope, receive), send_guarded), seconds)
-        except Refused as error:
-            if not started:
-                await refuse(scope, send_guarded, error)
-        except TimeoutError:
-            if not started:
-                await refuse(scope, send_guarded, Refused(503, "this took too long"))
+        except (Refused, TimeoutError) as error:
+            refused = error if isinstance(error, Refused) else Refused(503, "this took too long")
+            if not started:  # the connection ends with it: what is left of a body is not read
+                facts, closed = {"error": str(refused), "hint": refused.hint}, {"connection": "close"}
+                await refusal(scope, facts, refused.status, closed)(scope, receive, send_guarded)
 
-    def check(self, scope: Scope) -> bool:
+    def check(self, scope: Scope, headers: Headers) -> bool:
         """Refuse what may not be answered; whether it is somebody with a right token, who gets a cookie."""
-        headers: dict[str, str] = {}
-        for raw, value in scope["headers"]:
-            name = raw.decode("latin-1").lower()
-            if name in headers and name in SINGLE:
+        for name in SINGLE:
+            if len(headers.getlist(name)) > 1:
                 raise Refused(400, f"several headers {name}")
-            headers[name] = value.decode("latin-1")
         if not self.knows_host(headers.get("host", "")):
             raise Refused(421, "this server has another name", hint="open the link that classlens studio has printed")
-        if scope["method"] not in KNOWN_METHODS:
-            raise Refused(405, f"{scope['method'][:20]} is not answered here")
-        if sum(len(name) + len(value) for name, value in scope["headers"]) > LARGEST_HEAD:
+        if sum(len(name) + len(value) for name, value in headers.raw) > LARGEST_HEAD:
             raise Refused(431, "the headers are too large")
         if len(scope["query_string"]) > LONGEST_QUERY:
             raise Refused(414, "the address is too long")
@@ -162,9 +131,9 @@ class Guard:
         pairs = (one.strip().partition("=") for one in cookies.split(";"))
         values = [value for name, _, value in pairs if name == self.cookie_name]
         is_known = any(hmac.compare_digest(value.encode(), self.keys.cookie.encode()) for value in values)
-        tokens = parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
-        if scope["path"] == "/" and scope["method"] == "GET" and tokens:
-            if is_known or self.keys.redeem(tokens[0]):
+        token = QueryParams(scope["query_string"]).get("token")
+        if scope["path"] == "/" and scope["method"] == "GET" and token:
+            if is_known or self.keys.redeem(token):
                 return True
             hint = "each link opens one browser; classlens studio prints a new one as soon as one is used"
             raise Refused(403, "this link has been used, or was never right", hint=hint)
@@ -188,17 +157,14 @@ class Guard:
         except ValueError:
             return name.casefold() == gethostname().casefold()
 
-    async def let_in(self, send: Send) -> None:
-        """Give the browser its cookie, and a page that goes on to an address without a token.
+    def let_in(self) -> Response:
+        """What gives the browser its cookie, and goes on to an address without a token.
 
         It is no redirection: to one that begins with a link of another page, such as a notebook, browsers send no cookie
         that is strictly for this site.
         """
         cookie = f"{self.cookie_name}={self.keys.cookie}; HttpOnly; SameSite=Strict; Path=/"
-        headers = [(b"content-type", b"text/html"), (b"set-cookie", cookie.encode())]
-        headers.append((b"content-length", str(len(GO_ON)).encode()))
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": GO_ON})
+        return HTMLResponse(GO_ON, headers={"set-cookie": cookie})
 
 
 def check_origin(method: str, path: str, headers: Mapping[str, str]) -> None:
@@ -222,24 +188,21 @@ EVERYWHERE = ("0.0.0.0", "::")
 def limited(scope: Scope, receive: Receive) -> Receive:
     """What receives a body, and refuses one that is too large, as it says or as it turns out."""
     most = UPLOAD_BYTES if scope["path"] == "/upload" else MOST_BYTES
-    sizes = [value for name, value in scope["headers"] if name.lower() == b"content-length"]
+    too_large = Refused(413, f"more than {most:,} bytes", hint="shrink the picture")
+    said = Headers(scope=scope).get("content-length", "0")
+    if not said.isdecimal() or int(said) > most:
+        raise too_large
     taken = 0
-    if any(not value.isdigit() or int(value) > most for value in sizes):
-        raise too_large(most)
 
     async def receive_limited() -> Message:
         nonlocal taken
         message = await receive()
         taken += len(message.get("body", b""))
         if taken > most:
-            raise too_large(most)
+            raise too_large
         return message
 
     return receive_limited
-
-
-def too_large(most: int) -> Refused:
-    return Refused(413, f"more than {most:,} bytes", hint="shrink the picture")
 
 
 REFUSAL = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">
@@ -248,19 +211,10 @@ REFUSAL = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="co
 WORK = ("upload", "explain", "jobs")  # addresses without an ending that scripts ask
 
 
-def refusal(scope: Scope, facts: Mapping[str, Any]) -> tuple[bytes, str]:
-    """The `error` and `hint` as a page where a user may have gone, and as JSON for scripts; and which of the two."""
+def refusal(scope: Scope, facts: Mapping[str, Any], status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """The `error` and `hint` as a page where a user may have gone, and as JSON for scripts."""
     path = scope["path"]
     if scope["method"] not in READING_SAFELY or "." in path.rpartition("/")[2] or path.split("/")[1] in WORK:
-        return json_text(facts).encode(), "application/json"
+        return Response(json_text(facts), status, headers, "application/json")
     sentences = (escape(f"{text[:1].upper()}{text[1:]}.") if text else "" for text in (facts["error"], facts["hint"]))
-    return REFUSAL.format(*sentences).encode(), "text/html; charset=utf-8"
-
-
-async def refuse(scope: Scope, send: Send, error: Refused) -> None:
-    """The error, with which the connection ends: what is left of a body is not read."""
-    body, kind = refusal(scope, {"error": str(error), "hint": error.hint})
-    headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
-    headers += [(b"connection", b"close")]
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    return HTMLResponse(REFUSAL.format(*sentences), status, headers)

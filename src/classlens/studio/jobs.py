@@ -8,25 +8,23 @@ process that dies, or does not stop when it is asked to, costs its job, and the 
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import sys
-import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from classlens.errors import ClasslensError, first_line
 from classlens.runs.own_process import GRACE, end_processes, end_with, holding
-from classlens.studio.guard import without_folders
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
 State: TypeAlias = Literal["waiting", "running", "done", "failed", "cancelled"]
-ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
 
 PAUSE = 0.05  # seconds between two words about progress
 LOOKS = 0.1  # seconds between two looks at whether a job is still wanted
@@ -52,7 +50,10 @@ class Unwanted(BaseException):
 
 @dataclass(eq=False)
 class Job:
-    """One piece of work, as the page hears of it; it changes as it goes on. `about` is what was known beforehand."""
+    """One piece of work, as the page hears of it; it changes as it goes on. `about` is what was known beforehand.
+
+    `over` is done as soon as the job has ended, in whatever way.
+    """
 
     number: int
     state: State = "waiting"
@@ -61,25 +62,19 @@ class Job:
     done: int = 0
     total: int = 0
     result: Made | None = None
-    began: float = field(default_factory=monotonic)
-    ended: float | None = None
     is_wanted: bool = True
     about: dict[str, Any] = field(default_factory=dict)
+    over: Future[None] = field(default_factory=Future, repr=False)
 
     def end(self, state: State, message: str = "", hint: str = "") -> None:
-        self.state, self.message, self.hint, self.ended = state, message, hint, monotonic()
+        self.state, self.message, self.hint = state, message, hint
+        self.over.set_result(None)
 
     def cancel(self) -> None:
         """It is not begun any more, or stops at the next word about its progress."""
         self.is_wanted = False
-        if self.state == "waiting":
-            self.end("cancelled")
-
-    def as_data(self, **states: str) -> dict[str, Any]:
-        """How far it is, and what it has come to; `states` are other words for its states."""
-        facts = {"job": self.number, "number": self.number, "state": states.get(self.state, self.state)}
-        facts |= {"message": without_folders(self.message), "hint": without_folders(self.hint), "done": self.done}
-        return facts | {"total": self.total, "seconds": round((self.ended or monotonic()) - self.began, 2)}
+        if self.over.cancel():
+            self.state = "cancelled"
 
 
 Work: TypeAlias = Callable[..., Made]
@@ -90,38 +85,27 @@ Work: TypeAlias = Callable[..., Made]
 class Workshop:
     """A process that is started with its first job, and a thread that gives it one after the other."""
 
-    jobs: queue.SimpleQueue[tuple[Job, Work, tuple[Any, ...]] | None] = field(default_factory=queue.SimpleQueue)
-    thread: threading.Thread | None = None
+    thread: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1, "studio-workshop"))
     process: SpawnProcess | None = None
     connection: Connection | None = None
 
     def submit(self, job: Job, work: Work, *words: object) -> Job:
         """Put a job behind those that wait."""
-        if self.thread is None:
-            self.thread = threading.Thread(target=self.run, name="studio-workshop", daemon=True)
-            self.thread.start()
-        self.jobs.put((job, work, words))
+        self.thread.submit(self.run, job, work, words)
         return job
 
-    def run(self) -> None:
-        """Do the jobs, until the studio is closed."""
-        while (order := self.jobs.get()) is not None:
-            job, work, words = order
-            if job.is_wanted:
-                job.state = "running"
-                try:
-                    self.do(job, work, words)
-                except (EOFError, OSError):
-                    self.leave()
-                    if job.is_wanted:
-                        job.end("failed", "the process that worked on it died")
-                    else:
-                        job.end("cancelled")
-        self.leave()
+    def run(self, job: Job, work: Work, words: tuple[Any, ...]) -> None:
+        """Do a job that is still wanted; with its process it has failed, unless that was ended to cancel it."""
+        if job.over.set_running_or_notify_cancel():
+            try:
+                self.do(job, work, words)
+            except (EOFError, OSError):
+                self.leave()
+                job.end(*(("failed", "the process that worked on it died") if job.is_wanted else ("cancelled",)))
 
     def do(self, job: Job, work: Work, words: tuple[Any, ...]) -> None:
         """One job, from its order to its end."""
-        connection = self.open()
+        job.state, connection = "running", self.open()
         connection.send((work, (job.number, *words)))
         asked: float | None = None
         while True:
@@ -148,9 +132,10 @@ class Workshop:
         if self.process is None or not self.process.is_alive() or self.connection is None:
             context = get_context("spawn")  # a forked one could hang in native code that already ran
             self.connection, theirs = context.Pipe()
-            self.process = context.Process(target=work_for, args=(os.getpid(), theirs))
+            process = context.Process(target=work_for, args=(os.getpid(), theirs))
             with holding((signal.SIGINT,)):  # Ctrl-C is this process's business
-                self.process.start()
+                process.start()
+            self.process = process  # from now on it can be killed
             theirs.close()
         return self.connection
 
@@ -162,7 +147,7 @@ class Workshop:
 
     def close(self) -> None:
         """Do nothing more."""
-        self.jobs.put(None)
+        self.thread.shutdown(wait=False, cancel_futures=True)
         if self.process is not None:
             self.process.kill()
 
@@ -170,7 +155,6 @@ class Workshop:
 def work_for(parent: int, connection: Connection) -> None:
     """The life of a workshop's process: orders come, words about progress and one result for each go."""
     end_with(parent)
-    threading.Thread(target=end_when_alone, args=(parent,), daemon=True).start()
     last = 0.0
 
     def report(message: str, done: int = 0, total: int = 0) -> None:
@@ -199,10 +183,3 @@ def work_for(parent: int, connection: Connection) -> None:
             answer = ("failed", said, getattr(error, "hint", ""))
         sys.stdout.flush()
         connection.send(answer)
-
-
-def end_when_alone(parent: int) -> None:
-    """End this process after its parent, where the system does not see to that."""
-    while os.getppid() == parent:
-        threading.Event().wait(1)
-    os._exit(0)

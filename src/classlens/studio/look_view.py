@@ -12,8 +12,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from classlens.studio.guard import Refused
-from classlens.studio.jobs import ENDED
-from classlens.studio.replies import answer, number, picture, ready, session_of, split_of, while_connected
+from classlens.studio.replies import (
+    answer,
+    describe_job,
+    is_soon,
+    number,
+    picture,
+    ready,
+    session_of,
+    split_of,
+    while_connected,
+)
 
 if TYPE_CHECKING:
     from classlens.image import Image
@@ -21,6 +30,7 @@ if TYPE_CHECKING:
 
 UPLOADED_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 UPLOADED_PIXELS = 50_000_000
+PACE = 0.15  # seconds between two answers about a job that goes on
 MOST_MAPS = 64  # of one request
 LONGEST_WORD = 200
 
@@ -32,7 +42,7 @@ async def show_network(request: Request) -> Response:
     """
     session, target, again = session_of(request), number(request, "target", 0), number(request, "again", 0, 0, 1)
     job = await while_connected(request, session.readers, partial(session.look, target, again=bool(again)))
-    facts = job.as_data(waiting="loading", running="loading", done="ready", cancelled="failed")
+    facts = describe_job(job, waiting="loading", running="loading", done="ready", cancelled="failed")
     choices = await while_connected(request, session.readers, describe_choices)
     return answer(facts | choices | (job.result.facts if job.result else {}))
 
@@ -173,15 +183,15 @@ def job_of(request: Request) -> Job:
 
 
 async def show_job(request: Request) -> Response:
-    """How far a job is, and what came of it."""
+    """How far a job is, and what came of it: at once when it has ended, else after `PACE`, so it can be asked for anew."""
     job = job_of(request)
-    return answer(job.as_data() | {"result": job.result.facts | job.about if job.result else None})
+    await is_soon(job.over, PACE)
+    return answer(describe_job(job) | {"result": job.result.facts | job.about if job.result else None})
 
 
 async def cancel_job(request: Request) -> Response:
     job = job_of(request)
-    if job.state not in ENDED:
-        job.cancel()
+    job.cancel()
     return answer({"state": job.state})
 
 

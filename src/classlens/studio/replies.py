@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.exceptions import HTTPException
@@ -22,9 +23,13 @@ from classlens.printed import ONE_LINE, json_text, print_aside
 from classlens.studio.guard import Refused, refusal, without_folders
 
 if TYPE_CHECKING:
+    from classlens.studio.jobs import Job
     from classlens.studio.session import Session
 
 Thing = TypeVar("Thing")
+
+GLANCE = 0.004  # seconds between two looks at whether a thread is done
+PATIENCE = 1.0  # seconds until an answer says that something is on its way
 
 
 def answer(data: object, status: int = 200) -> Response:
@@ -40,14 +45,15 @@ async def on_error(request: Request, error: Exception) -> Response:
     """The message and the hint of an error, under the status that says whose it is."""
     if isinstance(error, HTTPException):
         hint = "the studio begins at /" if error.status_code == 404 else ""
-        body, kind = refusal(request.scope, {"error": str(error.detail).lower(), "hint": hint})
-        return Response(body, error.status_code, media_type=kind)
+        return refusal(request.scope, {"error": error.detail.lower(), "hint": hint}, error.status_code)
     missing = isinstance(error, NotFound | NotOffered | WrongIndex | WrongValue)
     status = error.status if isinstance(error, Refused) else 404 if missing else 422
-    hint = without_folders(getattr(error, "hint", ""))
     absent = {"offered": False} if isinstance(error, NotOffered) else {}  # a state of the target: nobody failed
-    body, kind = refusal(request.scope, {"error": without_folders(str(error)), "hint": hint, **absent})
-    return Response(body, status, media_type=kind)
+    return refusal(request.scope, words_of(error) | absent, status)
+
+
+def words_of(error: Exception) -> dict[str, str]:
+    return {"error": without_folders(str(error)), "hint": without_folders(getattr(error, "hint", ""))}
 
 
 async def on_mistake(request: Request, error: Exception) -> Response:
@@ -112,17 +118,27 @@ async def ready(future: Future[Thing]) -> Thing:
     return await asyncio.shield(asyncio.wrap_future(future))
 
 
-async def soon(future: Future[Thing], patience: float) -> Thing | None:
-    """What a thread makes, or None if it is not there after so many seconds."""
-    if not future.done():
-        wrapped = asyncio.wrap_future(future)
-        wrapped.add_done_callback(lambda one: one.cancelled() or one.exception())  # else its error is printed, too
-        await asyncio.wait({wrapped}, timeout=patience)
-    return future.result() if future.done() else None
+async def is_soon(future: Future[Any], patience: float) -> bool:
+    """Whether a thread has made something after so many seconds at most."""
+    latest = monotonic() + patience
+    while not future.done() and monotonic() < latest:
+        await asyncio.sleep(GLANCE)
+    return future.done()
 
 
-def picture(data: bytes, kind: str = "image/webp", *, error: str = "") -> Response:
+async def soon(future: Future[Thing]) -> Thing | None:
+    """What a thread makes, or None if it is not there after a moment."""
+    return future.result() if await is_soon(future, PATIENCE) else None
+
+
+def describe_job(job: Job, **states: str) -> dict[str, Any]:
+    """How far a job is, and what it has come to; `states` are other words for its states."""
+    facts = {"job": job.number, "state": states.get(job.state, job.state), "done": job.done, "total": job.total}
+    return facts | {"message": without_folders(job.message), "hint": without_folders(job.hint)}
+
+
+def picture(data: bytes, error: str = "") -> Response:
     """An encoded picture; one that marks a bad sample says so in a header, too."""
     line = without_folders(error).translate(ONE_LINE).encode("ascii", "backslashreplace").decode()
     headers = {"X-Error": line[:300]} if error else {}
-    return Response(data, media_type=kind, headers=headers)
+    return Response(data, media_type="image/webp", headers=headers)

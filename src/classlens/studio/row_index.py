@@ -34,7 +34,7 @@ class RowIndex:
     names: tuple[str, ...]
     labels: Rows
     owners: Rows
-    text: bytearray = field(repr=False)
+    text: bytes = field(repr=False)
     ends: Rows = field(repr=False)
 
     @property
@@ -94,8 +94,8 @@ def index_rows(dataset: Dataset, go_on: Callable[[], bool]) -> RowIndex:
             break
     ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
     order = sorted(known, key=lambda label: (isinstance(label, str), label))  # labels without names come as they come
-    place_of = np.argsort([known[label] for label in order]).astype(np.int32)
+    place_of = np.argsort([known[label] for label in order]).astype(np.min_scalar_type(len(order)))
     names = tuple(map(dataset.class_name, order))
     return RowIndex(
-        names, place_of[np.asarray(labels, np.int32)], np.asarray(owners, np.int32), text, ends.astype(np.int32)
+        names, place_of[np.asarray(labels, np.int32)], np.asarray(owners, np.int32), bytes(text), ends.astype(np.int32)
     )

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from classlens.errors import ClasslensError
-from classlens.studio.guard import Refused, without_folders
-from classlens.studio.replies import answer, number, session_of, while_connected
+from classlens.studio.guard import Refused
+from classlens.studio.replies import answer, number, session_of, while_connected, words_of
 from classlens.studio.session import keywords
 
 if TYPE_CHECKING:
@@ -69,10 +69,6 @@ async def show_schedules(request: Request) -> Response:
 
     facts = await while_connected(request, session.readers, describe)
     return answer(facts | (words_of(wrong[0]) if wrong else {"error": "", "hint": ""}))
-
-
-def words_of(error: ClasslensError) -> dict[str, str]:
-    return {"error": without_folders(str(error)), "hint": without_folders(error.hint)}
 
 
 def describe_target(

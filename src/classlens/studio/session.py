@@ -19,13 +19,13 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from classlens.adapters import Options, open_source
-from classlens.checkpoints.download import check_checkpoints
-from classlens.errors import ClasslensError, ConfigError, DataError, NotOffered, WrongValue
+from classlens.adapters import open_source
+from classlens.errors import ClasslensError, DataError, NotOffered, WrongValue
 from classlens.files import limit
 from classlens.runs.own_process import allow_seconds
 from classlens.sharing import ALONE
 from classlens.studio.jobs import Job, Work, Workshop
+from classlens.studio.serve import PLACE, StudioRequest
 
 if TYPE_CHECKING:
     from mmap import mmap
@@ -39,66 +39,15 @@ if TYPE_CHECKING:
 Thing = TypeVar("Thing")
 
 FIRST_ROWS = 1000  # samples of a large dataset that are there at once
-PLACE = 64  # bytes that name a sample
 FIRST_PICTURES = 0.2  # seconds after which the page has asked for the pictures of these
 LONGEST_WAIT = 2.0  # seconds that work in the background waits for a page that never rests
 MOST_JOBS = 20  # whose results are kept
-LEAST_TOKEN = 16  # letters of a token that a user makes up
 DRAWERS = 3  # threads that draw pictures: decoders take turns, and what encodes works beside them
-
-
-@dataclass(frozen=True)
-class StudioRequest:
-    """What a studio shows, and where it is served.
-
-    `targets` are addresses, `checkpoints` weights for the first of them that has a classifier. `port` 0 is any that is
-    free. A `host` that others can reach needs a `token`, which is then the password of the page. `dataset_size` and
-    `gpus` are those of training; `log` is what a training run of the first target with a schedule wrote. `audit` is a
-    folder that `classlens audit` has written, of the pictures of one of the targets.
-
-    Raises:
-        ConfigError: no target is named, or the host needs a token, or the token is too short.
-        DataError: there is no such checkpoint, log or audit.
-    """
-
-    targets: tuple[str, ...]
-    checkpoints: tuple[str, ...] = ()
-    options: Options = field(default_factory=Options)
-    host: str = "127.0.0.1"
-    port: int = 0
-    token: str | None = None
-    opens_browser: bool = True
-    dataset_size: int | None = None
-    gpus: int = 1
-    log: Path | None = None
-    audit: str | None = None
-
-    def __post_init__(self) -> None:
-        if not self.targets:
-            raise ConfigError("a studio needs something to show", hint="name a config or another address, e.g. demo")
-        check_checkpoints(self.checkpoints)
-        if self.log is not None and not self.log.exists():
-            hint = "give the file that the training run wrote, or its folder"
-            raise DataError(f"no such log: {self.log}", hint=hint)
-        if self.audit is not None and "://" not in self.audit and not Path(self.audit, "manifest.json").is_file():
-            raise DataError(f"no audit in {self.audit}", hint="`classlens audit TARGET --output DIR` makes one")
-        if not self.is_local and not self.token:
-            hint = "an SSH tunnel needs no --host; or choose a password: --token TEXT"
-            raise ConfigError(f"--host {self.host} lets others in: it needs a token", hint=hint)
-        if self.token is not None and (len(self.token) < LEAST_TOKEN or not self.token.isascii()):
-            hint = "python -c 'import secrets; print(secrets.token_urlsafe(24))' makes a good one"
-            raise ConfigError(f"a token has {LEAST_TOKEN} letters or more, of ASCII", hint=hint)
-
-    @property
-    def is_local(self) -> bool:
-        """Whether only this machine can reach the page."""
-        return self.host in LOOPBACK
 
 
 TRAINING = ("dataset_size", "gpus", "log")
 PARTS = {"dataset": "data", "classifier": "network"}
 """What users call the parts of a target."""
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(eq=False)
@@ -282,23 +231,24 @@ class Session:
         return ModelRequest(self.name(target), weights or None, self.request.options)
 
     def look(self, target: int, *, again: bool = False) -> Job:
-        """The job that loads the networks of a target, begun by the first who asks, or anew where it came to nothing."""
+        """The job that loads the networks of a target."""
         from classlens.studio.tasks import load
 
-        begin = partial(self.submit, self.looks, load, self.model(target))
-        return self.once_or_again(("look", target), begin, again=again)
+        return self.job(("look", target), self.looks, load, self.model(target), again=again)
 
     def check(self, target: int, *, again: bool = False) -> Job:
-        """The job that checks a target, in the same way."""
+        """The job that checks a target."""
         from classlens.runs.check_run import CheckRequest
         from classlens.studio.tasks import check_target
 
-        order = CheckRequest(
-            self.name(target), self.first_checkpoint(target), self.request.options, **self.training(target)
-        )
-        return self.once_or_again(
-            ("check", target), partial(self.submit, self.checks, check_target, order), again=again
-        )
+        said = self.name(target), self.first_checkpoint(target), self.request.options
+        order = CheckRequest(*said, **self.training(target))
+        return self.job(("check", target), self.checks, check_target, order, again=again)
+
+    def checked(self, target: int) -> Job | None:
+        """The same, if it was ever asked for."""
+        known = self.opened.things.get(("check", target))
+        return known.result() if known and known.done() and not known.exception() else None
 
     def report(self, target: int) -> Job:
         """A new job that makes the one-file report of a target."""
@@ -318,7 +268,9 @@ class Session:
         with_network = "classifier" in self.source(target).parts
         return next(iter(self.model(target).checkpoints), None) if with_network else None
 
-    def once_or_again(self, key: object, begin: Callable[[], Job], *, again: bool) -> Job:
+    def job(self, key: object, workshop: Workshop, work: Work, order: object, *, again: bool) -> Job:
+        """A job that is begun by the first who asks for it, or anew where it came to nothing."""
+        begin = partial(self.submit, workshop, work, order)
         job = self.opened.once(key, begin)
         if again and job.state in ("failed", "cancelled"):
             self.opened.drop(key)
@@ -365,8 +317,10 @@ class Session:
                 self.watched[:] = bytes(PLACE)
 
     def bad_of(self, target: int, split: str) -> dict[int, str]:
-        """The bad samples of a split that were drawn by now, and what is wrong with each."""
-        return self.bad.setdefault((target, split), {})
+        """The bad samples of a split that were checked or drawn by now, and what is wrong with each."""
+        check = self.checked(target)
+        named = check.result.facts["bad"].get(split, {}) if check and check.result else {}
+        return named | self.bad.get((target, split), {})
 
     def close(self) -> None:
         """Let the threads end: nothing that waits is begun any more."""

@@ -159,8 +159,11 @@ def check_target(report: Progress, number: int, request: CheckRequest) -> Made:
 
     notes, parts = list[str](), list[bytes]()
     findings = run_checks(request, on_note=lambda kind, text: notes.append(text), progress=report)
-    facts = findings.as_data() | {"summary": findings.summary(), "ran": list(findings.ran), "notes": notes}
+    facts = findings.as_data() | {"summary": findings.summary(), "ran": list(findings.ran), "notes": notes, "bad": {}}
     for finding, described in zip(findings.findings, facts["findings"], strict=True):
+        for split, index, trouble in finding.samples:
+            if trouble:
+                facts["bad"].setdefault(split, {})[index] = trouble
         described["pictures"] = []
         for one in finding.pictures:
             described["pictures"].append({"url": f"/part/{number}/{len(parts)}.webp", "caption": one.caption})

@@ -126,8 +126,7 @@ export function useJob() {
       for (let state = "waiting"; ["waiting", "running"].includes(state); ) {
         const next = await getJson(`/jobs/${id}.json`, {}, controller.signal);
         state = next.state;
-        setJob({ id, ...next });
-        if (["waiting", "running"].includes(state)) await new Promise((wake) => setTimeout(wake, 150));
+        setJob({ id, ...next }); // of one that goes on the server speaks now and then only
       }
       running.current = running.current === controller ? null : running.current;
     } catch (problem) {

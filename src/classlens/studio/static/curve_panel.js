@@ -5,7 +5,6 @@
  * span the run, and every curve is traced from its own exact values: each of them as a stair where there is room, and
  * where several fall on one pixel their range, so that no spike is lost. Nothing is ever thinned.
  */
-import uPlot from "/static/vendor/uplot.js";
 import { html, useEffect, useRef } from "/static/vendor/htm-preact.js";
 import { useIsDark } from "./stores.js";
 
