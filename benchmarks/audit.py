@@ -28,30 +28,27 @@ import torch
 from torch import nn
 
 import classlens
+from classlens.dataset.dataset import Dataset, Sample
+from classlens.dataset.state import State, to_image
 
-COUNT = {count}
+CLASSES = tuple(str(number) for number in range(10))
 
 
-class Pictures:
-    """Tiny pictures that are made when they are asked for, so that no list of files is held."""
-
-    classes = [str(number) for number in range(10)]
-
-    def __len__(self):
-        return COUNT
-
-    def __getitem__(self, index):
-        random = np.random.default_rng(index)
-        return random.integers(0, 256, (8, 8, 3), np.uint8), index % 10
+def load(index):
+    return State(np.random.default_rng(index).integers(0, 256, (8, 8, 3), np.uint8))
 
 
 def make():
+    """Tiny pictures that are made when they are asked for, so that no list of files is held."""
     torch.manual_seed(0)
     net = nn.Sequential(
         nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10)
     ).eval()
     encoding = classlens.Encoding("RGB", "CHW", 1.0)
-    return {{"model": classlens.Classifier("tiny", net, net, encoding, (8, 8), default_layer="1"), "val": Pictures()}}
+    pictures = Dataset(
+        "tiny", {count}, load, (), to_image, sample=lambda index: Sample(None, (index % 10,)), classes=CLASSES
+    )
+    return {{"model": classlens.Classifier("tiny", net, net, encoding, (8, 8), default_layer="1"), "val": pictures}}
 '''
 
 
@@ -159,20 +156,26 @@ def measure_memory(counts):
             target = Path(scratch, "tiny.py")
             target.write_text(TINY.format(count=count))
             words = [sys.executable, __file__, "--audit-here", f"py:{target}:make", "--folder", f"{scratch}/out"]
-            print(
-                f"{count:>9,} pictures: {subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()}"
-            )
+            said = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+            print(f"{count:>9,} pictures: {said}", flush=True)
 
 
 def audit_here(target, folder):
     import classlens
 
-    begun = time.monotonic()
+    def note(what, done, total):
+        tenth = done * 10 // total
+        if tenth not in peaks or done == total:
+            peaks[tenth] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(f"{done:,} of {total:,}: {peaks[tenth]:.0f} MB", file=sys.stderr, flush=True)
+
+    peaks, begun = {}, time.process_time()
     request = classlens.AuditRequest(target, folder, wishes=classlens.AuditOptions(batch_size=128), workers=0)
-    run = classlens.run_audit(request)
+    classlens.run_audit(request, progress=note)
+    spent, made = time.process_time() - begun, peaks[10]
     rows = sum(path.stat().st_size for path in Path(folder, "rows").iterdir())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"peak {peak:.0f} MB, {rows / 1e6:.0f} MB of rows, {run.made / (time.monotonic() - begun):.0f} a second")
+    whole = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"peak {made:.0f} MB for the rows, {whole:.0f} MB in all, {rows / 1e6:.0f} MB of rows, {spent:.0f} s of CPU")
 
 
 def main():

@@ -140,8 +140,9 @@ def summarise(place: Place) -> Summary:
     for rows in read_rows(place.address, names):
         add_rows(tally, rows, manifest)
     bad: Counter[str] = Counter()
-    for rows in read_rows(place.address, ["error"], bad=True):
-        bad.update(rows["error"].tolist())
+    for rows in read_rows(place.address, ["path", "error"], bad=True):
+        pairs = zip(rows["path"], rows["error"], strict=True)
+        bad.update(reason.removeprefix(f"{path}: ") for path, reason in pairs)  # few reasons, of however many pictures
     write_classes(place, manifest, tally)
     return conclude(manifest, tally, bad)
 

@@ -6,6 +6,7 @@ For example:
   classlens studio configs/resnet/resnet50_8xb32_in1k.py \
       --checkpoint epoch_50.pth epoch_100.pth
   classlens studio folder:photos --port 8123 --no-browser
+  classlens studio demo --audit out/audit
 
 It prints a link that opens it in one browser, and, where this machine is reached by SSH, the command of a tunnel. Nobody
 else is let in, and nothing is loaded from elsewhere. Ctrl-C ends it.
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-d", "--dataset-size", type=positive_int, metavar="N", help="training samples, if the data are not here")
     add("-n", "--ngpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default: 1)")
     add("--log", type=Path, metavar="RUN", help="what a training run of the first target wrote, or its folder")
+    add("--audit", metavar="DIR", help="what `classlens audit` has written about the pictures of a target")
     add("--port", type=ports, default=0, metavar="N", help="where the page is served (default: any that is free)")
     add("--no-browser", action="store_true", help="print the link, and open nothing")
     host = "let others in who can reach this address of the machine, and know --token (default: nobody)"
@@ -138,4 +140,5 @@ def read_request(arguments: argparse.Namespace) -> StudioRequest:
         dataset_size=arguments.dataset_size,
         gpus=arguments.ngpus,
         log=arguments.log,
+        audit=arguments.audit,
     )

@@ -220,7 +220,11 @@ def new_pool(packed: bytes, workers: int) -> Iterator[ProcessPoolExecutor]:
         end_processes(list((pool._processes or {}).values()))  # its own `terminate_workers` comes with Python 3.14
         raise
     finally:
+        # One that is killed while it waits for work holds the lock by which the others would hear of the end.
+        late = threading.Timer(GRACE, end_processes, [list((pool._processes or {}).values())])
+        late.start()
         pool.shutdown(cancel_futures=True)
+        late.cancel()
 
 
 PACKED: list[bytes] = []

@@ -22,7 +22,7 @@ from starlette.routing import Route
 from classlens import __version__
 from classlens.dataset.conventions import SPLITS
 from classlens.errors import ClasslensError
-from classlens.studio import data_view, findings_view, look_view, schedule_view
+from classlens.studio import audit_view, data_view, findings_view, look_view, schedule_view
 from classlens.studio.guard import Refused, without_folders
 from classlens.studio.replies import answer, on_error, on_mistake, session_of, while_connected
 from classlens.studio.session import TRAINING
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from classlens.studio.session import Session
 
 STATIC = Path(__file__).parent / "static"
-VIEWS = ("data", "schedule", "look", "findings")
+VIEWS = ("data", "schedule", "look", "findings", "audit")
 KINDS: Mapping[str, str] = {
     ".html": "text/html",
     ".css": "text/css",
@@ -82,12 +82,12 @@ async def describe_session(request: Request) -> Response:
         return {
             "version": __version__,
             "python_version": ".".join(map(str, version_info[:3])),
-            "command": session.command("studio", *session.request.targets, **training),
+            "command": session.command("studio", *session.request.targets, **training, audit=session.request.audit),
             "python": f"classlens.studio({', '.join(map(repr, session.request.targets))})",
             "targets": targets,
             "checkpoints": checkpoints,
             "splits": list(SPLITS),
-            "views": list(VIEWS),
+            "views": [one for one in VIEWS if one != "audit" or session.request.audit],
             **training,
             "notes": notes,
         }
@@ -125,6 +125,8 @@ def make_application(session: Session) -> Starlette:
         Route("/part/{number:int}/{place:int}.webp", look_view.show_part),
         Route("/report.html", findings_view.send_report),
         Route("/findings.json", findings_view.show_findings),
+        Route("/audit.json", audit_view.show_audit),
+        Route("/audit/{kind}/{number:int}.webp", audit_view.show_map),
     ]
     handlers = {ClasslensError: on_error, HTTPException: on_error, Exception: on_mistake}
     application = Starlette(routes=routes, exception_handlers=handlers)

@@ -44,11 +44,12 @@ class StudioRequest:
 
     `targets` are addresses, `checkpoints` weights for the first of them that has a classifier. `port` 0 is any that is
     free. A `host` that others can reach needs a `token`, which is then the password of the page. `dataset_size` and
-    `gpus` are those of training; `log` is what a training run of the first target with a schedule wrote.
+    `gpus` are those of training; `log` is what a training run of the first target with a schedule wrote. `audit` is a
+    folder that `classlens audit` has written, of the pictures of one of the targets.
 
     Raises:
         ConfigError: no target is named, or the host needs a token, or the token is too short.
-        DataError: there is no such checkpoint or log.
+        DataError: there is no such checkpoint, log or audit.
     """
 
     targets: tuple[str, ...]
@@ -60,6 +61,7 @@ class StudioRequest:
     dataset_size: int | None = None
     gpus: int = 1
     log: Path | None = None
+    audit: str | None = None
 
     def __post_init__(self) -> None:
         if not self.targets:
@@ -71,6 +73,8 @@ class StudioRequest:
         if self.log is not None and not self.log.exists():
             hint = "give the file that the training run wrote, or its folder"
             raise DataError(f"no such log: {self.log}", hint=hint)
+        if self.audit is not None and "://" not in self.audit and not Path(self.audit, "manifest.json").is_file():
+            raise DataError(f"no audit in {self.audit}", hint="`classlens audit TARGET --output DIR` makes one")
         if not self.is_local and not self.token:
             hint = "an SSH tunnel needs no --host; or choose a password: --token TEXT"
             raise ConfigError(f"--host {self.host} lets others in: it needs a token", hint=hint)

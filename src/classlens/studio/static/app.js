@@ -34,6 +34,7 @@ const VIEWS = {
   schedule: () => import("./schedule_view.js"),
   look: () => import("./look_view.js"),
   findings: () => import("./findings_view.js"),
+  audit: () => import("./audit_view.js"),
 };
 /** @type {Record<string, ViewModule>} */
 const loaded = {};

@@ -80,6 +80,11 @@ export function Dialog({ title, onClose, children, kind = "" }) {
     ${children}</div></dialog>`;
 }
 
+/** An octagon stops, a triangle warns. @param {{severity: string}} props */
+export const Severity = ({ severity }) => html`<span class="severity ${severity}"><svg viewBox="0 0 16 16" aria-hidden="true">
+  <path d=${severity === "error" ? "M5 1h6l4 4v6l-4 4H5l-4-4V5z" : "M8 1l7.5 14H.5z"} /><path class="sign" d=${severity === "error" ? "M5.5 5.5l5 5M10.5 5.5l-5 5" : "M8 6v4.4M8 12.4v.2"} /></svg>
+  ${t(`findings.${severity}`)}</span>`;
+
 /**
  * How far long work is; without a total it only says that it goes on.
  * @param {{message?: string, done?: number, total?: number, onCancel?: () => void}} props

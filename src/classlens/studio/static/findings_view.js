@@ -4,11 +4,11 @@
  */
 import { html, useEffect } from "/static/vendor/htm-preact.js";
 import { getJson, post, useJson } from "./api.js";
-import { Await, Button, copy, Empty, Failure, Progress, Segments, Select, Share } from "./components.js";
-import { useKeys } from "./keys.js";
+import { Await, Button, copy, Empty, Failure, Progress, Segments, Select, Severity, Share } from "./components.js";
+import { useWalk } from "./keys.js";
 import { setQuery } from "./router.js";
 import { findingCounts, useStore } from "./stores.js";
-import { formatNumber, t, workText } from "./text.js";
+import { formatNumber, spell, t, workText } from "./text.js";
 
 /**
  * @typedef {{code: string, severity: string, message: string, where: string, evidence: Record<string, unknown>, cure: string,
@@ -21,11 +21,6 @@ const FAMILIES = ["S", "L", "F", "C", "D", "M", "R"];
 const familyOf = ({ code }) => code.slice(0, -3);
 /** A family in words; one of another package by its letters. @param {string} family */
 const familyText = (family) => (FAMILIES.includes(family) ? t(`findings.family.${family}`) : family);
-
-/** An octagon stops, a triangle warns. @param {{severity: string}} props */
-export const Severity = ({ severity }) => html`<span class="severity ${severity}"><svg viewBox="0 0 16 16" aria-hidden="true">
-  <path d=${severity === "error" ? "M5 1h6l4 4v6l-4 4H5l-4-4V5z" : "M8 1l7.5 14H.5z"} /><path class="sign" d=${severity === "error" ? "M5.5 5.5l5 5M10.5 5.5l-5 5" : "M8 6v4.4M8 12.4v.2"} /></svg>
-  ${t(`findings.${severity}`)}</span>`;
 
 /** @param {import("./app.js").ViewProps} props */
 export function View({ query, session }) {
@@ -58,10 +53,7 @@ function Report({ report, query, onRetry, select, elsewhere }) {
   const families = [...new Set(every.map(familyOf))];
   const shown = every.filter((one) => (!query.family || familyOf(one) === query.family) && (!query.severity || one.severity === query.severity));
   const counted = (/** @type {string} */ value, /** @type {string} */ text, /** @type {number} */ count) => ({ value, text: `${text} ${formatNumber(count)}` });
-  useKeys([{ keys: ["j", "k"], does: "findings.key.next", run: ({ key }) => {
-    const all = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("article.finding")]), here = all.findIndex((one) => one.contains(document.activeElement));
-    all[Math.max(0, Math.min(all.length - 1, here + (key === "j" ? 1 : -1)))]?.focus();
-  } }]);
+  useWalk();
   const of = (/** @type {string} */ severity) => every.filter((one) => one.severity === severity).length;
   return html`<div class="bar">
       ${select}${every.length > 0 && html`<${Segments} label=${t("findings.by_severity")} value=${query.severity ?? ""} onChange=${(/** @type {string} */ severity) => setQuery({ severity })}
@@ -94,13 +86,6 @@ function Card({ finding }) {
     ${cure && html`<p class="cure"><b>${t("findings.cure")}</b> <span lang="en">${cure}</span></p>`}
     ${command && html`<div class="command"><code>${command}</code><${Button} onClick=${() => copy(command)} label=${t("findings.copy", { code })}>${t("findings.copy_short")}<//></div>`}
   </article>`;
-}
-
-/** A number as it is, of fractions what can be read; anything else as JSON. @param {unknown} value @returns {string} */
-function spell(value) {
-  if (typeof value === "number") return Number.isInteger(value) ? formatNumber(value) : String(+value.toPrecision(4));
-  if (Array.isArray(value)) return value.map(spell).join(", ");
-  return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 /** @param {{skipped: number, elsewhere: number}} props */

@@ -45,5 +45,11 @@ export function useKeys(bindings, { isOn = true, isModal = false } = {}) {
   }, [isOn]);
 }
 
+/** `j` and `k` go from article to article. */
+export const useWalk = () => useKeys([{ keys: ["j", "k"], does: "key.part", run: ({ key }) => {
+  const all = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("article[tabindex]")]), here = all.findIndex((one) => one.contains(document.activeElement));
+  all[Math.max(0, Math.min(all.length - 1, here + (key === "j" ? 1 : -1)))]?.focus();
+} }]);
+
 /** How a key is written in the help. @param {string} key */
 export const keyName = (key) => ({ ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc", " ": "Space" })[key] ?? key;

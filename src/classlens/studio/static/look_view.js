@@ -11,7 +11,7 @@ import { paint, placeKey, readPixels } from "./heat.js";
 import { useKeys } from "./keys.js";
 import { LayerTree } from "./layer_tree.js";
 import { hrefOf, listOf, setQuery, toggled } from "./router.js";
-import { formatNumber, t, workText } from "./text.js";
+import { firstName, percent, t, workText } from "./text.js";
 
 /**
  * @typedef {import("./heat.js").Style} Style
@@ -29,10 +29,6 @@ import { formatNumber, t, workText } from "./text.js";
  */
 
 const USUAL = { methods: ["GradCAM"], opacity: 0.5, map: "inferno" };
-/** A name without its synonyms. @param {string} name */
-const firstName = (name) => name.split(",")[0];
-/** @param {number} share */
-const percent = (share) => `${formatNumber(+(100 * share).toFixed(1))} %`;
 /** The name of an uploaded file as a shell reads it. @param {string} [name] */
 const shellWord = (name = "PICTURE") => (/^\w[\w.+-]*$/.test(name) ? name : `'./${name.replaceAll("'", `'"'"'`)}'`);
 

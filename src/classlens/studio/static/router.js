@@ -7,7 +7,7 @@ import { makeStore, useStore } from "./stores.js";
 /** @typedef {Record<string, string>} Query */
 /** @typedef {{view: string, query: Query}} Route */
 /** @typedef {Record<string, string | number | boolean | null | undefined>} Patch  null, undefined, false and "" remove */
-export const VIEW_NAMES = ["data", "schedule", "look", "findings"];
+export const VIEW_NAMES = ["data", "schedule", "look", "findings", "audit"];
 
 /** @returns {Route} */
 function read() {

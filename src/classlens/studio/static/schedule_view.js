@@ -4,9 +4,8 @@
  */
 import { html, useEffect, useMemo, useRef, useState } from "/static/vendor/htm-preact.js";
 import { getBytes, useJson } from "./api.js";
-import { Await, Button, Empty, Failure, Progress, Segments, Select, Share } from "./components.js";
+import { Await, Button, Empty, Failure, Progress, Segments, Select, Severity, Share } from "./components.js";
 import { CurvePanel, short, valueAt, valuesPerPixel } from "./curve_panel.js";
-import { Severity } from "./findings_view.js";
 import { useKeys } from "./keys.js";
 import { listOf, setQuery, toggled } from "./router.js";
 import { errorText, languageOf, formatNumber, t, workText } from "./text.js";

@@ -40,3 +40,14 @@ export const errorText = (body) => (body.key ? t(body.key, body.values) : workTe
 
 /** Of words that were made for the reader, or come from the engine in English. @param {string} words */
 export const languageOf = (words) => (/[\u4e00-\u9fff]/.test(workText(words)) ? undefined : "en");
+
+/** @param {number} share */
+export const percent = (share) => `${formatNumber(+(100 * share).toFixed(1))} %`;
+/** A number as it is, of fractions what can be read; anything else as JSON. @param {unknown} value @returns {string} */
+export function spell(value) {
+  if (typeof value === "number") return Number.isInteger(value) ? formatNumber(value) : String(+value.toPrecision(4));
+  if (Array.isArray(value)) return value.map(spell).join(", ");
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+/** A name without its synonyms. @param {string} name */
+export const firstName = (name) => name.split(",")[0];
