@@ -96,6 +96,7 @@ def test_an_answer_has_its_verdict_its_table_and_pictures_that_lead_to_the_data(
 
 def test_the_parts_are_walked_through_by_keys(open_page, audited):
     page = enter(open_page, audited, "/data?target=1")
+    expect(page.get_by_role("link", name="Audit")).to_be_visible()  # the views are known
     page.keyboard.press("5")
     parts = page.locator("article")
     expect(parts.first).to_be_visible()
