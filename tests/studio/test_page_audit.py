@@ -3,7 +3,9 @@
 import json
 import re
 import shutil
+from contextlib import closing
 from pathlib import Path
+from urllib.request import HTTPCookieProcessor, build_opener
 
 import pytest
 
@@ -46,6 +48,18 @@ def words(tmp_path_factory):
 def audited(words):
     with running_studio(*words) as server:
         yield server
+
+
+def test_a_studio_in_a_program_shows_an_audit_too(words):
+    network, pictures, _, out = words
+
+    opener = build_opener(HTTPCookieProcessor())
+
+    with closing(classlens.studio(network, pictures, audit=out)) as running:
+        opener.open(running.link).close()
+        said = json.load(opener.open(running.link.partition("?")[0] + "audit.json"))
+
+    assert said["accuracy"] == json.loads(Path(out, "summary.json").read_text())["accuracy"]
 
 
 def test_the_page_says_what_the_audit_has_written(open_page, audited, words):

@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Audit, and print what it came to."""
     from classlens.figures import draw
-    from classlens.runs.audit_run import estimate_audit, run_audit
+    from classlens.runs.audit_run import answer_questions, estimate_audit, run_audit
     from classlens.runs.own_process import progress_line
 
     request = read_request(arguments)
@@ -76,8 +76,6 @@ def run(arguments: argparse.Namespace) -> int:
     results: list[Audit | Answers] = [result]
     data = result.facts()
     if arguments.answers:
-        from classlens.runs.answer_run import answer_questions
-
         names = [] if arguments.answers == ["all"] else [name for one in arguments.answers for name in one.split(",")]
         asked = answer_questions(request, names, against=arguments.against, audit=result, progress=progress_line())
         results.append(asked)

@@ -24,7 +24,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from classlens.adapters import Options, open_source
-from classlens.audit.carry_out import Audit, conclude, make_here
+from classlens.audit.carry_out import ANSWERS, REPORT, Audit, conclude, make_here
 from classlens.audit.fed import Fed, Prepare, Read, as_it_is, feed, prepare_here
 from classlens.audit.place import Place
 from classlens.audit.wishes import AuditOptions, Recipe
@@ -53,6 +53,7 @@ from classlens.runs.processes import (
 )
 
 if TYPE_CHECKING:
+    from classlens.audit.answers import Answers
     from classlens.audit.manifest import Manifest
     from classlens.audit.measure import Questions
 
@@ -336,3 +337,41 @@ def read_in_time(read: Read, indices: Iterable[int]) -> Iterator[Fed]:
         several = list(read([index]))
         allow_seconds(0)
         yield from several
+
+
+def answer_questions(
+    request: AuditRequest,
+    names: Sequence[str] = (),
+    *,
+    against: str | None = None,
+    audit: Audit | None = None,
+    on_note: Notify = lambda kind, text: None,
+    progress: Progress = lambda what, done, total: None,
+) -> Answers:
+    """Answer questions from the rows of an audit that is whole, and write `answers.json` and `answers.html` beside them.
+
+    `against` is the folder of an audit of another split by the same network, for leaks. The report of `audit` is written
+    again, with a link to the answers. Without `names`, all questions are answered for which there is everything.
+
+    Raises:
+        NotFound: there is no such question.
+        NotOffered: a question that was named lacks what it needs.
+    """
+    from classlens.audit.answers import Inquiry, answers
+    from classlens.figures import draw
+
+    opened = open_audit(request, on_note=on_note)
+    source = open_source(request.data or request.target, options=request.options)
+    training: Dataset | None = None
+    if source.open_dataset is not None:
+        try:
+            training = source.dataset("train")
+        except ClasslensError as error:
+            on_note("note", f"no training split: {error}")
+    inquiry = Inquiry(request.output, opened.questions.subject, training, against, progress)
+    result = answers(inquiry, names)
+    place = Place(request.output)
+    place.write(ANSWERS, draw(result).encode(".html"))
+    if audit and not audit.has_answers:
+        place.write(REPORT, draw(replace(audit, has_answers=True)).encode(".html"))
+    return result

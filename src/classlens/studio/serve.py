@@ -208,22 +208,28 @@ class RunningStudio:
 
 
 def studio(
-    *targets: str, checkpoints: Sequence[str] = (), port: int = 0, options: Options | None = None
+    *targets: str,
+    checkpoints: Sequence[str] = (),
+    audit: str | None = None,
+    port: int = 0,
+    options: Options | None = None,
 ) -> RunningStudio:
     """Serve the page of some targets on this machine; the call comes back at once.
 
     Args:
         targets: addresses, such as the path of a config, or `demo`.
         checkpoints: weights for the classifier, to be compared where they are several.
+        audit: a folder that `classlens audit` has written, of the pictures of one of the targets.
         port: 0 is any that is free.
 
     Raises:
         ConfigError: no target is named, or the port is taken.
+        DataError: there is no such checkpoint or audit.
         MissingDependency: starlette or uvicorn is not installed.
     """
     from classlens.studio.session import Session
 
-    request = StudioRequest(targets, tuple(checkpoints), options or Options(), port=port)
+    request = StudioRequest(targets, tuple(checkpoints), options or Options(), port=port, audit=audit)
     listener, session, keys = bind(request.host, request.port), Session(request), Keys()
     server = make_server(listener, session, keys)
     thread = threading.Thread(target=server.run, args=([listener],), name="studio", daemon=True)
