@@ -234,7 +234,7 @@ def test_the_page_holds_exact_values_and_loads_nothing():
 
     assert "://" not in page.replace("http://www.w3.org/2000/svg", "")
     assert data["panels"][0]["lines"][0]["y"] == curves[0].points[1].tolist()
-    assert page.count("</script>") == 2
+    assert page.count("</script>") == 3
     assert f"{curves[0].final!r}</td>" in page
 
 

@@ -115,7 +115,7 @@ def test_a_page_shows_them_and_stays_one_page(folder, tmp_path, capsys):
 
     page = (tmp_path / "u.html").read_text(encoding="utf-8")
     data = re.search(r'<script type="application/json" class="data">(.*?)</script>', page, re.DOTALL)[1]
-    assert page.count("<script") == 2
+    assert page.count("<script") == 3
     assert "<" not in data
     assert {r"c\xff", ORDERS[2]} <= {name for row in json.loads(data)["samples"] for name in row["classes"]}
     assert not OBEYED.search(page)
@@ -128,7 +128,7 @@ def test_every_page_escapes_every_name(name, tmp_path):
     picture = Picture(tmp_path / (name.replace("/", "") + ".png"), (name, name))
     page = HtmlPage(name, name, [Section(name, name, name, (picture,))], data=[name]).encode(tmp_path).decode()
 
-    assert page.count("<script") == 2
+    assert page.count("<script") == 3
     assert "<img src=x" not in page
     assert "<!--" not in page
     assert not OBEYED.search(page)
@@ -145,7 +145,7 @@ def test_a_label_of_a_schedule_is_text_everywhere(label, tmp_path, capsys):
     told = capsys.readouterr()
     svg, page, table = (file.read_text(encoding="utf-8") for file in files)
     assert not OBEYED.search(told.out + told.err + svg + page)
-    assert page.count("</script>") == 2
+    assert page.count("</script>") == 3
     assert "<b>" not in svg + page
     first = next(csv.DictReader(table.splitlines(keepends=True)))["run"]
     assert not first.startswith("=")

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from classlens.cli.main import main
+from tests.studio.running import running_studio
 
 GRID = "[role=listbox]"
 LONG = 1_281_167
