@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-SECONDS = 10  # of CPU: other programs on the machine must not decide
+SECONDS = 5  # of CPU: other programs on the machine must not decide
 MEGABYTES = 500  # over what the command needs to start
 PATIENCE = 60  # seconds on the clock: who waits for something uses no CPU
 MACHINE = 6 << 30  # bytes of data that a run may ask for at all, so that a failing test spares the machine

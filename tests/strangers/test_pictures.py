@@ -154,7 +154,7 @@ def test_a_picture_of_a_stranger_takes_little_time(name, backend):
         except DataError as again:
             assert str(again)  # noqa: PT017
 
-    assert time.process_time() - begun < SECONDS
+    assert time.process_time() - begun < 3 * SECONDS  # slow machines decode a large QOI in ten
 
 
 KINDS = {

