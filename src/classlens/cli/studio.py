@@ -25,6 +25,7 @@ from classlens.cli.display import has_display
 from classlens.cli.parsing import add_overrides, number_type, positive_int, print_note
 from classlens.printed import json_text, print_text
 from classlens.runs.own_process import (
+    MOST_CRASHES,
     can_fork,
     describe_crash_of_child,
     end_here,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from classlens.studio.serve import Keys, StudioRequest
 
 ports = number_type(int, lambda value: 0 <= value <= 65_535, "a port, from 0 to 65535")
-CRASHES = 20  # after so many, something else is wrong than a picture
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,7 +109,7 @@ def keep_serving(server: socket.socket, request: StudioRequest, keys: Keys) -> i
             end_here(exit_status(stopped) - 128)  # threads may be in a decoder for ever
         return 0
 
-    for _ in range(CRASHES):
+    for _ in range(MOST_CRASHES):
         if not can_fork():
             return serve()
         status = run_in_child(serve)
