@@ -309,6 +309,30 @@ def test_a_million_pictures_are_scrolled_from_end_to_end(open_page, long_list, w
     assert page.recorder.slips == []
 
 
+def test_a_reader_who_scrolls_on_as_the_scrollbar_is_put_right_is_followed(open_page, long_list):
+    """The scrollbar is put where it belongs some time after the last event; here the next is still to come."""
+    page = let_in(open_page, long_list)
+    expect(status(page)).to_have_text("1,281,167 pictures", timeout=30_000)
+    page.locator(GRID).evaluate("(grid) => { grid.scrollTop = grid.scrollHeight / 2; }")
+    expect(cell(page, 640_588)).to_be_attached()
+    page.wait_for_timeout(300)
+
+    page.locator(GRID).evaluate(
+        """async (grid) => {
+          const started = [], { setTimeout } = window;
+          window.setTimeout = (run, ...rest) => { started.push(run); return setTimeout(run, ...rest); };
+          grid.scrollTop = grid.scrollHeight / 3;
+          await new Promise((done) => grid.addEventListener("scroll", () => setTimeout(done, 0), { once: true }));
+          window.setTimeout = setTimeout;
+          grid.scrollTop = 0;
+          started.forEach((run) => run());
+        }"""
+    )
+
+    expect(cell(page, 0)).to_be_in_viewport()
+    assert page.recorder.slips == []
+
+
 def test_a_wheel_moves_a_million_pictures_by_the_pixels_that_it_asks_for(open_page, long_list):
     """The scrollbar is put where it belongs when the wheel rests, and nothing on the screen moves with it."""
     page = let_in(open_page, long_list)

@@ -105,8 +105,10 @@ function useSqueezedScroll(box, { whole, view }) {
     place.current = { top, scroll: element.scrollTop, isPlaced: true };
     redraw({});
   };
-  const settle = useRef(moveTo);
-  settle.current = moveTo;
+  const settle = useRef(() => {});
+  settle.current = () => { // but for a reader who has scrolled on, of which the event is still to come
+    if (box.current?.scrollTop === place.current.scroll) moveTo(place.current.top);
+  };
   const onScroll = () => {
     const { scrollTop } = /** @type {HTMLElement} */ (box.current);
     const step = scrollTop - place.current.scroll;
@@ -115,7 +117,7 @@ function useSqueezedScroll(box, { whole, view }) {
     place.current = { top: limit(isJump ? toTop(scrollTop, whole) : place.current.top + step), scroll: scrollTop, isPlaced: true };
     redraw({});
     clearTimeout(timer.current);
-    timer.current = setTimeout(() => settle.current(place.current.top), REST);
+    timer.current = setTimeout(() => settle.current(), REST);
   };
   useEffect(() => () => clearTimeout(timer.current), []);
   return { ...place.current, moveTo, onScroll };
