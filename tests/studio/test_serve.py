@@ -11,6 +11,7 @@ import pytest
 
 import classlens
 from classlens.errors import ConfigError, DataError
+from classlens.runs.own_process import KILLERS, WATCHED
 from classlens.studio.serve import Keys, StudioRequest, bind, tunnel_line
 from classlens.studio.session import Kept, Session
 from tests.studio.running import LINK, running_studio
@@ -113,14 +114,15 @@ def test_a_picture_that_kills_the_server_costs_no_more_than_itself(tmp_path):
         assert used == 403
 
 
-def test_a_sample_that_has_killed_a_process_is_not_decoded_again():
-    session = Session(StudioRequest(("demo",)), killers={"0 train 3": "a picture killed the process (SIGSEGV)"})
+def test_a_sample_that_has_killed_a_process_is_not_decoded_again(monkeypatch):
+    monkeypatch.setitem(KILLERS, "sample 3 of demo train", "a picture killed the process (SIGSEGV)")
+    session = Session(StudioRequest(("demo",)))
     with session.decoding(0, "train", 2):
-        watched = bytes(session.watched)
+        watched = bytes(WATCHED[-1])
 
-    assert watched.strip(b" ") == b"0 train 2"
-    assert not any(session.watched)
-    with pytest.raises(DataError, match="sample 3: a picture killed the process"), session.decoding(0, "train", 3):
+    assert watched.strip(b"\0") == b"sample 2 of demo train"
+    assert not any(WATCHED[-1])
+    with pytest.raises(DataError, match="demo train: a picture killed the process"), session.decoding(0, "train", 3):
         pass
 
 

@@ -17,22 +17,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from mmap import mmap
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classlens.cli.display import has_display
 from classlens.cli.parsing import add_overrides, number_type, positive_int, print_note
 from classlens.printed import json_text, print_text
-from classlens.runs.own_process import (
-    MOST_CRASHES,
-    can_fork,
-    describe_crash_of_child,
-    end_here,
-    exit_status,
-    return_freed_memory,
-    run_in_child,
-)
+from classlens.runs.own_process import end_here, exit_status, outlive_crashes, return_freed_memory
 
 if TYPE_CHECKING:
     import socket
@@ -80,7 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
     print_note("note", "a link opens one browser, and the next one is printed then; Ctrl-C ends the studio")
     if tunnel := tunnel_line(server, request.host):
         print_note("note", f"from your own machine, before you open the link: {tunnel}")
-    return keep_serving(server, request, keys)
+    # the child may have used its link up: the next one prints another
+    return outlive_crashes(
+        partial(serve, server, request, keys), is_last=arguments.is_last, renew=lambda: keys.redeem(keys.token)
+    )
 
 
 def open_browser(link: str) -> None:
@@ -91,36 +86,19 @@ def open_browser(link: str) -> None:
         Popen([sys.executable, "-m", "webbrowser", link], stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
 
 
-def keep_serving(server: socket.socket, request: StudioRequest, keys: Keys) -> int:
-    """Answer until a signal comes. A picture that kills the process of the server costs those that were on their way."""
-    from classlens.studio.serve import PLACE, make_server
+def serve(server: socket.socket, request: StudioRequest, keys: Keys) -> int:
+    """Answer until a signal comes."""
+    from classlens.studio.serve import make_server
+    from classlens.studio.session import Session
 
-    watched, killers = mmap(-1, PLACE), dict[str, str]()  # shared with the child
-
-    def serve() -> int:
-        from classlens.studio.session import Session
-
-        return_freed_memory()
-        session = Session(request, watched, killers)
-        try:
-            make_server(server, session, keys).run([server])
-        except KeyboardInterrupt as stopped:
-            session.close()
-            end_here(exit_status(stopped) - 128)  # threads may be in a decoder for ever
-        return 0
-
-    for _ in range(MOST_CRASHES):
-        if not can_fork():
-            return serve()
-        status = run_in_child(serve)
-        crash = describe_crash_of_child(status)
-        if not crash:
-            break
-        if place := watched[:].strip(b" \0").decode():
-            killers[place] = crash
-        print_note("note", f"{crash}; the server goes on without it")
-        keys.redeem(keys.token)  # the child may have used it up
-    return status if status >= 0 else 128 - status
+    return_freed_memory()
+    session = Session(request)
+    try:
+        make_server(server, session, keys).run([server])
+    except KeyboardInterrupt as stopped:
+        session.close()
+        end_here(exit_status(stopped) - 128)  # threads may be in a decoder for ever
+    return 0
 
 
 def read_request(arguments: argparse.Namespace) -> StudioRequest:

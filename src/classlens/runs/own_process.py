@@ -221,23 +221,27 @@ def risky(what: str, seconds: float = 0.0) -> Iterator[None]:
         watched[:] = before
 
 
-def outlive_crashes(run: Callable[[], int], *, is_last: bool) -> int:
+def outlive_crashes(run: Callable[[], int], *, is_last: bool, renew: Callable[[], object] | None = None) -> int:
     """The exit status of `run` in a child; one that is killed by what it works on is made again, without that.
 
+    A server, which `renew` makes ready for the next child, goes on also after a crash of which nothing is known.
     What is not the last work of this process stays in it: a child would end by way of what a caller has open.
     """
     if not (is_last and can_fork()):
         return run()
     WATCHED.append(mmap(-1, RISK))  # shared with the child
-    status = run_in_child(run)
-    while (crash := describe_crash_of_child(status)) and len(KILLERS) < MOST_CRASHES:
-        what = WATCHED[-1][:].rstrip(b"\0").decode(errors="replace")
-        if not what or what in KILLERS:
-            break
-        KILLERS[what] = crash
-        print_aside(f"note:  {what}: {crash}; beginning again without it")
-        WATCHED[-1][:] = bytes(RISK)
+    for _ in range(MOST_CRASHES):
         status = run_in_child(run)
+        crash = describe_crash_of_child(status)
+        what = WATCHED[-1][:].rstrip(b"\0").decode(errors="replace")
+        if not crash or (renew is None and (not what or what in KILLERS)):
+            break
+        if what:
+            KILLERS[what] = crash
+        print_aside(f"note:  {what}{': ' if what else ''}{crash}; beginning again without it")
+        WATCHED[-1][:] = bytes(RISK)
+        if renew:
+            renew()
     if status < 0 and -status not in ENDING:
         print_aside(f"error: the process of the run was killed ({signal.Signals(-status).name})")
     return status if status >= 0 else 128 - status

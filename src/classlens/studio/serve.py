@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 TOKEN_BYTES = 24  # 192 bits
 LEAST_TOKEN = 16  # letters of a token that a user makes up
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-PLACE = 64  # bytes that name a sample
 CONNECTIONS = 200  # at once
 TURN = 0.0005  # seconds until a thread that works in the background lets the server have its turn
 KEEP_ALIVE = 75  # seconds

@@ -20,16 +20,14 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from classlens.adapters import open_source
-from classlens.errors import ClasslensError, DataError, NotOffered, WrongValue
+from classlens.errors import ClasslensError, NotOffered, WrongValue
 from classlens.files import limit
-from classlens.runs.own_process import allow_seconds
+from classlens.runs.own_process import risky
 from classlens.sharing import ALONE
 from classlens.studio.jobs import Job, Work, Workshop
-from classlens.studio.serve import PLACE, StudioRequest
+from classlens.studio.serve import StudioRequest
 
 if TYPE_CHECKING:
-    from mmap import mmap
-
     from classlens.dataset.dataset import Dataset
     from classlens.image import Image
     from classlens.runs.explain_files import ModelRequest
@@ -108,15 +106,9 @@ def threads(number: int, name: str) -> Callable[[], ThreadPoolExecutor]:
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """One run of a studio: its request, and what was opened and drawn by now.
-
-    The sample that is being decoded is named in `watched`, for who sees this process die; `killers` are those that were
-    named there before, and how that process died.
-    """
+    """One run of a studio: its request, and what was opened and drawn by now."""
 
     request: StudioRequest
-    watched: mmap | bytearray = field(default_factory=lambda: bytearray(PLACE), repr=False)
-    killers: Mapping[str, str] = field(default_factory=dict)
     opened: Kept = field(default_factory=Kept)
     traces: Kept = field(default_factory=lambda: Kept(3))
     pictures: Kept = field(default_factory=lambda: Kept(1024))
@@ -288,17 +280,8 @@ class Session:
     @contextmanager
     def decoding(self, target: int, split: str, index: int) -> Iterator[None]:
         """Decode a sample, alone and for no longer than the limit; a `DataError` if it has killed a process before."""
-        place = f"{target} {split} {index}"
-        if place in self.killers:
-            raise DataError(f"sample {index}: {self.killers[place]}")
-        with ALONE:
-            self.watched[:] = place.encode().ljust(PLACE)
-            allow_seconds(limit("seconds"))
-            try:
-                yield
-            finally:
-                allow_seconds(0)
-                self.watched[:] = bytes(PLACE)
+        with ALONE, risky(f"sample {index} of {self.request.targets[target]} {split}", limit("seconds")):
+            yield
 
     def bad_of(self, target: int, split: str) -> dict[int, str]:
         """The bad samples of a split that were checked or drawn by now, and what is wrong with each."""
