@@ -172,23 +172,52 @@ def measure_shortcuts(networks: int) -> Iterator[Row]:
 
 def measure_leaks(networks: int) -> Iterator[Row]:
     """Copies of training pictures among those of validation, and none."""
-    from tests.audit.planted import copies_of, digits, source_of, train
+    from tests.audit.planted import copies_of, digits, train
 
     pictures, labels = digits()
     network = train(pictures[:3000], labels[:3000], 4)
-    train_set = pictures[:3000], labels[:3000]
     for kind in ("exact", "brighter", "recompressed", "noisy"):
-        shown, given = pictures[3000:].copy(), labels[3000:].copy()
-        shown[:40], given[:40] = copies_of(pictures[:40], kind), labels[:40]
-        found = answer(source_of(network, shown, given, train_set), "leaks", others=True)
-        hits = {row["index"] for row in found.table}  # type: ignore[attr-defined]
+        hits = leaks(network, pictures, labels, copies_of(pictures[:40], kind))
         yield f"40 copies, {kind}", f"{len(hits & set(range(40)))} of 40", f"{len(hits - set(range(40)))} of 1960"
-    wrong = 0
-    for seed in range(networks):
-        order = np.random.default_rng(seed).permutation(5000)
-        sets = [(pictures[part], labels[part]) for part in (order[3000:], order[:3000])]
-        wrong += answer(source_of(network, *sets[0], sets[1]), "leaks", others=True).is_trouble  # type: ignore[attr-defined]
+    wrong = sum(map(bool, leaks_of_divisions(network, pictures, labels, networks)))
     yield f"none, {networks} other divisions", "", f"{wrong} of {networks} verdicts"
+
+
+def leaks(network: object, pictures: np.ndarray, labels: np.ndarray, copies: np.ndarray) -> set[int]:
+    """Which of the last 2,000 pictures are said to be among the first 3,000, with copies of these in front of them."""
+    from tests.audit.planted import source_of
+
+    number = len(copies)
+    shown = np.concatenate([copies, pictures[3000 + number :]])
+    given = np.concatenate([labels[:number], labels[3000 + number :]])
+    source = source_of(network, shown, given, (pictures[:3000], labels[:3000]))
+    return {row["index"] for row in answer(source, "leaks", others=True).table}  # type: ignore[attr-defined]
+
+
+def leaks_of_divisions(network: object, pictures: np.ndarray, labels: np.ndarray, number: int) -> list[set[int]]:
+    """The same of the pictures in other orders, without copies."""
+    orders = [np.random.default_rng(seed).permutation(5000) for seed in range(number)]
+    return [leaks(network, pictures[order], labels[order], pictures[:0]) for order in orders]
+
+
+def measure_copies(networks: int) -> Iterator[Row]:
+    """A thousand copies of several kinds, in digits on two grounds, as several networks see them."""
+    from tests.audit.planted import copies_of, digits, train
+
+    kinds = [("recompressed", 80), ("recompressed", 50), ("recompressed", 30), ("noisy", 0), ("resized", 0)]
+    for ground, head, epochs in (
+        ("black", "flat", 4),
+        ("black", "pooled", 6),
+        ("black", "deep", 20),
+        ("noisy grey", "flat", 4),
+    ):
+        pictures, labels = digits(ground=ground != "black")
+        network = train(pictures[:3000], labels[:3000], epochs, head)
+        copies = [copies_of(pictures[:1000], *kind) for kind in kinds]
+        found = [len(leaks(network, pictures, labels, one) & set(range(1000))) for one in copies]
+        named = leaks_of_divisions(network, pictures, labels, networks)
+        clean = f"{sum(map(len, named))} of {2000 * networks:,}", f"{sum(map(bool, named))} of {networks}"
+        yield f"on {ground}, {head} head", *(f"{one / 1000:.1%}" for one in found), *clean
 
 
 def measure_cuts(networks: int) -> Iterator[Row]:
@@ -210,6 +239,10 @@ PARTS: dict[str, tuple[Row, Callable[[int], Iterator[Row]]]] = {
     ),
     "shortcuts": (("planted", "class named", "other classes named", "place, pictures turned against random"), measure_shortcuts),
     "leaks": (("planted", "found", "false"), measure_leaks),
+    "copies": (
+        ("digits, network", "JPEG 80", "JPEG 50", "JPEG 30", "noise of 4 levels", "resized to 32 and back", "clean: pictures named", "clean: divisions with one"),
+        measure_copies,
+    ),
     "cuts": (("pipeline", "trouble", "verdict"), measure_cuts),
 }  # fmt: skip
 

@@ -152,7 +152,7 @@ def crop_stage(low, high, name="RandomResizedCrop"):
     return Stage(name, apply, draws_globally=False)
 
 
-def copies_of(pictures, kind):
+def copies_of(pictures, kind, quality=80):
     """The same pictures in other files."""
     import cv2
 
@@ -162,6 +162,8 @@ def copies_of(pictures, kind):
         noise = np.random.default_rng(5).normal(0, 4, pictures.shape)
         return (pictures + noise).clip(0, 255).astype(np.uint8)
     if kind == "recompressed":
-        encoded = [cv2.imencode(".jpg", one, [cv2.IMWRITE_JPEG_QUALITY, 80])[1] for one in pictures]
+        encoded = [cv2.imencode(".jpg", one, [cv2.IMWRITE_JPEG_QUALITY, quality])[1] for one in pictures]
         return np.stack([cv2.imdecode(one, cv2.IMREAD_COLOR) for one in encoded])
+    if kind == "resized":
+        return np.stack([cv2.resize(cv2.resize(one, (32, 32)), (SIDE, SIDE)) for one in pictures])
     return pictures.copy()
