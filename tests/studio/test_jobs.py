@@ -2,6 +2,7 @@
 
 import io
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 import classlens
 from classlens.files import PHOTOS
+from tests.cli.test_crashes import DEADLY
 from tests.studio.running import running_studio
 
 EXTRA = {"reason": "torch, or the demo's weights, are not installed"}
@@ -119,6 +121,19 @@ def test_a_process_that_dies_costs_its_job_alone(studio, look):
 
     assert (after["state"], after["message"]) == ("failed", "the process that worked on it died")
     assert explain(studio, index=40)["state"] == "done"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="copies of a process are made on Linux only")
+def test_a_sample_that_kills_the_process_is_bad_in_what_is_made_of_all(tmp_path):
+    (tmp_path / "deadly.py").write_text(DEADLY)
+    with running_studio(f"py:{tmp_path / 'deadly.py'}:pictures") as server:
+        status, _, page = server.ask("/report.html?target=0")
+        found = server.wait("/findings.json?target=0")
+
+    assert status == 200
+    assert "error D001: 1 of 5 pictures cannot be read" in page.decode()
+    assert "killed the process" in page.decode()
+    assert [one["code"] for one in found["findings"]].count("D001") == 1
 
 
 def child_of(process):

@@ -196,7 +196,7 @@ RISK = 4096  # bytes that name what a process is working on: a path, say
 MOST_CRASHES = 20  # after so many, something else is wrong than a picture
 KILLERS: dict[str, str] = {}
 """What has killed a process of this run before, and how."""
-WATCHED: "list[mmap | bytearray]" = [bytearray(RISK)]
+WATCHED: "list[mmap | bytearray | memoryview]" = [bytearray(RISK)]
 """What this process is working on, for who sees it die: the last one."""
 
 
@@ -210,7 +210,7 @@ def risky(what: str, seconds: float = 0.0) -> Iterator[None]:
     if what in KILLERS:
         raise DataError(f"{what}: {KILLERS[what]}")
     watched = WATCHED[-1]
-    before, watched[:] = watched[:], what.encode(errors="replace")[:RISK].ljust(RISK, b"\0")
+    before, watched[:] = bytes(watched[:]), what.encode(errors="replace")[:RISK].ljust(RISK, b"\0")
     if seconds:
         allow_seconds(seconds)
     try:
@@ -233,7 +233,7 @@ def outlive_crashes(run: Callable[[], int], *, is_last: bool, renew: Callable[[]
     for _ in range(MOST_CRASHES):
         status = run_in_child(run)
         crash = describe_crash_of_child(status)
-        what = WATCHED[-1][:].rstrip(b"\0").decode(errors="replace")
+        what = bytes(WATCHED[-1]).rstrip(b"\0").decode(errors="replace")
         if not crash or (renew is None and (not what or what in KILLERS)):
             break
         if what:

@@ -12,21 +12,35 @@ import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from ctypes import c_ubyte
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from classlens.errors import ClasslensError, first_line
-from classlens.runs.own_process import GRACE, end_processes, end_with, holding
+from classlens.runs.own_process import (
+    GRACE,
+    KILLERS,
+    MOST_CRASHES,
+    RISK,
+    SPARE,
+    WATCHED,
+    describe_crash_of_child,
+    end_processes,
+    end_with,
+    holding,
+)
 
 if TYPE_CHECKING:
+    from ctypes import Array
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
 State: TypeAlias = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 PAUSE = 0.05  # seconds between two words about progress
+SETTLED = 1.0  # seconds until the end of a process that has closed its connection is known
 LOOKS = 0.1  # seconds between two looks at whether a job is still wanted
 
 WORKING_WRONG = (
@@ -88,6 +102,7 @@ class Workshop:
     thread: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1, "studio-workshop"))
     process: SpawnProcess | None = None
     connection: Connection | None = None
+    watched: Array[c_ubyte] | None = None  # what the process is working on
 
     def submit(self, job: Job, work: Work, *words: object) -> Job:
         """Put a job behind those that wait."""
@@ -95,18 +110,26 @@ class Workshop:
         return job
 
     def run(self, job: Job, work: Work, words: tuple[Any, ...]) -> None:
-        """Do a job that is still wanted; with its process it has failed, unless that was ended to cancel it."""
-        if job.over.set_running_or_notify_cancel():
+        """Do a job that is still wanted; if a sample kills its process, again without it.
+
+        With a process that dies otherwise it has failed, unless that was ended to cancel it.
+        """
+        if not job.over.set_running_or_notify_cancel():
+            return
+        while not job.over.done():
             try:
                 self.do(job, work, words)
             except (EOFError, OSError):
-                self.leave()
-                job.end(*(("failed", "the process that worked on it died") if job.is_wanted else ("cancelled",)))
+                what, crash = self.leave()
+                if job.is_wanted and crash and what and what not in KILLERS and len(KILLERS) < MOST_CRASHES:
+                    KILLERS[what] = crash
+                else:
+                    job.end(*(("failed", "the process that worked on it died") if job.is_wanted else ("cancelled",)))
 
     def do(self, job: Job, work: Work, words: tuple[Any, ...]) -> None:
         """One job, from its order to its end."""
         job.state, connection = "running", self.open()
-        connection.send((work, (job.number, *words)))
+        connection.send((work, (job.number, *words), KILLERS))
         asked: float | None = None
         while True:
             if connection.poll(LOOKS):
@@ -127,23 +150,29 @@ class Workshop:
 
     def open(self) -> Connection:
         """The way to the process, which is started where there is none."""
-        from multiprocessing import get_context
+        from multiprocessing import RawArray, get_context
 
         if self.process is None or not self.process.is_alive() or self.connection is None:
             context = get_context("spawn")  # a forked one could hang in native code that already ran
             self.connection, theirs = context.Pipe()
-            process = context.Process(target=work_for, args=(os.getpid(), theirs))
+            self.watched = RawArray(c_ubyte, RISK)
+            process = context.Process(target=work_for, args=(os.getpid(), theirs, self.watched))
             with holding((signal.SIGINT,)):  # Ctrl-C is this process's business
                 process.start()
             self.process = process  # from now on it can be killed
             theirs.close()
         return self.connection
 
-    def leave(self) -> None:
-        """End the process, whatever it does."""
+    def leave(self) -> tuple[str, str]:
+        """End the process, whatever it does; what it was working on, and how that killed it, if it did."""
+        what = crash = ""
         if self.process is not None:
+            self.process.join(SETTLED)
+            crash = describe_crash_of_child(self.process.exitcode or 0)
+            what = bytes(self.watched or ()).rstrip(b"\0").decode(errors="replace")
             end_processes([self.process])
         self.process = self.connection = None
+        return what, crash
 
     def close(self) -> None:
         """Do nothing more."""
@@ -152,8 +181,10 @@ class Workshop:
             self.process.kill()
 
 
-def work_for(parent: int, connection: Connection) -> None:
+def work_for(parent: int, connection: Connection, watched: Array[c_ubyte]) -> None:
     """The life of a workshop's process: orders come, words about progress and one result for each go."""
+    SPARE.append(parent)
+    WATCHED.append(memoryview(watched).cast("B"))
     end_with(parent)
     last = 0.0
 
@@ -173,7 +204,8 @@ def work_for(parent: int, connection: Connection) -> None:
             return
         if order == "cancel":  # the job had ended before that came
             continue
-        work, words = order
+        work, words, killers = order
+        KILLERS.update(killers)
         try:
             answer: tuple[Any, ...] = ("done", work(report, *words))
         except Unwanted:
