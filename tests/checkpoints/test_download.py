@@ -141,7 +141,7 @@ def test_a_redirection_to_a_safe_address_is_followed(server, tmp_path):
     assert [path for path, _ in Handler.asked] == [f"/mirrored/{NAME}", f"/v1/{NAME}"]
 
 
-@pytest.mark.parametrize(("place", "told"), [("v1", "100% of 1 MB\n"), ("unmeasured", "1.0 MB")])
+@pytest.mark.parametrize(("place", "told"), [("v1", "100% of 1 MB\n"), ("unmeasured", "1 MB")])
 def test_a_terminal_sees_how_far_it_is(server, tmp_path, place, told, monkeypatch):
     terminal = io.StringIO()
     terminal.isatty = lambda: True

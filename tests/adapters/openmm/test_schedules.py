@@ -384,6 +384,24 @@ def test_batches_count_without_a_dataset(tmp_path, text):
     assert "--dataset-size N" in error.value.hint
 
 
+def test_a_run_over_steps_of_data_that_are_elsewhere_is_as_long_as_it_says(tmp_path):
+    text = NEW.replace("dict(by_epoch=True, max_epochs=12)", "dict(by_epoch=False, max_iters=50)")
+    (tmp_path / "config.py").write_text(
+        textwrap.dedent(text.replace("type='ImageNet'", "type='CIFAR10', data_root='x'"))
+    )
+
+    assert str(open_source(str(tmp_path / "config.py")).clock()) == "50 steps"
+
+
+def test_a_file_that_sets_nothing_is_the_users_own_python(tmp_path):
+    (tmp_path / "train.py").write_text("import os\nlearning_rate = 0.1\n")
+
+    with pytest.raises(ConfigError, match=r"train\.py sets nothing that a config sets") as caught:
+        open_source(str(tmp_path / "train.py"))
+
+    assert f"py:{tmp_path / 'train.py'}:NAME" in caught.value.hint
+
+
 def test_every_documented_config_has_a_schedule():
     configs = Path(__file__).parents[3] / "configs"
     found = [path for path in sorted(configs.rglob("*.py")) if "_base_" not in path.parts and "demo" not in path.parts]
