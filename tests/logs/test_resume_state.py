@@ -8,7 +8,7 @@ from torch.optim import lr_scheduler as torch_schedules
 
 import classlens
 from classlens.errors import DataError, NotOffered
-from classlens.logs.resume_state import read_resume_state
+from classlens.logs.resume_state import read_resume_state, resume_step
 from tests.check.test_run_rules import FALLING, LINEAR, WARM, falling
 from tests.check.training_runs import with_lightning, with_transformers
 
@@ -62,6 +62,23 @@ def test_weights_alone_cannot_be_resumed(tmp_path):
 
     with pytest.raises(NotOffered, match=r"weights.pth holds no state of an optimizer"):
         classlens.plot_schedules(classlens.LrRequest((WARM,), resume=str(tmp_path / "weights.pth")))
+
+
+def test_a_run_may_say_after_which_epoch_it_stands(tmp_path):
+    """Epochs count from 0, as timm and most scripts have it: the third of three has ended."""
+    torch.save({"epoch": 2, "optimizer": {"param_groups": [{"lr": 0.1}]}}, tmp_path / "last.pth")
+    curves = classlens.replay(
+        classlens.open_source("schedule:torch.StepLR(step_size=3, lr=0.1, steps=35)").schedule(), classlens.Clock(5, 7)
+    )
+
+    assert resume_step(read_resume_state(str(tmp_path / "last.pth")), curves) == 21
+
+
+def test_a_damaged_state_of_a_trainer_is_named(tmp_path):
+    (tmp_path / "trainer_state.json").write_text("{")
+
+    with pytest.raises(DataError, match=r"trainer_state\.json cannot be read: Expecting property name"):
+        read_resume_state(str(tmp_path))
 
 
 def test_checkpoints_of_trainers_say_where_they_are(tmp_path):
