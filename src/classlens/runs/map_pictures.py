@@ -80,7 +80,7 @@ class MapWork:
     find_behind: Callable[[Classifier, str, tuple[int, int]], str] = field(default_factory=lambda: cache(find_unsigned))
     find_places: Callable[..., np.ndarray] = field(default_factory=lambda: lru_cache(SIZES)(find_places))
 
-    def finish(self, *, done: int | None = None) -> MapRun:
+    def finish(self) -> MapRun:
         """Write what is written at the end: the last page, the table, the index of a folder."""
         files = self.plan.request.files
         if self.cells:
@@ -89,10 +89,8 @@ class MapWork:
             write_map_table(files.table, self.rows, self.bad)
             self.written[files.table] = None
         scores = MapScores(tuple(self.scores)) if self.scores else None
-        done = self.done if done is None else done
-        run = MapRun(
-            tuple(self.plan.origins), tuple(self.rows), tuple(self.written), tuple(self.bad), scores, done=done
-        )
+        pictures, rows, written, bad = map(tuple, (self.plan.origins, self.rows, self.written, self.bad))
+        run = MapRun(pictures, rows, written, bad, scores, done=self.done)
         if self.plan.outputs and self.rows and files.pictures:
             page = write_map_index(files.pictures / "index.html", run, self.plan.outputs, files.style)
             run = replace(run, page=page)
@@ -118,9 +116,10 @@ def map_pictures(plan: MapPlan, calls: MapCalls) -> MapRun:
         kept = "; what was written is whole" if run.written or run.page else ""
         stopped.add_note(f"stopped, {run.done} of {count_of(total, 'picture')} explained{kept}")
         raise
+    work.done = total  # those that could not be read are behind, too
     if calls.progress:
-        calls.progress("pictures", total, total)  # those that could not be read are behind, too
-    return work.finish(done=total)
+        calls.progress("pictures", total, total)
+    return work.finish()
 
 
 def answer_portion(work: MapWork, pictures: Mapping[Path, Image]) -> None:
