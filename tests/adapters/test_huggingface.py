@@ -246,3 +246,11 @@ def test_a_processor_that_cuts_a_picture_into_rows_of_numbers_is_refused():
 
     with pytest.raises(DataError, match=r"Siglip2ImageProcessor.* makes no picture of one, but rows of numbers"):
         adapter.run_processor(processor, Pillow.new("RGB", (32, 32)), {})
+
+
+def test_a_trainer_that_is_given_no_samples_has_a_network_and_no_schedule(tmp_path):
+    arguments = transformers.TrainingArguments(str(tmp_path), report_to=[], use_cpu=True)
+
+    source = open_source(transformers.Trainer(small_vit(), arguments))
+
+    assert source.parts == ("classifier",)

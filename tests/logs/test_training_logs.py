@@ -1,13 +1,14 @@
 """What a run has logged beside what was intended: in one plot, on the same clock."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 
 import classlens
 from classlens.cli.main import main
-from classlens.errors import DataError
+from classlens.errors import DataError, MissingDependency
 from classlens.figures.terminal import terminal_plot
 from classlens.logs.training_logs import read_training_log
 from tests.check.test_run_rules import WARM, warm
@@ -85,3 +86,11 @@ def test_steps_that_begin_anew_in_every_epoch_say_how_long_that_is_at_least(tmp_
 
     assert rates.epoch_bounds == (10, 0)
     assert rates.steps(classlens.Clock(2, 12)).tolist() == [4, 9, 16, 21]
+
+
+def test_event_files_without_tensorboard_say_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
+    (tmp_path / "events.out.tfevents.1").write_bytes(bytes(12))
+
+    with pytest.raises(MissingDependency, match="tensorboard is not installed"):
+        read_training_log(tmp_path)

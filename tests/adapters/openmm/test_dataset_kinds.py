@@ -3,6 +3,7 @@
 import gzip
 import pickle
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from classlens.adapters import open_source
 from classlens.dataset.trace import trace
-from classlens.errors import ConfigError, DataError
+from classlens.errors import ConfigError, DataError, MissingDependency
 from tests.adapters.openmm import published
 from tests.dataset.listings import folder as folder
 from tests.dataset.listings import listed, opened, write, write_cifar
@@ -284,3 +285,11 @@ def test_voc_pictures_have_the_labels_of_their_objects_and_say_what_is_wrong_wit
     assert told[1] == ("no such class: unicorn",)
     assert "3.xml: mismatched tag" in told[2][0]
     assert "4.xml: no such file" in told[3][0]
+
+
+def test_matlab_files_without_scipy_say_what_to_install(monkeypatch, tmp_path):
+    (tmp_path / "cars_annos.mat").touch()
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+
+    with pytest.raises(MissingDependency, match="scipy is not installed"):
+        opened(type="StanfordCars", data_root=str(tmp_path))

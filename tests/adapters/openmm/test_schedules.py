@@ -1,5 +1,6 @@
 """Configs as schedules and clocks."""
 
+import sys
 import textwrap
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from classlens import Clock, open_source, replay
 from classlens.adapters.openmm.schedules import clock_of, open_schedule
 from classlens.adapters.openmm.setup import read_setup
 from classlens.config import read_config
-from classlens.errors import ConfigError, NotFound, count_of
+from classlens.errors import ConfigError, MissingDependency, NotFound, count_of
 
 NEW = """
     optim_wrapper = dict(optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05, betas=(0.8, 0.999)))
@@ -211,6 +212,14 @@ def test_the_layers_of_a_network_that_is_not_built_here_are_drawn_but_not_counte
     assert len(curves.named("lr")) == 14
     assert curves.named("lr")[0].group.tensors is None
     assert curves.notes == ("the parameters of the layers are not counted: no native backbone named 'BEiTViT'",)
+
+
+def test_counting_parameters_without_torch_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "classlens.adapters.openmm.classifiers", raising=False)
+
+    with pytest.raises(MissingDependency, match="torch is not installed"):
+        open_schedule(setup_of(tmp_path, NEW), count_groups=True)
 
 
 PLATEAU = (

@@ -174,8 +174,15 @@ def test_frameworks_that_only_stack_are_left_to_do_so():
     assert batch.mixing == "not mixed"
 
 
-def test_a_batch_may_stay_a_list_of_samples():
-    loader = DataLoader(Photos(transforms.ToTensor()), batch_size=2, collate_fn=lambda rows: rows)
+class Tensors(Photos):
+    def __getitem__(self, index):
+        picture, label = super().__getitem__(index)
+        return transforms.functional.to_tensor(picture), label
+
+
+@pytest.mark.parametrize("photos", [Photos(transforms.ToTensor()), Tensors()], ids=["laid open", "as they come"])
+def test_a_batch_may_stay_a_list_of_samples(photos):
+    loader = DataLoader(photos, batch_size=2, collate_fn=lambda rows: rows)
 
     batch = own_batch(loader, [1, 2])
 
