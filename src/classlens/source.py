@@ -51,8 +51,9 @@ class Source:
 
     A part that the framework cannot give is None: a timm model name has no schedule, and says so here rather than
     by failing later; to open it raises NotOffered. `open_classifier` takes the address of a checkpoint, or None for the
-    source's own weights, whose `class_names` may be known before they are read. `notes` are what the user should hear about how the target was opened, such as an override
-    that hit nothing.
+    source's own weights, whose `class_names` may be known before they are read; a head that is to be trained on the
+    dataset tells `outputs` classes apart. `notes` are what the user should hear about how the target was opened, such as
+    an override that hit nothing.
     """
 
     origin: str
@@ -62,6 +63,7 @@ class Source:
     plan: Plan | None = None
     open_loading: Callable[[], Loading] | None = None
     class_names: Callable[[], tuple[str, ...] | None] | None = None
+    outputs: int | None = None
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:

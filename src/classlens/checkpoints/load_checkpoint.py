@@ -283,7 +283,7 @@ def usual_cause(missing: list[str], unexpected: list[str], unlike: list[str]) ->
     """What most often makes a checkpoint not fit."""
     if unlike and not missing and not unexpected:
         return "the number of classes or the picture size differs: add e.g. ?num_classes=10 to the model's address"
-    if not missing:
+    if not missing and not unlike:
         return "the checkpoint holds more than this network: save the network's own state_dict"
     return "checkpoint and model must be of the same architecture: compare the names above"
 
