@@ -242,6 +242,11 @@ def outlive_crashes(run: Callable[[], int], *, is_last: bool, renew: Callable[[]
         WATCHED[-1][:] = bytes(RISK)
         if renew:
             renew()
+    return report_end(status)
+
+
+def report_end(status: int) -> int:
+    """The exit status for how a child ended, as shells give it; says what killed it, unless it was asked to end."""
     if status < 0 and -status not in ENDING:
         print_aside(f"error: the process of the run was killed ({signal.Signals(-status).name})")
     return status if status >= 0 else 128 - status
