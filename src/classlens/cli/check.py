@@ -36,11 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--output-format", choices=FORMATS, default="text", help="text (default), json, or annotations of GitHub")
     add("--html", dest="page", type=Path, metavar="FILE", help="page with the findings and the pictures that show them")
     add("--list", action="store_true", help="list the rules")
-    add(
-        "--explain",
-        metavar="CODE",
-        help="the page of a rule, or of all whose codes begin so: what it does, why, an example, the cure",
-    )
+    page = "the page of a rule, or of all whose codes begin so: what it does, why, an example, the cure"
+    add("--explain", metavar="CODE", help=page)
     add("-d", "--dataset-size", type=positive_int, metavar="N", help="training samples, if the data are not here")
     add("-n", "--ngpus", dest="gpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default: 1)")
     add("--trust-checkpoint", action="store_true", help="unpickle the checkpoint even if it could run code")

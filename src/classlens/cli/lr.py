@@ -47,9 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     picture = "picture: .png .jpg .pdf .svg .webp, or page: .html; may be given several times"
     add("-s", "--save-path", action="append", default=[], type=Path, metavar="FILE", help=picture)
     add("--title", default="", help="title of the picture (default: the name of the config)")
-    add(
-        "--style", default="whitegrid", help="whitegrid (default), darkgrid, white, dark, ticks, or one of matplotlib's"
-    )
+    style = "whitegrid (default), darkgrid, white, dark, ticks, or one of matplotlib's"
+    add("--style", default="whitegrid", help=style)
     inches = "inches (default: 12*7)"
     add("--window-size", dest="size", type=window_size, default=(12.0, 7.0), metavar="W*H", help=inches)
     add_overrides(parser)
@@ -62,11 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=positive_int, metavar="N", help="steps of a run without epochs")
     add("--log", action=argparse.BooleanOptionalAction, help=log)
     add("--logged", type=Path, metavar="RUN", help="draw what a training run logged, too: its file or folder")
-    add(
-        "--resume",
-        metavar="CHECKPOINT",
-        help="where training would go on from a checkpoint, and whether the rate jumps",
-    )
+    resume = "where training would go on from a checkpoint, and whether the rate jumps"
+    add("--resume", metavar="CHECKPOINT", help=resume)
     groups = "build the model (needs torch) to count parameter groups"
     add("--groups", dest="count_groups", action="store_true", help=groups)
     scaling = "scale the learning rate by batch size, as training can"

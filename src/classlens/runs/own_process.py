@@ -43,6 +43,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8  # the numbers of these s
 
 MIB = 2**20
 
+Notify = Callable[[str, str], object]  # called with "note" or "warning", and what there is to say
 Progress = Callable[[str, int, int], None]  # called with what is counted, how many of them are done, and of how many
 PAUSE, SELDOM = 0.2, 60.0  # seconds until the line of progress is written again, and a plain one
 
