@@ -131,25 +131,26 @@ def run(arguments: argparse.Namespace) -> int:
     """Explain the pictures, or list the layers, and print the result."""
     from classlens.figures import draw
     from classlens.figures.overlay import OverlayStyle
-    from classlens.runs import explain_files as work
+    from classlens.runs import explain_files
     from classlens.runs.own_process import progress_line
 
     pictures, target, checkpoint = split_words(arguments.words)
     checkpoints = [*filter(None, [checkpoint]), *arguments.checkpoint]
     own = {"class_names": arguments.classes, "output": arguments.output_type}
-    model = read_request(arguments, work.ModelRequest, own | {"target": target, "checkpoint": checkpoints})
-    methods = arguments.method or work.MapOptions.methods
-    maps = read_request(arguments, work.MapOptions, {"methods": methods})
+    model = read_request(arguments, explain_files.ModelRequest, own | {"target": target, "checkpoint": checkpoints})
+    methods = arguments.method or explain_files.MapOptions.methods
+    maps = read_request(arguments, explain_files.MapOptions, {"methods": methods})
     style = OverlayStyle(arguments.colormap, arguments.opacity, arguments.contour or None)
-    files = read_request(arguments, work.MapFiles, {"style": style})
-    request = work.MapRequest(pictures, model, maps, files)
+    files = read_request(arguments, explain_files.MapFiles, {"style": style})
+    request = explain_files.MapRequest(pictures, model, maps, files)
     if arguments.preview_model:
-        layers = work.preview_model(request, on_note=print_note)
+        layers = explain_files.preview_model(request, on_note=print_note)
         print_text(json_text(layers.facts()) if arguments.json else str(draw(layers)))
         return 0
     show = print_json if arguments.json else partial(print_run, verbose=arguments.verbose)
     on_map = (lambda row: print_text(str(row))) if arguments.verbose and not arguments.json else None
-    result = work.explain_files(request, on_map=on_map, on_note=print_note, on_stop=show, progress=progress_line())
+    progress = progress_line()
+    result = explain_files.explain_files(request, on_map=on_map, on_note=print_note, on_stop=show, progress=progress)
     show(result)
     return 1 if arguments.strict and result.bad else 0
 
