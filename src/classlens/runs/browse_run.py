@@ -43,7 +43,7 @@ from classlens.runs.browse_samples import (
     render_sample,
     rescue_picture,
 )
-from classlens.runs.own_process import Progress
+from classlens.runs.own_process import Notify, Progress
 from classlens.runs.processes import DatasetSpec, Job, SeededIndex, open_remembered, run_job
 from classlens.source import Source
 from classlens.words import say
@@ -165,7 +165,7 @@ def browse(
     request: BrowseRequest | None = None,
     *,
     progress: Progress | None = None,
-    on_note: Callable[[str, str], object] | None = None,
+    on_note: Notify | None = None,
 ) -> BrowseRun:
     """Show samples of a dataset, or of what an address leads to: iterate over the run, and it is made.
 

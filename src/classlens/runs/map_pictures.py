@@ -27,10 +27,10 @@ from classlens.figures.overlay import draw_rows, grid_rows, overlay, pack_maps
 from classlens.figures.page import Picture
 from classlens.files import write_whole
 from classlens.image import Image
-from classlens.runs.explain_files import BOX_HINT, BadPicture, Box, MapCalls, MapPlan, MapRow, MapRun, Notify
+from classlens.runs.explain_files import BOX_HINT, BadPicture, Box, MapCalls, MapPlan, MapRow, MapRun
 from classlens.runs.map_files import find_places, map_tile, write_map_index, write_map_page, write_map_table
 from classlens.runs.map_scores import MapScore, MapScores, group_by
-from classlens.runs.own_process import describe_duration
+from classlens.runs.own_process import Notify, describe_duration
 from classlens.runs.picture_origins import true_classes
 
 WORTH_A_NOTE = 500  # so many runs of the network take so long that their number is worth a note beforehand
