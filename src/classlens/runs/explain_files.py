@@ -31,7 +31,7 @@ from classlens.figures.overlay import ENDINGS, PLAIN, OverlayStyle, caption
 from classlens.files import check_place, read_regular
 from classlens.printed import ONE_LINE, join_lines
 from classlens.results import Drawable
-from classlens.runs.own_process import Progress, collecting_later
+from classlens.runs.own_process import Notify, Progress, collecting_later
 from classlens.runs.picture_origins import Origin, list_pictures, places_in
 from classlens.source import Source
 
@@ -201,9 +201,6 @@ class MapRun(Drawable):
     def text(self) -> str:
         """A line for every map and every bad picture."""
         return join_lines([*map(str, self.maps), *(f"bad: {one.reason}" for one in self.bad)])
-
-
-Notify = Callable[[Literal["note", "warning"], str], object]  # the kind of a message, and its text
 
 
 @dataclass(frozen=True)

@@ -27,13 +27,14 @@ from classlens.figures.overlay import draw_rows, grid_rows, overlay, pack_maps
 from classlens.figures.page import Picture
 from classlens.files import write_whole
 from classlens.image import Image
-from classlens.runs.explain_files import BOX_HINT, BadPicture, Box, MapCalls, MapPlan, MapRow, MapRun, Notify
+from classlens.runs.explain_files import BOX_HINT, BadPicture, Box, MapCalls, MapPlan, MapRow, MapRun
 from classlens.runs.map_files import find_places, map_tile, write_map_index, write_map_page, write_map_table
 from classlens.runs.map_scores import MapScore, MapScores, group_by
-from classlens.runs.own_process import describe_duration
+from classlens.runs.own_process import Notify, describe_duration
 from classlens.runs.picture_origins import true_classes
 
 WORTH_A_NOTE = 500  # so many runs of the network take so long that their number is worth a note beforehand
+MOST_EMPTY = 10  # maps of which each has a warning of its own
 WORTH_A_FORECAST = 10  # seconds that all scores take, as far as the first picture tells
 
 SIZES = 64  # of pictures, for which it is known where a pixel that is fed comes from
@@ -75,6 +76,7 @@ class MapWork:
     tiles: list[Picture] = field(default_factory=list)
     labels: Mapping[Path, Label] | None = None
     pages: int = 0
+    empty: int = 0
     done: int = 0
     find_behind: Callable[[Classifier, str, tuple[int, int]], str] = field(default_factory=lambda: cache(find_unsigned))
     find_places: Callable[..., np.ndarray] = field(default_factory=lambda: lru_cache(SIZES)(find_places))
@@ -87,6 +89,10 @@ class MapWork:
         if files.table:
             write_map_table(files.table, self.rows, self.bad)
             self.written[files.table] = None
+        if self.empty > MOST_EMPTY:
+            self.calls.notify(
+                "warning", f"{self.empty} of {len(self.rows)} maps are empty: no evidence for those classes"
+            )
         scores = MapScores(tuple(self.scores)) if self.scores else None
         pictures, rows, bad = tuple(self.plan.origins), tuple(self.rows), tuple(self.bad)
         run = MapRun(pictures, rows, tuple(self.written), bad, scores, done=self.done)
@@ -185,7 +191,8 @@ def report_maps(work: MapWork, path: Path, picture: Image, by_network: Mapping[s
                 work.tiles.append(map_tile(one, plan.request.files.style))
             if calls.on_map:
                 calls.on_map(row)
-            if values["empty"]:
+            work.empty += values["empty"]
+            if values["empty"] and work.empty <= MOST_EMPTY:
                 what = f"{path}: the {one.method} map at {one.layer} is empty: no evidence for this class"
                 calls.notify("warning", what)
             for part in [part for part in one.parts if part.signed]:
