@@ -49,6 +49,10 @@ STUMBLES = (
 class Seen:
     """Stands for whatever is made by a call: takes everything, does nothing."""
 
+    def __new__(cls, *arguments: object) -> "Seen":
+        """Nothing is done with the arguments."""
+        return super().__new__(cls)
+
     def __setstate__(self, state: object) -> None:
         """Forget it."""
 
