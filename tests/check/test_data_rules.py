@@ -16,6 +16,7 @@ from classlens.check.inspection import Inspection
 from classlens.check.rule import choose_rules
 from classlens.cli.main import main
 from classlens.dataset.near_duplicates import find_pairs, small_copy
+from classlens.errors import NotOffered
 from tests.check.pictures import KINDS, tiles
 
 TILES = tiles()
@@ -188,3 +189,11 @@ def test_a_page_shows_the_pairs_side_by_side(healthy, tmp_path):
     page = (tmp_path / "page.html").read_text()
     assert page.count("data:image/webp") == 1
     assert "other.jpg" in page
+
+
+def test_data_of_which_no_picture_can_be_read_have_no_usual_size(healthy):
+    for path in healthy.rglob("*.jpg"):
+        path.write_bytes(path.read_bytes()[:200])
+
+    with pytest.raises(NotOffered, match="no picture can be read"):
+        found(healthy, "D008")
