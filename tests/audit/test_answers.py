@@ -118,12 +118,18 @@ def test_of_very_many_pictures_some_vote_for_all(monkeypatch):
     assert (votes.argmax(axis=1) == labels).all()
 
 
-def test_few_labels_are_too_few_to_doubt_any(tmp_path, clean_network):
+@pytest.mark.parametrize(("count", "gone", "said"), [(20, 0, "20"), (30, 12, "18"), (30, 30, "0")])
+def test_few_labels_are_too_few_to_doubt_any(tmp_path, clean_network, count, gone, said):
+    """Also where pictures are gone since the audit."""
     pictures, labels = digits()
+    source = source_of(clean_network, pictures[:count], labels[:count])
+    audit(source, tmp_path, options=AuditOptions(methods=[]))
+    dataset = source.dataset("val")
+    left = replace(dataset, load=lambda index: fail(index) if index < gone else dataset.load(index))
 
-    answer = ask(source_of(clean_network, pictures[:20], labels[:20]), tmp_path, "labels")
+    answer = answers(Inquiry(str(tmp_path), open_subject(left, source.classifier())), ["labels"]).given[0]
 
-    assert (answer.verdict, answer.is_trouble) == ("20 labelled pictures: too few to say", False)
+    assert (answer.verdict, answer.is_trouble) == (f"{said} labelled pictures: too few to say", False)
 
 
 def ask_for_leaks(folder, network, val, train):
