@@ -17,16 +17,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 BENCHMARKS = {
-    "config": (),
-    "schedule": (),
-    "browse": (),
-    "zoo": (),
-    "cam": (),
-    "masking": (),
-    "audit": ("--number", "192"),
-    "studio": (),
+    "config": ("",),
+    "schedule": ("--long",),
+    "browse": ("", "--end-to-end 600 --repetitions 1"),
+    "zoo": ("",),
+    "cam": ("",),
+    "masking": ("",),
+    "audit": ("--number 192",),
+    "studio": ("",),
 }
-"""Each script, and the arguments of the runs in docs/benchmarks.md."""
+"""Each script, and the arguments of its runs."""
 
 PACKAGES = (
     "numpy", "opencv-python-headless", "pillow", "torch", "torchvision", "timm", "mmengine", "mmpretrain", "mmcls",
@@ -46,27 +46,28 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(BENCHMARKS):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
-    results = [run(name) for name in arguments.names or BENCHMARKS]
+    results = [run(name, words) for name in arguments.names or BENCHMARKS for words in BENCHMARKS[name]]
     if arguments.write:
         kept = DOCUMENT.read_text().split(f"\n{HEADING}\n")[0].rstrip()
-        sections = "\n".join(f"### {name}\n\n```text\n{output}\n```\n" for name, output, _ in results)
+        sections = "\n".join(f"### {title}\n\n```text\n{output}\n```\n" for title, output, _ in results)
         DOCUMENT.write_text(f"{kept}\n\n{HEADING}\n\n{describe_machine()}\n\n{sections}")
     return sum(status != 0 for _, _, status in results)
 
 
-def run(name: str) -> tuple[str, str, int]:
-    """The name of a benchmark, what it printed, and its exit status; its output is shown as it comes."""
-    print(f"== {name}", flush=True)
-    words = [sys.executable, str(Path(__file__).with_name(f"{name}.py")), *BENCHMARKS[name]]
+def run(name: str, words: str) -> tuple[str, str, int]:
+    """The name of a benchmark with its arguments, what it printed, and its exit status; its output is shown as it comes."""
+    title = f"{name} {words}".rstrip()
+    print(f"== {title}", flush=True)
+    command = [sys.executable, str(Path(__file__).with_name(f"{name}.py")), *words.split()]
     lines = []
     begun = time.monotonic()
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout or ():
             print(line, end="", flush=True)
             lines.append(line.rstrip())
     minutes = (time.monotonic() - begun) / 60
     lines.append(f"({minutes:.0f} min)" if process.returncode == 0 else f"(failed: status {process.returncode})")
-    return name, "\n".join(lines), process.returncode
+    return title, "\n".join(lines), process.returncode
 
 
 def describe_machine() -> str:

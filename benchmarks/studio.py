@@ -1,4 +1,4 @@
-"""The studio on 1,281,167 pictures beside TensorBoard on 40, in one run.
+"""The studio on 1,281,167 pictures beside TensorBoard on 40, in one run, and the first pictures that `browse` writes.
 
     .venv/bin/python benchmarks/studio.py                 # makes the pictures' names, which takes a minute
     .venv/bin/python benchmarks/studio.py --folder DIR    # makes them there, and leaves them for the next time
@@ -159,6 +159,22 @@ def measure_map(client, index):
     assert len(client.get(answer["result"]["maps"][0]["values"])) == 224 * 224
 
 
+def measure_browse(folder):
+    """Seconds until `classlens browse` has written the first of eight pictures, and the most megabytes that it held."""
+    place = Path(tempfile.mkdtemp(dir=folder))
+    words = [sys.executable, "-m", "classlens", "browse", f"folder:{folder / 'names'}", "-n", "8", "-o", place / "out"]
+    began = time.monotonic()
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    while not any(place.rglob("*.jpg")):
+        time.sleep(0.005)
+    seconds = time.monotonic() - began
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    shutil.rmtree(place)
+    return seconds, used.ru_maxrss / 1024
+
+
 FORWARD = """
 import time, statistics, torch, classlens
 from classlens.cam.forward import noise
@@ -228,22 +244,28 @@ def main() -> int:
     folder = arguments.folder or Path(tempfile.mkdtemp())
     try:
         make_pictures(folder)
-        rounds = [
-            (measure_studio(folder), measure_tensorboard(folder), measure_forward()) for _ in range(arguments.rounds)
+        measures = [
+            lambda: measure_studio(folder),
+            lambda: measure_tensorboard(folder),
+            measure_forward,
+            lambda: measure_browse(folder),
         ]
+        rounds = [tuple(measure() for measure in measures) for _ in range(arguments.rounds)]
     finally:
         if arguments.folder is None:
             shutil.rmtree(folder)
-    forward = min(one for _, _, one in rounds)
+    forward = min(one for *_, one, _ in rounds)
     print(
         f"{'':24}{'studio':>10}{'TensorBoard':>14}{'ratio':>8}   best of {arguments.rounds}; load {os.getloadavg()[0]:.1f}"
     )
     for name in rounds[0][0]:
-        ours = min(one[name] for one, _, _ in rounds)
-        theirs = min((one[name] for _, one, _ in rounds if name in one), default=None)
+        ours = min(one[name] for one, *_ in rounds)
+        theirs = min((one[name] for _, one, *_ in rounds if name in one), default=None)
         beside = f"{theirs:14.2f}{theirs / ours:8.1f}" if theirs else ""
         print(f"{name:24}{ours:10.3f}{beside}")
-    later = min(one["a later map"] for one, _, _ in rounds)
+    later = min(one["a later map"] for one, *_ in rounds)
+    first, memory = map(min, zip(*(browsed for *_, browsed in rounds), strict=True))
+    print(f"classlens browse -n 8: first picture {first:.2f} s, at most {memory:.0f} MB")
     print(f"a forward pass {forward:.3f} s: a later map is 1.5 of them and {later - 1.5 * forward:+.3f} s")
     return 0
 

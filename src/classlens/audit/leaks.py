@@ -110,12 +110,17 @@ def confirm(
 ) -> Iterator[tuple[int, int, float]]:
     """The pairs whose pictures are the same; `near` are the numbers of all that are proposed for a picture."""
     here, there = (cache(partial(look_at, dataset)) for dataset in (inquiry.asked.dataset, others))
+
+    @cache
+    def copies_of(one: int) -> list[int]:
+        proposed = {number: look[0] for number in near[one] if (look := there(number))}
+        return stand_out(look[0], proposed) if (look := here(one)) else []
+
     for done, (one, other, apart) in enumerate(pairs, start=1):
         both = [look for look in (here(one), there(other)) if look]
         if len(both) == 2:
             copies, tiny = zip(*both, strict=True)
-            proposed = {number: look[0] for number in near[one] if all(tiny) and (look := there(number))}
-            if any(find_pairs(copies, tiny)) or other in stand_out(copies[0], proposed):
+            if any(find_pairs(copies, tiny)) or (all(tiny) and other in copies_of(one)):
                 yield one, other, apart
         inquiry.progress("pairs", done, len(pairs))
 

@@ -85,7 +85,8 @@ def find_pairs(copies: Sequence[Array], tiny: Sequence[bool] | None = None) -> I
             likely = {(min(pair), max(pair)) for pair in likely_pairs(views, whole)}
             keys = sorted(key for key in likely if key not in found and (*key, flipped) not in seen)
             seen |= {(*key, flipped) for key in keys}
-            for key, (likeness, kind) in zip(keys, threads.map(partial(judge, flipped=flipped), keys), strict=True):
+            judging = (threads.map if len(keys) > 1 else map)(partial(judge, flipped=flipped), keys)
+            for key, (likeness, kind) in zip(keys, judging, strict=True):
                 if likeness:
                     found.add(key)
                     yield Pair(*key, kind, likeness)
