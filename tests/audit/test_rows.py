@@ -8,9 +8,11 @@ import pytest
 import torch
 
 import classlens
+from classlens.audit.manifest import read_manifest
 from classlens.audit.measure import pool
 from classlens.audit.place import Place
 from classlens.audit.rows import read_rows, schema_of
+from classlens.audit.shards import begin
 from classlens.errors import DataError, NotFound, WrongValue
 from tests.audit.tiny_setup import row, write_network, write_pictures, write_rows
 
@@ -157,3 +159,12 @@ def test_files_behind_an_address_are_written_and_removed_as_on_a_disk(tmp_path):
 def test_wishes_that_cannot_be_met_are_refused_when_they_are_made(wish, said):
     with pytest.raises(WrongValue, match=said):
         classlens.AuditOptions(**wish)
+
+
+def test_rows_without_a_manifest_are_somebody_elses(tmp_path):
+    place = write_rows(tmp_path, [row(0, 0, 0)])
+    manifest = read_manifest(place)
+    place.remove("manifest.json")
+
+    with pytest.raises(DataError, match=r"holds rows, but no manifest\.json"):
+        begin(place, manifest)

@@ -87,13 +87,24 @@ class Stubborn(nn.Module):
         return self.scores.expand(len(batch), 2)
 
 
+class Fresh(Stubborn):
+    """The same, of numbers that are made anew, for which a gradient is kept."""
+
+    def forward(self, batch):
+        self.conv(batch)
+        return torch.ones(len(batch), 2, requires_grad=True) * self.scores
+
+
 def test_the_usual_layer_is_one_that_decides_however_many_run_after_it():
     assert default_layer(classifier_of(Aside())).name == "seen"
 
 
-def test_a_network_that_does_not_look_at_the_picture_is_refused():
-    with pytest.raises(ModelError, match="toy passes no gradient on"):
-        explain(classifier_of(Stubborn()), noise_image(8, 8))
+@pytest.mark.parametrize(
+    ("network", "said"), [(Stubborn, "toy passes no gradient on"), (Fresh, "no layer of toy can be read as a map")]
+)
+def test_a_network_that_does_not_look_at_the_picture_is_refused(network, said):
+    with pytest.raises(ModelError, match=said):
+        explain(classifier_of(network()), noise_image(8, 8))
 
 
 def test_a_network_without_weights_has_no_features():

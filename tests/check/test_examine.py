@@ -219,6 +219,16 @@ def test_rules_are_listed_as_data(capsys):
     assert rule["name"] == choose_rules(["S003"])[0].name
 
 
+def test_findings_are_annotations_of_github_on_request(tmp_path, capsys):
+    for name in ("a", "b"):
+        Image(np.full((8, 8, 3), 9, np.uint8)).save(tmp_path / "cat" / f"{name}.png")
+    (tmp_path / "cat" / "bad.png").write_bytes(b"no picture")
+
+    assert main(["check", f"folder:{tmp_path}", "--select", "D001", "--output-format", "github"]) == 1
+
+    assert capsys.readouterr().out.startswith("::error ")
+
+
 def test_python_checks_a_source_as_the_command_does():
     findings = classlens.check(scheduled(), select=["S"])
 

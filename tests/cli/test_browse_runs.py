@@ -280,12 +280,13 @@ def test_data_without_samples_or_without_batches_are_refused():
 
 
 def test_what_a_target_has_to_be_known_for_is_a_note(tmp_path, config, capsys):
-    (tmp_path / "old.py").write_text(Path(config).read_text() + "optimizer = dict(type='SGD', lr=0.1)\n")
+    (tmp_path / "old.py").write_text(Path(config).read_text() + "_deprecation_ = dict(expected='new.py')\n")
     notes = []
 
     list(classlens.browse(str(tmp_path / "old.py"), on_note=lambda *note: notes.append(note)))
 
-    assert notes == [("note", note) for note in classlens.open_source(str(tmp_path / "old.py")).notes]
+    ((kind, text),) = notes
+    assert (kind, "use new.py" in text) == ("note", True)
 
 
 @pytest.mark.parametrize(

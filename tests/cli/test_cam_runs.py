@@ -11,6 +11,7 @@ from PIL import Image as Pillow
 
 import classlens
 from classlens.cli.main import main
+from tests.audit.tiny_setup import write_network, write_pictures
 
 NETWORK = """
 import time
@@ -188,24 +189,22 @@ def test_of_many_pictures_and_bad_ones_the_first_are_named_and_the_others_counte
     ]
 
 
-def test_scores_of_two_checkpoints_have_means_of_each(picture, tmp_path, capsys):
-    """Each is scored with its own weights: those of a network without any answer are lower."""
-    (tmp_path / "net.py").write_text(NETWORK.format(wait=0))
-    (tmp_path / "other.jpg").write_bytes(picture.read_bytes())
-    net = classlens.open_source(f"py:{tmp_path / 'net.py'}:net").classifier().module
+def test_scores_of_two_checkpoints_have_means_of_each(tmp_path, capsys):
+    target = write_network(tmp_path)
+    write_pictures(tmp_path / "photos", 2)
+    net = classlens.open_source(target).classifier().module
     for name, factor in (("sure", 8.0), ("unsure", 0.0)):
-        state = {key: value * (factor if key.startswith("5") else 1) for key, value in net.state_dict().items()}
+        state = {key: value * (factor if key.startswith("6") else 1) for key, value in net.state_dict().items()}
         torch.save(state, tmp_path / f"{name}.pth")
     checkpoints = [str(tmp_path / f"{name}.pth") for name in ("sure", "unsure")]
-    pictures = [str(picture), str(tmp_path / "other.jpg")]
     words = [
         "cam",
-        *pictures,
-        f"py:{tmp_path / 'net.py'}:net",
+        str(tmp_path / "photos"),
+        target,
         "--checkpoint",
         *checkpoints,
         "--target-layers",
-        "2",
+        "1",
         "--evaluate",
     ]
 

@@ -17,7 +17,7 @@ from classlens.audit.rows import read_rows
 from classlens.audit.shards import begin
 from classlens.errors import DataError, NotOffered
 from classlens.runs import audit_run
-from classlens.runs.audit_cluster import ShardMaker
+from classlens.runs.audit_cluster import ShardMaker, connected
 from classlens.runs.audit_run import answer_questions, open_audit
 from tests.audit.tiny_setup import files_of, write_network, write_pictures
 
@@ -215,8 +215,24 @@ def test_what_cannot_be_opened_of_questions_and_targets_is_a_note(setup, tmp_pat
 
     given = answer_questions(asked, ["labels"], on_note=lambda *note: notes.append(note)).given
 
+    loader = f"dict(dataset=dict(type='CustomDataset', data_root={setup[1].removeprefix('folder:')!r}, pipeline=[]))"
+    (tmp_path / "old.py").write_text(f"_deprecation_ = dict(expected='new.py')\nval_dataloader = {loader}\n")
+    open_audit(request((setup[0], str(tmp_path / "old.py")), tmp_path), on_note=lambda *note: notes.append(note))
+
+    assert any("use new.py" in text for _, text in notes)
     assert given[0].verdict == "3 labelled pictures: too few to say"
     assert any("no training split: " in text for _, text in notes)
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own, about itself
+def test_a_cluster_that_is_not_there_is_one_error():
+    pytest.importorskip("ray")
+
+    with (
+        pytest.raises(DataError, match="no Ray cluster at no-such-scheme://here: "),
+        connected("no-such-scheme://here", 1),
+    ):
+        pass
 
 
 def test_a_shard_maker_says_what_goes_wrong_and_decodes_apart_what_was_begun_before(setup, whole, tmp_path):

@@ -1,6 +1,7 @@
 """Long work of a real server: maps, scores, a check, a report; with progress, an end, and browsing beside it."""
 
 import io
+import shutil
 import subprocess
 import sys
 import time
@@ -101,6 +102,14 @@ def test_what_cannot_be_explained_says_why(studio, look):
 
     assert (job["state"], job["message"]) == ("failed", "no method named 'NoSuchCAM'")
     assert job["hint"]
+
+
+def test_what_is_not_there_is_not_explained_or_given(studio, look):
+    status, answer = studio.post("/explain", {"index": 10**6})
+    values = explain(studio, index=40)["result"]["maps"][0]["values"]
+
+    assert (status, "there is no sample" in answer["error"]) == (404, True)
+    assert studio.ask(f"{values.rpartition('/')[0]}/99.bin")[0] == 404
 
 
 def test_slow_work_counts_is_cancelled_and_leaves_browsing_alone(studio, look):
@@ -268,12 +277,15 @@ def test_maps_of_every_checkpoint_and_their_scores_are_those_of_explain(tmp_path
 
 def test_bad_pictures_and_pictures_that_show_a_finding_come_with_a_check(tmp_path):
     target, steps = write_pictures(tmp_path, 12, bad=(3,)), []
+    for label in ("red", "blue"):
+        shutil.copy(PHOTOS / "coffee.png", tmp_path / label / "coffee.png")
 
     made = tasks.check_target(lambda *step: steps.append(step), 5, CheckRequest(target))
 
     by_code = {one["code"]: one for one in made.facts["findings"]}
     assert list(made.facts["bad"]) == ["train"]
     assert list(made.facts["bad"]["train"]) == [1], "of class blue the second picture"
+    assert len(by_code["D005"]["pictures"]) == 1
     urls = [one["url"] for finding in by_code.values() for one in finding["pictures"]]
     assert urls == [f"/part/5/{place}.webp" for place in range(len(made.parts))]
     assert all(Image.open(io.BytesIO(part)).format == "WEBP" for part in made.parts)
