@@ -1,12 +1,16 @@
 """What checkpoints of scripts and trainers say of the run that they end, and the jump of the rate before it happens."""
 
 import zipfile
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.optim import lr_scheduler as torch_schedules
 
 import classlens
+from classlens.check.examine import examine
+from classlens.check.inspection import Inspection
+from classlens.check.rule import choose_rules
 from classlens.errors import DataError, NotOffered
 from classlens.logs.resume_state import read_resume_state, resume_step
 from tests.check.test_run_rules import FALLING, LINEAR, WARM, falling
@@ -37,6 +41,24 @@ def test_a_resume_that_will_jump_is_seen_before_it_happens(keep, tmp_path):
     assert (jump.kind, jump.step) == ("jump at resume", 40)
     assert "0.0654508 in the checkpoint and 0.0853553 in the schedule" in jump.what
     assert [mark.step for mark in plots[0].runs[0][0].trajectory.marks] == [40]
+
+
+def with_network(address):
+    """A schedule beside a network that nobody looks at: a checkpoint is one of a network."""
+    return replace(classlens.open_source(address), open_classifier=lambda checkpoint: None)
+
+
+def test_check_finds_the_jump_too(tmp_path):
+    place = checkpoint(tmp_path / "last.pth", 40, ("scheduler",))
+    cosine = "schedule:torch.CosineAnnealingLR(T_max=100, lr=0.1, steps=100)"
+
+    healthy, jump = (
+        examine(Inspection(with_network(one), place), choose_rules(["R012"])).findings for one in (cosine, WARM)
+    )
+
+    assert healthy == ()
+    assert "0.0654508 in the checkpoint and 0.0853553 in the schedule" in jump[0].message
+    assert f"--resume {place}" in jump[0].command
 
 
 def test_a_run_that_is_over_cannot_be_resumed(tmp_path):
