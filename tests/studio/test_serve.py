@@ -149,7 +149,7 @@ def test_a_sample_that_has_killed_a_process_is_not_decoded_again(monkeypatch):
 
 
 def test_without_its_packages_nothing_is_begun(monkeypatch):
-    monkeypatch.setattr("classlens.studio.serve.find_spec", lambda name: None if name == "uvicorn" else object())
+    monkeypatch.setattr(sys.modules[bind.__module__], "find_spec", lambda name: None if name == "uvicorn" else object())
 
     with pytest.raises(MissingDependency, match="uvicorn is not installed") as caught:
         bind("127.0.0.1", 0)

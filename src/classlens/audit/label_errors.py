@@ -122,8 +122,7 @@ def believe(features: Array, shares: Array, labels: Array) -> Array:
 
 def neighbour_votes(features: Array, labels: Array, classes: int) -> Array:
     """The labels of the nearest other pictures, by cosine, in shares of one; of very many pictures some vote for all."""
-    length = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    unit = (features / length).astype(np.float32)
+    unit = (features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)).astype(np.float32)
     bank = np.arange(len(unit))
     if len(bank) > BANK:
         bank = np.sort(np.random.default_rng(0).choice(bank, BANK, replace=False))

@@ -144,8 +144,9 @@ def ask_about(questions: Questions, slots: Sequence[Fed | None], rows: Mapping[i
         return
     images = [one.image for _, one in asked if one.image]
     encoded = encode_batch(subject.classifier, images)
-    # Slots without a picture hold a copy: an empty one has no scores where a network brings contrast to one.
-    batch = encoded[:1].repeat(len(slots), 1, 1, 1)
+    batch = encoded[:1].repeat(
+        len(slots), 1, 1, 1
+    )  # a slot without a picture has a copy: to flat ones some give no score
     places = [slot for slot, _ in asked]
     batch[places] = encoded
     logits, mirrored, features, maps = run_batch(questions, batch)
