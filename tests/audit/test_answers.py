@@ -193,6 +193,16 @@ def fail(index):
     raise DataError(f"picture {index} is gone")
 
 
+def test_one_tiny_picture_that_stands_out_may_be_chance(tmp_path, clean_network):
+    pictures, labels = digits()
+    shown, given = pictures[2000:2600].copy(), labels[2000:2600].copy()
+    shown[:1], given[:1] = copies_of(pictures[:1], "recompressed"), labels[:1]
+
+    answer = ask_for_leaks(tmp_path, clean_network, (shown, given), (pictures[:600], labels[:600]))
+
+    assert not answer.is_trouble
+
+
 def test_splits_without_copies_do_not_leak(tmp_path, on_ground):
     pictures, labels, network = on_ground
 

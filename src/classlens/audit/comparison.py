@@ -231,16 +231,6 @@ def conclude_pairs(
     labelled, before, after, lost, won = tally.counts.sum(axis=1).tolist()
     if missing := manifest.pictures - tally.pictures:
         notes = [*notes, f"{count_of(missing, 'picture')} could not be read in one of the audits, and are left out"]
-    return AuditComparison(
-        *folders,
-        pictures=tally.pictures,
-        labelled=labelled,
-        right=(before, after),
-        lost=lost,
-        won=won,
-        changed=tally.changed,
-        classes=tuple(sorted(changes, key=lambda one: (one.won - one.lost, -one.lost))),
-        flips=tuple(flip for _, _, flip in tally.flips),
-        maps=maps,
-        notes=tuple(notes),
-    )
+    counts = (tally.pictures, labelled, (before, after), lost, won, tally.changed)
+    classes = tuple(sorted(changes, key=lambda one: (one.won - one.lost, -one.lost)))
+    return AuditComparison(*folders, *counts, classes, tuple(flip for _, _, flip in tally.flips), maps, tuple(notes))

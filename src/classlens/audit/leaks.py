@@ -2,13 +2,13 @@
 
 The network proposes: for each picture the few of the other split that it tells apart least. The pictures decide, see
 `dataset/near_duplicates.py`, because to a good network all pictures of an easy class are alike. Tiny ones have little to
-compare: there a copy must be far nearer than all others that are proposed. Where the pictures of the other split cannot
+compare: there a copy must be far nearer than all others that are proposed, and must not be alone. Where the pictures of the other split cannot
 be read, pairs count that the network tells apart by next to nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 
 import numpy as np
@@ -26,6 +26,7 @@ from classlens.intervals import share_of
 NUMBERS = 256  # of a picture that are compared; more are projected on so many
 NEAREST = 5  # pictures of the other split that are looked at
 PAIRS = 5_000  # that are looked at, those first that are alike most for their surroundings
+RARE = 0.002  # so few tiny pictures that stand out are chance: ones written alike
 HARDLY = 0.02  # of the usual distance of nearest pictures within a split: the pictures need not be seen for that
 BLOCK = 2048
 
@@ -50,7 +51,7 @@ def answer_leaks(inquiry: Inquiry) -> Answer:
     pairs = [pair for pair in pairs if pair[1] >= 0]
     others, notes = inquiry.training, tuple[str, ...]()
     if inquiry.subject and others and there.phase == "train" and others.length == there.length:
-        found = list(confirm(inquiry, others, pairs, dict(zip(index.tolist(), partners.tolist(), strict=True))))
+        found = confirm(inquiry, others, pairs, dict(zip(index.tolist(), partners.tolist(), strict=True)))
     else:
         found = [one for one in pairs if one[2] < HARDLY]
         notes = ("pictures were not compared, only what the network makes of them",)
@@ -70,6 +71,7 @@ def answer_leaks(inquiry: Inquiry) -> Answer:
     return Answer("leaks", verdict, bool(found), table, tuple(dict.fromkeys(one[0] for one in found[:EXAMPLES])), notes)
 
 
+NearPair = tuple[int, int, float]  # a picture, one of the other split, and how far the network tells them apart
 Project = Callable[[Array], Array]  # features of pictures, to fewer numbers around their mean, of length 1
 
 
@@ -106,8 +108,8 @@ def nearest_across(own: Array, other: str, project: Project) -> tuple[Array, Arr
 
 
 def confirm(
-    inquiry: Inquiry, others: Dataset, pairs: Sequence[tuple[int, int, float]], near: Mapping[int, Sequence[int]]
-) -> Iterator[tuple[int, int, float]]:
+    inquiry: Inquiry, others: Dataset, pairs: Sequence[NearPair], near: Mapping[int, Sequence[int]]
+) -> list[NearPair]:
     """The pairs whose pictures are the same; `near` are the numbers of all that are proposed for a picture."""
     here, there = (cache(partial(look_at, dataset)) for dataset in (inquiry.asked.dataset, others))
 
@@ -116,13 +118,17 @@ def confirm(
         proposed = {number: look[0] for number in near[one] if (look := there(number))}
         return stand_out(look[0], proposed) if (look := here(one)) else []
 
-    for done, (one, other, apart) in enumerate(pairs, start=1):
-        both = [look for look in (here(one), there(other)) if look]
+    same, likely = list[NearPair](), list[NearPair]()
+    for done, pair in enumerate(pairs, start=1):
+        both = [look for look in (here(pair[0]), there(pair[1])) if look]
         if len(both) == 2:
             copies, tiny = zip(*both, strict=True)
-            if any(find_pairs(copies, tiny)) or (all(tiny) and other in copies_of(one)):
-                yield one, other, apart
+            if any(find_pairs(copies, tiny)):
+                same.append(pair)
+            elif all(tiny) and pair[1] in copies_of(pair[0]):
+                likely.append(pair)
         inquiry.progress("pairs", done, len(pairs))
+    return sorted([*same, *likely], key=lambda pair: pair[2]) if len(likely) > RARE * len(near) else same
 
 
 def look_at(dataset: Dataset, index: int) -> tuple[Array, bool] | None:
