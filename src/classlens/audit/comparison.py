@@ -231,6 +231,7 @@ def conclude_pairs(
     labelled, before, after, lost, won = tally.counts.sum(axis=1).tolist()
     if missing := manifest.pictures - tally.pictures:
         notes = [*notes, f"{count_of(missing, 'picture')} could not be read in one of the audits, and are left out"]
-    counts = (tally.pictures, labelled, (before, after), lost, won, tally.changed)
     classes = tuple(sorted(changes, key=lambda one: (one.won - one.lost, -one.lost)))
-    return AuditComparison(*folders, *counts, classes, tuple(flip for _, _, flip in tally.flips), maps, tuple(notes))
+    flips, right = tuple(flip for _, _, flip in tally.flips), (before, after)
+    counts = tally.pictures, labelled, right, lost, won, tally.changed
+    return AuditComparison(folders[0], folders[1], *counts, classes, flips, maps, tuple(notes))
