@@ -85,6 +85,15 @@ def test_a_page_opens_without_a_slip_or_a_request(page, look, seen):
     assert not said["wide"]
 
 
+def test_on_a_telephone_nothing_is_cut_off_and_the_language_stands_apart(seen):
+    phone = {page: said["phone"] for page, said in seen.items()}
+
+    assert min(one["gap"] for one in phone.values()) >= 8
+    assert {page: one["cut"] for page, one in phone.items() if one["cut"]}.keys() <= {
+        "lr.html"
+    }  # two runs are too wide
+
+
 @pytest.mark.parametrize("look", [look for look in LOOKS if look != "plain"])
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "many.html"])
 def test_everybody_can_use_a_page(page, look, seen):

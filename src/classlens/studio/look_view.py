@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from functools import cache, partial
 from math import prod
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -101,6 +102,7 @@ async def begin_map(request: Request) -> Response:
     order = LookOrder(image, **chosen, whole=bool(words.get("whole")), evaluate=bool(words.get("evaluate")))
     model = await while_connected(request, session.readers, partial(session.model, target))
     job = session.submit(session.looks, explain_picture, model, order)
+    job.asked = monotonic()
     options = {"--method": "methods", "--target-layers": "layers", "--target-category": "classes"}
     said = [word for option, name in options.items() if chosen[name] for word in (option, *chosen[name])]
     said += ["--each-layer"] if len(chosen["layers"]) > 1 else []
@@ -110,7 +112,8 @@ async def begin_map(request: Request) -> Response:
     named = {"methods": "methods", "layers": "layers", "classes": "targets"}
     asked = "".join(f", {word}={list(chosen[name])!r}" for name, word in named.items() if chosen[name])
     weight = repr(weights[0]) if weights else ""
-    python = f"classlens.explain(classlens.open_source({model.target!r}).classifier({weight}), {path!r}{asked})"
+    classifier = f"classlens.open_source({model.target!r}).classifier({weight})"
+    python = f"classlens.explain({classifier}, {path!r}{asked}).save('map.png')"
     job.about |= {"original": original, "command": command, "python": python}
     return answer({"job": job.number})
 
@@ -174,6 +177,8 @@ def job_of(request: Request) -> Job:
 async def show_job(request: Request) -> Response:
     """How far a job is, and what came of it: at once when it has ended, else after `PACE`, so it can be asked for anew."""
     job = job_of(request)
+    if job.asked is not None:
+        job.asked = monotonic()
     await is_soon(job.over, PACE)
     return answer(describe_job(job) | {"result": job.result.facts | job.about if job.result else None})
 

@@ -49,5 +49,16 @@ export function spell(value) {
   if (Array.isArray(value)) return value.map(spell).join(", ");
   return typeof value === "string" ? value : JSON.stringify(value);
 }
+/** The names that are most like a text: those that contain it, then those that share most pairs of letters with it. @param {string[]} names @param {string} text */
+export function nearNames(names, text) {
+  const pairsOf = (/** @type {string} */ word) => Array.from({ length: Math.max(word.length - 1, 0) }, (_, at) => word.slice(at, at + 2));
+  const wanted = text.toLowerCase(), own = pairsOf(wanted);
+  const likeness = (/** @type {string} */ word) => {
+    const pairs = pairsOf(word);
+    return word.includes(wanted) ? 1 : (2 * pairs.filter((pair) => own.includes(pair)).length) / (pairs.length + own.length);
+  };
+  const known = names.map((name) => ({ name, near: Math.max(...name.toLowerCase().split(", ").map(likeness)) }));
+  return known.filter(({ near }) => near > 0.5).sort((one, other) => other.near - one.near).slice(0, 3).map(({ name }) => name);
+}
 /** A name without its synonyms. @param {string} name */
 export const firstName = (name) => name.split(",")[0];
