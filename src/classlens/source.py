@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from classlens.errors import NotOffered
 
@@ -51,8 +51,9 @@ class Source:
 
     A part that the framework cannot give is None: a timm model name has no schedule, and says so here rather than
     by failing later; to open it raises NotOffered. `open_classifier` takes the address of a checkpoint, or None for the
-    source's own weights, whose `class_names` may be known before they are read. `notes` are what the user should hear about how the target was opened, such as an override
-    that hit nothing.
+    source's own weights, whose `class_names` may be known before they are read; a head that is to be trained on the
+    dataset tells `outputs` classes apart. `notes` are what the user should hear about how the target was opened, such as
+    an override that hit nothing.
     """
 
     origin: str
@@ -62,6 +63,7 @@ class Source:
     plan: Plan | None = None
     open_loading: Callable[[], Loading] | None = None
     class_names: Callable[[], tuple[str, ...] | None] | None = None
+    outputs: int | None = None
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -75,37 +77,28 @@ class Source:
 
     def dataset(self, split: str = "train") -> Dataset:
         """Open one split: train, val or test."""
-        if self.open_dataset is None:
-            raise self._lacks("dataset")
-        return self.open_dataset(split)
+        return (self.open_dataset or self._refuse("dataset"))(split)
 
     def schedule(self) -> Schedule:
         """Open the schedule."""
-        if self.open_schedule is None:
-            raise self._lacks("schedule")
-        return self.open_schedule()
+        return (self.open_schedule or self._refuse("schedule"))()
 
     def clock(self, *, dataset_size: int | None = None, gpus: int = 1) -> Clock:
         """How long training runs, given the number of samples (the dataset is counted if it is not given)."""
-        if self.plan is None:
-            raise self._lacks("training length")
-        if dataset_size is None and self.plan.dataset_size is not None:
-            dataset_size = self.plan.dataset_size()
-        clock = self.plan.clock(dataset_size, gpus)
+        plan = self.plan or self._refuse("training length")
+        if dataset_size is None and plan.dataset_size is not None:
+            dataset_size = plan.dataset_size()
+        clock = plan.clock(dataset_size, gpus)
         return replace(clock, gpus=gpus) if gpus > 1 else clock
 
     def loading(self) -> Loading:
         """Open what loads the samples of training."""
-        if self.open_loading is None:
-            raise self._lacks("loader of training samples")
-        return self.open_loading()
+        return (self.open_loading or self._refuse("loader of training samples"))()
 
     def classifier(self, checkpoint: str | None = None) -> Classifier:
         """Build the model with the weights at `checkpoint`, or with the source's own."""
-        if self.open_classifier is None:
-            raise self._lacks("classifier")
-        return self.open_classifier(checkpoint)
+        return (self.open_classifier or self._refuse("classifier"))(checkpoint)
 
-    def _lacks(self, part: str) -> NotOffered:
+    def _refuse(self, part: str) -> NoReturn:
         offers = ", ".join(self.parts) or "nothing"
-        return NotOffered(f"{self.origin} has no {part}", hint=f"it offers: {offers}")
+        raise NotOffered(f"{self.origin} has no {part}", hint=f"it offers: {offers}")

@@ -1,5 +1,6 @@
 """Running the user's code: whatever it raises becomes one error that names the user's own file and line."""
 
+import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator, Mapping
@@ -45,6 +46,17 @@ def users_code(
         where, line = place_of(error)
         start = f"{what} fails{where}" if where else what.rstrip(",")
         raise kind(f"{start}: {summary(error)}", hint=f"the line is: {line}" if line else hint) from error
+
+
+@contextmanager
+def importable(folder: str) -> Iterator[None]:
+    """Let modules be imported from a folder, for the time of one `with`."""
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
 
 
 def summary(error: BaseException) -> str:

@@ -6,11 +6,13 @@ from time import monotonic
 import numpy as np
 import pytest
 
+from classlens.adapters import open_source
 from classlens.check.class_order import judge_order, natural
 from classlens.check.examine import examine
 from classlens.check.inspection import Inspection
 from classlens.check.rule import choose_rules
 from classlens.cli.main import main
+from classlens.files import PHOTOS
 from classlens.image import Image
 from tests.check.planted import DIGITS, Setup, digits, sorted_names, trained_network
 
@@ -112,6 +114,28 @@ def test_a_head_of_another_size_is_an_error():
 
     assert finding.message == "the network tells 1000 classes apart, the data have 10"
     assert finding.severity == "error"
+
+
+CONFIG = """
+model = dict(type="ImageClassifier", backbone=dict(type="ResNet", depth=18), head=dict(type="LinearClsHead", num_classes={}))
+loading = dict(dataset=dict(type="CustomDataset", data_prefix="photos", pipeline=[dict(type="LoadImageFromFile")]), batch_size=2)
+train_dataloader = val_dataloader = loading
+train_cfg, optim_wrapper = dict(max_epochs=1), dict(optimizer=dict(type="SGD", lr=0.1))
+"""
+
+
+@pytest.mark.parametrize("start", ["", "load_from = 'nowhere.pth'"])
+@pytest.mark.parametrize("outputs", [1000, 3])
+def test_a_head_is_compared_with_the_data_before_there_are_weights(tmp_path, outputs, start):
+    for name in ("apple", "pear", "plum"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        (tmp_path / "photos" / name / "1.png").write_bytes((PHOTOS / "coffee.png").read_bytes())
+    (tmp_path / "own.py").write_text(CONFIG.format(outputs).replace('"photos"', repr(f"{tmp_path}/photos")) + start)
+
+    found = examine(Inspection(open_source(str(tmp_path / "own.py"))), choose_rules(["C001"]))
+
+    expected = ["the network tells 1000 classes apart, the data have 3"] if outputs == 1000 else []
+    assert ([one.message for one in found.findings], found.skipped) == (expected, ())
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,17 @@ def test_a_checkpoint_that_holds_the_network_twice_is_refused(tmp_path, prefixes
     assert "holds more than this network" in caught.value.hint
 
 
+def test_a_deeper_network_of_the_same_kind_is_another_architecture(tmp_path):
+    content = Small().state_dict()
+    first = next(iter(content))
+    content |= {first: torch.zeros(7, 7), "deeper.weight": torch.zeros(3)}
+
+    with pytest.raises(DataError, match="deeper") as caught:
+        loaded(Small(seed=1), content, tmp_path)
+
+    assert "same architecture" in caught.value.hint
+
+
 def test_a_missing_head_is_named_also_behind_a_prefix(tmp_path):
     content = {f"module.model.{key}": one for key, one in Small().state_dict().items() if not key.startswith("fc")}
 

@@ -270,6 +270,17 @@ def test_a_backbone_without_a_head_is_explained():
     assert "backbone only" in caught.value.hint
 
 
+def test_a_head_under_another_name_is_no_missing_head():
+    network = network_of({"type": "ResNet", "depth": 18}, 512)
+    zeros = {name: torch.zeros(slot.shape) for name, slot in network.state_dict().items()}
+    foreign = {name.replace("head.fc", "last"): tensor for name, tensor in zeros.items()}
+
+    with pytest.raises(DataError, match="2 missing: head") as caught:
+        load_weights(network, foreign, where="other.pth")
+
+    assert "belong together" in caught.value.hint
+
+
 @pytest.mark.parametrize("family", ["RepVGG", "MobileOne"])
 @pytest.mark.parametrize("deploy", [False, True])
 def test_a_checkpoint_of_the_other_form_of_a_network_is_explained(family, deploy):

@@ -117,6 +117,11 @@ def test_samples_are_spread_over_the_classes_unless_asked_otherwise(config, caps
     assert shown("--shuffle") == shown("--shuffle")
 
 
+def test_samples_and_classes_are_not_chosen_at_once(config, capsys):
+    assert main(["browse", config, "--index", "0", "--class", "dog"]) == 2
+    assert "--index and --class both choose samples" in capsys.readouterr().err
+
+
 def test_the_result_can_be_had_as_data(config, capsys):
     main(["browse", config, "--json", "--mode", "pipeline", "--index", "4", "--repeat", "2"])
 

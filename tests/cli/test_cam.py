@@ -387,6 +387,17 @@ def test_an_empty_map_has_no_hottest_place_and_what_it_is_missing_is_said(capsys
     assert "warning" not in capsys.readouterr().err
 
 
+def test_of_many_empty_maps_the_first_are_named_and_all_are_counted(capsys, tmp_path):
+    for number in range(12):
+        (tmp_path / f"{number}.png").write_bytes(Path(CAT).read_bytes())
+
+    main(["cam", str(tmp_path), "demo", "--method", "FEM"])
+
+    told = capsys.readouterr().err
+    assert told.count("map at backbone.layers.6.bn is empty") == 10
+    assert "warning: 12 of 12 maps are empty" in told
+
+
 def test_what_slow_methods_will_cost_is_said_before(capsys, monkeypatch):
     words = ["cam", CAT, "demo", "--method", "SmoothGrad", "Occlusion", "GradCAM", "--samples", "2"]
     main(words)

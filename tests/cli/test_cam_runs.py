@@ -113,6 +113,18 @@ def test_bad_pictures_are_counted_and_strict_runs_end_with_one(words, status, ne
     assert main(["cam", str(picture), network, "--target-layers", "2", *words]) == 0
 
 
+def test_pages_of_maps_name_the_pictures_that_have_none(network, picture, tmp_path, capsys):
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    words = ["cam", str(picture), str(tmp_path / "broken.jpg"), network, "--target-layers", "2"]
+
+    assert main([*words, "--save-path", f"{tmp_path / 'maps'}/", "--html", str(tmp_path / "one.html")]) == 0
+
+    for page in ("maps/index.html", "one.html"):
+        after = (tmp_path / page).read_text(encoding="utf-8").partition(">Bad files<")[2]
+        assert "broken.jpg: " in after
+        assert "picture.jpg" not in after.partition("</section>")[0]
+
+
 def test_a_damaged_picture_that_decodes_is_bad_too(network, picture, tmp_path, capsys):
     whole = picture.read_bytes()
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2] + b"\xff\xd9")

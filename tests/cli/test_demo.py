@@ -1,6 +1,8 @@
 """The README's first command, as a user gets it: real photos, really trained weights, real files."""
 
 import json
+import re
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -31,6 +33,15 @@ def test_every_picture_of_the_demo_opens_and_is_not_empty(demo):
     for file in files:
         with Image.open(file) as picture:
             assert np.asarray(picture.convert("L")).std() > 5, file
+
+
+def test_all_that_the_page_shows_are_pictures(demo):
+    shown = re.findall(r'<img[^>]* src="([^"]+)"', (demo / "index.html").read_text())
+
+    assert len(shown) == 4 + 7 * 3 + 4
+    for name in shown:
+        with Image.open(demo / unquote(name)) as picture:
+            picture.verify()
 
 
 def test_pictures_of_equal_name_in_different_classes_are_all_kept(demo):

@@ -158,18 +158,17 @@ def length_from(stepping: Stepping, behind: int) -> Length | None:
     return Length((total[0] - behind) * stepping.frequency, stepping.every, total[1], holds=is_timm(stepping.scheduler))
 
 
-def schedule_of(scheduler: Thing, *, every: Unit | None = None, frequency: int = 1) -> Schedule:
+def schedule_of(scheduler: Thing, *, every: Unit | None = None) -> Schedule:
     """The schedule of a scheduler object of torch, timm or transformers, from where the scheduler is.
 
     Args:
         every: what the user's loop calls `scheduler.step()` after; by default what the scheduler is made for.
             Schedulers of timm know it themselves.
-        frequency: after how many of these it does so.
 
     Raises:
         ConfigError: it is no scheduler.
     """
-    return schedule_together([Stepping(scheduler, every or made_for(scheduler), frequency)])
+    return schedule_together([Stepping(scheduler, every or made_for(scheduler))])
 
 
 def schedule_together(steppings: Sequence[Stepping]) -> Schedule:

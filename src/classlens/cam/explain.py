@@ -77,24 +77,9 @@ def explain(
     targets: Target | Sequence[Target] | None = None,
     options: ExplainOptions | None = None,
 ) -> Explanation:
-    """Map the evidence in every picture for every class, by every method, at every layer; in this order.
+    """`classlens.explain`, whose words these are, for pictures that are read already: in batches of one size.
 
-    Costs one forward pass per batch, and for each class one backward pass over what follows the first layer. Methods
-    that know no class, asked alone and without targets, stop at the last layer.
-
-    Args:
-        images: RGB pictures as read, of any size, which the classifier's test pipeline prepares; those that carry
-            encoded numbers are fed as they are.
-        methods: names in `METHODS`, any case.
-        layers: names as in `module.named_modules()`, also `backbone.layer4[-1]` or `backbone.layer?`; the default
-            layer (`cam.layers.find_layers`) if not given.
-        targets: class numbers, names, "top5", "predicted", "cat - dog", or a tuple of one number per picture; the
-            predicted class of each picture if not given.
-
-    Raises:
-        NotFound: no such method, layer or class.
-        ModelError: a layer cannot be read as a map, runs twice, or has no gradient.
-        ValueError: no picture is given, or a tuple of classes does not fit the pictures.
+    The classifier's test pipeline prepares them; those that carry encoded numbers are fed as they are.
     """
     pictures = [images] if isinstance(images, Image) else list(images)
     if not pictures:
@@ -108,33 +93,27 @@ def explain(
     fed = [picture if picture.encoded is not None else feed(picture) for picture in pictures]
     fed = [replace(one, name=picture.name) for one, picture in zip(fed, pictures, strict=True)]
     where = find_layers(classifier, [layers] if isinstance(layers, str) else layers, fed[0].size)
-    return explain_fed(ExplainJob(classifier, chosen, where, tuple(targets or ()), options), fed)
-
-
-def explain_fed(job: ExplainJob, pictures: list[Image]) -> Explanation:
-    """Explain pictures that are ready to be fed, in batches of one size."""
-    for target in job.targets:
-        if isinstance(target, tuple) and len(target) != len(pictures):
-            raise WrongValue(f"{len(target)} target classes for {len(pictures)} pictures")
-    at_once = max(1, job.options.batch_size // (len(VARIANTS) if job.options.aug_smooth else 1))
-    if job.options.precision == "bf16":
-        job = replace(job, classifier=in_bf16(job.classifier))
-    sizes: dict[tuple[int, int], list[int]] = {}
-    for index, picture in enumerate(pictures):
-        sizes.setdefault(picture.size, []).append(index)
-    done = 0
+    for target in targets or ():
+        if isinstance(target, tuple) and len(target) != len(fed):
+            raise WrongValue(f"{len(target)} target classes for {len(fed)} pictures")
+    classifier = in_bf16(classifier) if options.precision == "bf16" else classifier
+    job = ExplainJob(classifier, chosen, where, tuple(targets or ()), options)
+    sizes: dict[tuple[int, int], list[int]] = {}  # pictures of one size go together
+    for index, one in enumerate(fed):
+        sizes.setdefault(one.size, []).append(index)
+    at_once = max(1, options.batch_size // (len(VARIANTS) if options.aug_smooth else 1))
+    batches = [some[start : start + at_once] for some in sizes.values() for start in range(0, len(some), at_once)]
     maps: dict[tuple[object, ...], Saliency] = {}
-    with preserved(job.classifier.module):
-        for members in sizes.values():
-            for start in range(0, len(members), at_once):
-                indices = members[start : start + at_once]
-                for one in explain_batch(job, pictures, indices):
-                    # A class that is asked for twice, by name and as top 1, is explained once.
-                    maps.setdefault((one.index, one.method, one.layer, one.subject), one)
-                done += len(indices)
-                if job.options.progress:
-                    job.options.progress("pictures", done, len(pictures))
-    return Explanation(tuple(sorted(maps.values(), key=lambda one: one.index)))
+    done = 0
+    with preserved(classifier.module):
+        for indices in batches:
+            for map_ in explain_batch(job, fed, indices):
+                # A class that is asked for twice, by name and as top 1, is explained once.
+                maps.setdefault((map_.index, map_.method, map_.layer, map_.subject), map_)
+            done += len(indices)
+            if options.progress:
+                options.progress("pictures", done, len(fed))
+    return Explanation(tuple(sorted(maps.values(), key=lambda map_: map_.index)))
 
 
 def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) -> Iterator[Saliency]:

@@ -21,9 +21,8 @@ from torch import Tensor, nn
 from classlens.arrays import Bool, Float, Float32
 from classlens.cam.classifier import Classifier, encode_batch, in_bf16, placement_of, preserved
 from classlens.cam.evidence import quickest_order
-from classlens.cam.explain import ExplainJob, ExplainOptions, explain_fed
+from classlens.cam.explain import ExplainOptions, explain
 from classlens.cam.forward import OUTPUTS, logits_of, probabilities
-from classlens.cam.layers import find_layers
 from classlens.cam.methods import METHODS
 from classlens.cam.saliency import ExplainedClass, Fused, Heatmap, Saliency, fuse
 from classlens.errors import ModelError
@@ -274,18 +273,19 @@ def randomization_test(
     if len({(saliency.index, saliency.subject) for saliency in maps}) != 1:
         raise ValueError("maps of one picture and one class can be made again together")
     subject, image, steps = maps[0].subject, maps[0].image, cascade(classifier.module)
-    targets = () if subject is None else (subject.as_target,)
+    as_fed = replace(image, encoded=encode_batch(classifier, [image])[0].numpy())
+    target = None if subject is None else subject.as_target
     options = replace(options or ExplainOptions(), progress=None)
     measured: list[list[tuple[float | None, float | None]]] = [[] for _ in maps]
     for number, (_, weights) in enumerate(steps, 1):
         wanted = [one for one in maps if number == len(steps) or METHODS[one.method].needs != "scores"]
-        methods = tuple(METHODS[name] for name in dict.fromkeys(one.method for one in wanted))
-        names = dict.fromkeys(part.layer for one in wanted for part in one.parts if part.layer != "input")
+        methods = [one.method for one in wanted]
+        layers = [part.layer for one in wanted for part in one.parts if part.layer != "input"]
         again: dict[tuple[str, str], Saliency] = {}
         with shuffle_weights(weights), suppress(ModelError):  # its gradients may have become zero
-            layers = find_layers(classifier, list(names), image.size) if wanted else ()
-            job = ExplainJob(classifier, methods, layers, targets, options)
-            again = {(one.method, one.layer): one for one in explain_fed(job, [image])} if wanted else {}
+            if wanted:
+                made = explain(classifier, as_fed, methods=methods, layers=layers, targets=target, options=options)
+                again = {(one.method, one.layer): one for one in made}
         for saliency, pairs in zip(maps, measured, strict=True):
             repeated = [again[place] for part in saliency.parts if (place := (part.method, part.layer)) in again]
             both = zip(saliency.parts, repeated, strict=False)

@@ -33,7 +33,9 @@ def outputs_of(inspection: Inspection) -> int:
 
 
 def other_number(inspection: Inspection) -> Iterator[Finding]:
-    outputs, ours = outputs_of(inspection), inspection.held_out[1].classes
+    ours, outputs = inspection.held_out[1].classes, inspection.source.outputs
+    if outputs is None or inspection.checkpoint:
+        outputs = outputs_of(inspection)
     if ours and outputs != len(ours):
         words = f"the network tells {outputs} classes apart, the data have {len(ours)}"
         yield Finding(words, inspection.place(), {"outputs": outputs, "classes": len(ours)})

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.serialization import safe_globals
 
-from classlens.checkpoints.check_records import LEGACY_PICKLES, STUMBLES, check_records
+from classlens.checkpoints.check_records import LEGACY_PICKLES, STUMBLES, Seen, check_records
 from classlens.checkpoints.class_names import KEYS, names_in
 from classlens.checkpoints.download import find_checkpoint
 from classlens.errors import DataError, MissingDependency, first_line, join_first
@@ -50,21 +50,11 @@ PLAIN = {"collections.OrderedDict", "_codecs.encode", "builtins.bytearray", "bui
 """What torch's reader takes by itself, beside its own names."""
 
 
-class Inert:
-    """Takes any arguments and any state, keeps nothing, does nothing."""
-
-    def __new__(cls, *arguments: object) -> "Inert":
-        return super().__new__(cls)
-
-    def __setstate__(self, state: object) -> None:
-        """Forget the state."""
-
-
 STAND_INS: Mapping[str, Callable[..., object]] = {
     "collections.defaultdict": lambda *arguments: {},
     "collections.deque": lambda *arguments: [],
 }
-"""For everything else, `Inert`."""
+"""For everything else, `Seen`."""
 
 
 class UsersUnpickler(pickle.Unpickler):
@@ -103,7 +93,7 @@ def unpickle(path: Path, *, trust: bool, is_known: bool = False) -> object:
             names = sorted(foreign_names(path))
             if refused := [name for name in names if not {name, name.partition(".")[0]} & HARMLESS]:
                 raise refusal(path, ", ".join(refused))
-            with safe_globals([(STAND_INS.get(name, Inert), name) for name in names]):
+            with safe_globals([(STAND_INS.get(name, Seen), name) for name in names]):
                 return torch.load(path, map_location="cpu", weights_only=True)
     except ImportError as error:
         hint = f"pip install {error.name}, or run from the folder of {error.name}.py where that is your own"
@@ -283,7 +273,7 @@ def usual_cause(missing: list[str], unexpected: list[str], unlike: list[str]) ->
     """What most often makes a checkpoint not fit."""
     if unlike and not missing and not unexpected:
         return "the number of classes or the picture size differs: add e.g. ?num_classes=10 to the model's address"
-    if not missing:
+    if not missing and not unlike:
         return "the checkpoint holds more than this network: save the network's own state_dict"
     return "checkpoint and model must be of the same architecture: compare the names above"
 

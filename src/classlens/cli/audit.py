@@ -16,13 +16,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from classlens.cli.parsing import add_overrides, any_int, positive_int, print_note, whole_number
+from classlens.cli.parsing import add_overrides, any_int, positive_int, print_note, read_request, whole_number
 from classlens.printed import json_text, print_text
 
 if TYPE_CHECKING:
     from classlens.audit.answers import Answers
     from classlens.audit.carry_out import Audit
-    from classlens.runs.audit_run import AuditRequest
 
 METHODS = (
     "methods of maps, see docs/methods.md (default: GradCAM); none: rows without maps, in the time of a plain pass"
@@ -63,11 +62,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Audit, and print what it came to."""
+    from classlens.audit.wishes import AuditOptions
     from classlens.figures import draw
-    from classlens.runs.audit_run import answer_questions, estimate_audit, run_audit
+    from classlens.runs.audit_run import AuditRequest, answer_questions, estimate_audit, run_audit
     from classlens.runs.own_process import progress_line
 
-    request = read_request(arguments)
+    methods = arguments.methods or list(AuditOptions.methods)
+    methods = [] if [one.casefold() for one in methods] == ["none"] else methods
+    wishes = read_request(arguments, AuditOptions, {"methods": methods})
+    request = read_request(arguments, AuditRequest, {"wishes": wishes})
     if arguments.dry_run:
         estimate = estimate_audit(request, on_note=print_note)
         print_text(json_text(vars(estimate)) if arguments.json else str(estimate))
@@ -83,25 +86,3 @@ def run(arguments: argparse.Namespace) -> int:
     text = "\n\n".join([*map(str, map(draw, results)), f"wrote {result.page}"])
     print_text(json_text(data, indent=1) if arguments.json else text)
     return 0
-
-
-def read_request(arguments: argparse.Namespace) -> AuditRequest:
-    """The arguments as a request."""
-    from classlens.adapters import Options
-    from classlens.audit.wishes import AuditOptions
-    from classlens.config.overrides import parse_overrides
-    from classlens.runs.audit_run import AuditRequest
-
-    methods = arguments.methods or list(AuditOptions.methods)
-    wishes = AuditOptions(
-        methods=[] if [one.casefold() for one in methods] == ["none"] else methods,
-        **{name: getattr(arguments, name) for name in ASKED},
-    )
-    options = Options(parse_overrides(arguments.cfg_options), arguments.trust_config, arguments.trust_checkpoint)
-    named = {name: getattr(arguments, name) for name in REQUESTED}
-    return AuditRequest(options=options, wishes=wishes, **named)
-
-
-ASKED = ("phase", "layers", "number", "flips", "batch_size", "device", "seed")
-REQUESTED = ("target", "output", "checkpoint", "data", "workers", "ray", "retry_failed")
-"""Options of the command that are called so in `AuditOptions` and in the request."""

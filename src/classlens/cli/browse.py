@@ -13,11 +13,11 @@ A bad picture never ends a run: it becomes a marked tile with its reason and is 
 from __future__ import annotations
 
 import argparse
-import signal
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from classlens.cli import parsing
 from classlens.cli.parsing import (
     add_overrides,
     any_int,
@@ -29,7 +29,7 @@ from classlens.cli.parsing import (
 )
 from classlens.errors import count_of
 from classlens.printed import json_text, print_aside, print_text
-from classlens.runs.own_process import ENDING, can_fork, describe_crash_of_child, run_in_child
+from classlens.runs.own_process import can_fork, describe_crash_of_child, report_end, run_in_child
 
 if TYPE_CHECKING:
     from classlens.cli.display import Show
@@ -51,11 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("config", metavar="TARGET", help="a config file, folder:PATH (folder, list, archive, address), or demo")
     add("--output-dir", "-o", default="", metavar="DIR", help="folder for the pictures (default: not saved)")
     add("--phase", "-p", choices=("train", "val", "test"), default="train", help="which split (default: train)")
-    add("--show-number", "--number", "-n", type=positive_int, metavar="N", help="how many samples (default: all)")
+    number = "how many samples (default: all)"
+    add("--show-number", "--number", "-n", dest="number", type=positive_int, metavar="N", help=number)
     add("--show-interval", "-i", type=pause, default=2.0, metavar="S", help="seconds each one stays (default: 2)")
     add("--mode", "-m", choices=MODES, default="transformed", metavar="MODE", help=mode)
     rescale = "enlarge or shrink what is shown (default: 1; tiles of strips, sheets and pages are made to fit)"
-    add("--rescale-factor", "-r", type=positive_float, metavar="F", help=rescale)
+    add("--rescale-factor", "-r", dest="rescale", type=positive_float, metavar="F", help=rescale)
     add("--bgr2rgb", action="store_true", help="flip the channel order of what is shown")
     order = "RGB is the same as --bgr2rgb (default: BGR)"
     add("--channel-order", "-c", choices=("BGR", "RGB"), default="BGR", help=order)
@@ -86,7 +87,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     batch = "whole training batches, mixed, of N samples (default: of the config's size)"
     add("--batch", type=positive_int, nargs="?", const=0, metavar="N", help=batch)
     add("--html", default="", metavar="FILE", help="one page with all pictures, in one file")
-    add("--stats", action="store_true", help="numbers about the samples instead of pictures")
+    numbers = "numbers about the samples instead of pictures"
+    add("--stats", dest="statistics", action="store_true", help=numbers)
     results.add_argument("--strict", action="store_true", help="exit with status 1 if a picture is bad")
     workers = "processes (default: 0, this one, unless there is much to do)"
     results.add_argument("--workers", type=processes, metavar="N", help=workers)
@@ -105,18 +107,12 @@ def run(namespace: argparse.Namespace) -> int:
         status = run_in_child(lambda: read_request(namespace)())
         crash = describe_crash_of_child(status)
         if not crash:
-            if status < 0 and -status not in ENDING:
-                print_aside(f"error: the process of the run was killed ({signal.Signals(-status).name})")
-            return status if status >= 0 else 128 - status
+            return report_end(status)
         if workers != 1:
             print_note("note", f"{crash}; now each is decoded in a process of its own")
     print_note("error", crash)
     print_note("hint", "--in-order or --index I asks for no label but those of what is shown")
     return 2
-
-
-SAME_NAME = ("phase", "mode", "in_order", "shuffle", "seed", "repeat", "output_dir", "html", "grid", "batch", "workers")
-"""Options of the command that are called so in the request too."""
 
 
 def read_request(namespace: argparse.Namespace) -> Callable[[], int]:
@@ -132,25 +128,22 @@ def read_request(namespace: argparse.Namespace) -> Callable[[], int]:
     window = find_window(namespace.window_size) if is_shown else None
     in_terminal = is_shown and window is None and has_colours()
     show = show_in_terminal if in_terminal else window
-    request = BrowseRequest(
-        options=Options(
-            parse_overrides(namespace.cfg_options),
-            namespace.trust_config,
-            epoch=namespace.epoch,
-            skipped=tuple(namespace.skip_type),
-            class_names=None if namespace.class_names is None else read_names(namespace.class_names),
-        ),
-        number=namespace.show_number,
-        indices=None if namespace.index is None else tuple(namespace.index),
-        classes=tuple(namespace.classes),
-        rescale=namespace.rescale_factor,
-        edges=(namespace.min_edge_length, namespace.max_edge_length) if namespace.adaptive else None,
-        swap_channels=namespace.bgr2rgb or namespace.channel_order == "RGB",
-        statistics=namespace.stats,
-        keep_pictures=(window is not None or (in_terminal and namespace.batch is not None)) and not namespace.stats,
-        terminal=terminal_size() if in_terminal else None,
-        **{name: getattr(namespace, name) for name in SAME_NAME},
-    )
+    shows_drawn = window is not None or (in_terminal and namespace.batch is not None)
+    said = {
+        "overrides": parse_overrides(namespace.cfg_options),
+        "skipped": tuple(namespace.skip_type),
+        "class_names": None if namespace.class_names is None else read_names(namespace.class_names),
+    }
+    own = {
+        "options": parsing.read_request(namespace, Options, said),
+        "indices": None if namespace.index is None else tuple(namespace.index),
+        "classes": tuple(namespace.classes),
+        "edges": (namespace.min_edge_length, namespace.max_edge_length) if namespace.adaptive else None,
+        "swap_channels": namespace.bgr2rgb or namespace.channel_order == "RGB",
+        "keep_pictures": shows_drawn and not namespace.statistics,
+        "terminal": terminal_size() if in_terminal else None,
+    }
+    request = parsing.read_request(namespace, BrowseRequest, own)
     call = partial(browse_and_print, namespace.config, request, show=show, seconds=namespace.show_interval)
     return partial(call, as_json=namespace.json, is_strict=namespace.strict)
 

@@ -24,12 +24,20 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classlens.cli.parsing import add_overrides, number_type, positive_float, positive_int, print_note, whole_number
+from classlens.cli.parsing import (
+    add_overrides,
+    number_type,
+    positive_float,
+    positive_int,
+    print_note,
+    read_request,
+    whole_number,
+)
 from classlens.errors import ClasslensError, count_of
 from classlens.printed import fit_lines, join_lines, json_text, print_aside, print_text
 
 if TYPE_CHECKING:
-    from classlens.runs.explain_files import MapRequest, MapRun
+    from classlens.runs.explain_files import MapRun
 
 FEW = 10  # pictures of which each has a line of its own
 ORDER = "the order is IMG [IMG ...] CONFIG [CHECKPOINT] [options]"
@@ -81,17 +89,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     classes = "class numbers or names, top5, or 'a - b' (default: the predicted class)"
     add = parser.add_argument
     add("words", nargs="+", metavar="IMG [IMG ...] CONFIG [CHECKPOINT]", help=pictures)
-    add("--target-layers", nargs="+", action="extend", metavar="LAYER", help=LAYERS)
+    add("--target-layers", dest="layers", nargs="+", action="extend", metavar="LAYER", help=LAYERS)
     add("--preview-model", action="store_true", help="print every layer of the model, and draw nothing")
     add("--method", nargs="+", action="extend", metavar="METHOD", help=METHODS)
-    add("--target-category", nargs="+", action="extend", metavar="CLASS", help=classes)
+    add("--target-category", dest="targets", nargs="+", action="extend", metavar="CLASS", help=classes)
     add("--classes", metavar="FILE|NAME,...", help=CLASSES)
-    add("--save-path", "-s", type=Path, metavar="FILE", help=SAVE)
+    add("--save-path", "-s", dest="pictures", type=Path, metavar="FILE", help=SAVE)
     add("--eigen-smooth", action="store_true", help="first principal component instead of the sum over channels")
     add("--aug-smooth", action="store_true", help="average over six variants of the picture")
     add("--vit-like", action="store_true", help="accepted; the layout of every layer is found anyway")
     tokens = "tokens in front of the patches, if not found rightly"
-    add("--num-extra-tokens", type=whole_number, metavar="N", help=tokens)
+    add("--num-extra-tokens", dest="extra_tokens", type=whole_number, metavar="N", help=tokens)
     add("--output-type", choices=("softmax", "sigmoid"), help=OUTPUT)
     add("--device", default="cpu", help="where to compute, e.g. cuda (default: cpu)")
     add_overrides(parser)
@@ -104,13 +112,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--contour", type=below_one, metavar="SHARE", help="line around what is hotter than this share")
     add("--titled", action="store_true", help="write titles and a colour bar also on a single map")
     add("--strict", action="store_true", help="exit with status 1 if a picture is bad")
-    add("--csv", type=Path, metavar="FILE", help=TABLE)
-    add("--html", type=Path, metavar="FILE", help="one page with all maps, in one file")
+    add("--csv", dest="table", type=Path, metavar="FILE", help=TABLE)
+    add("--html", dest="page", type=Path, metavar="FILE", help="one page with all maps, in one file")
     add("--checkpoint", nargs="+", action="extend", default=[], metavar="FILE", help=COMPARE)
     add("--verbose", action="store_true", help="a line for every map, however many pictures there are")
-    add("--npz", type=Path, metavar="FILE", help=NUMBERS)
+    add("--npz", dest="numbers", type=Path, metavar="FILE", help=NUMBERS)
     add("--evaluate", action="store_true", help=EVALUATE)
-    add("--box", nargs="+", metavar=("LEFT TOP RIGHT BOTTOM | FILE.csv", ""), help=BOX)
+    add("--box", dest="boxes", nargs="+", metavar=("LEFT TOP RIGHT BOTTOM | FILE.csv", ""), help=BOX)
     add("--trust-checkpoint", action="store_true", help="unpickle the checkpoint even if it could run code")
     add("--precision", choices=("float32", "bf16"), default="float32", help="of the passes (default: float32)")
     add("--batch-size", type=positive_int, default=16, metavar="N", help="pictures at once (default: 16)")
@@ -122,17 +130,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Explain the pictures, or list the layers, and print the result."""
     from classlens.figures import draw
-    from classlens.runs.explain_files import explain_files, preview_model
+    from classlens.figures.overlay import OverlayStyle
+    from classlens.runs import explain_files
     from classlens.runs.own_process import progress_line
 
-    request = read_request(arguments)
+    pictures, target, checkpoint = split_words(arguments.words)
+    checkpoints = [*filter(None, [checkpoint]), *arguments.checkpoint]
+    own = {"class_names": arguments.classes, "output": arguments.output_type}
+    model = read_request(arguments, explain_files.ModelRequest, own | {"target": target, "checkpoint": checkpoints})
+    methods = arguments.method or explain_files.MapOptions.methods
+    maps = read_request(arguments, explain_files.MapOptions, {"methods": methods})
+    style = OverlayStyle(arguments.colormap, arguments.opacity, arguments.contour or None)
+    files = read_request(arguments, explain_files.MapFiles, {"style": style})
+    request = explain_files.MapRequest(pictures, model, maps, files)
     if arguments.preview_model:
-        layers = preview_model(request, on_note=print_note)
+        layers = explain_files.preview_model(request, on_note=print_note)
         print_text(json_text(layers.facts()) if arguments.json else str(draw(layers)))
         return 0
     show = print_json if arguments.json else partial(print_run, verbose=arguments.verbose)
     on_map = (lambda row: print_text(str(row))) if arguments.verbose and not arguments.json else None
-    result = explain_files(request, on_map=on_map, on_note=print_note, on_stop=show, progress=progress_line())
+    progress = progress_line()
+    result = explain_files.explain_files(request, on_map=on_map, on_note=print_note, on_stop=show, progress=progress)
     show(result)
     return 1 if arguments.strict and result.bad else 0
 
@@ -174,48 +192,6 @@ def print_bad(result: MapRun, most: int) -> None:
         print_note("bad", f"and {len(result.bad) - most:,} more; --verbose or --csv FILE lists them")
     if unread := sum(not bad.readable for bad in result.bad):
         print_aside(f"{unread} of {count_of(len(result.pictures), 'picture')} could not be read")
-
-
-def read_request(arguments: argparse.Namespace) -> MapRequest:
-    """The arguments as a request."""
-    from classlens.adapters import Options
-    from classlens.config.overrides import parse_overrides
-    from classlens.figures.overlay import OverlayStyle
-    from classlens.runs.explain_files import MapFiles, MapOptions, MapRequest, ModelRequest
-
-    pictures, target, checkpoint = split_words(arguments.words)
-    model = ModelRequest(
-        target,
-        [*filter(None, [checkpoint]), *arguments.checkpoint],
-        Options(parse_overrides(arguments.cfg_options), arguments.trust_config, arguments.trust_checkpoint),
-        class_names=arguments.classes,
-        extra_tokens=arguments.num_extra_tokens,
-        output=arguments.output_type,
-        device=arguments.device,
-    )
-    maps = MapOptions(
-        methods=arguments.method or MapOptions.methods,
-        layers=arguments.target_layers,
-        targets=arguments.target_category,
-        boxes=arguments.box,
-        evaluate=arguments.evaluate,
-        **{name: getattr(arguments, name) for name in SAME_NAME},
-    )
-    style = OverlayStyle(arguments.colormap, arguments.opacity, arguments.contour or None)
-    files = MapFiles(
-        arguments.save_path,
-        arguments.npz,
-        arguments.csv,
-        style,
-        arguments.titled,
-        arguments.original_size,
-        arguments.html,
-    )
-    return MapRequest(pictures, model, maps, files)
-
-
-SAME_NAME = ("each_layer", "whole", "eigen_smooth", "aug_smooth", "precision", "batch_size", "samples", "memory_budget")
-"""Options of the command that are called so in the request too."""
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], str, str | None]:

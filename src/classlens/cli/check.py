@@ -15,15 +15,11 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from classlens.cli.parsing import add_overrides, positive_int, print_note
+from classlens.cli.parsing import add_overrides, positive_int, print_note, read_request
 from classlens.errors import ConfigError
 from classlens.printed import columns_of, json_text, print_text
 from classlens.runs.own_process import outlive_crashes, progress_line
-
-if TYPE_CHECKING:
-    from classlens.runs.check_run import CheckRequest
 
 FORMATS = ("text", "json", "github")
 
@@ -38,15 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--samples", type=positive_int, metavar="N", help="labelled pictures that the network is shown (default: 300)")
     add("--log", type=Path, metavar="RUN", help="what a training run wrote, or its folder")
     add("--output-format", choices=FORMATS, default="text", help="text (default), json, or annotations of GitHub")
-    add("--html", type=Path, metavar="FILE", help="page with the findings and the pictures that show them")
+    add("--html", dest="page", type=Path, metavar="FILE", help="page with the findings and the pictures that show them")
     add("--list", action="store_true", help="list the rules")
-    add(
-        "--explain",
-        metavar="CODE",
-        help="the page of a rule, or of all whose codes begin so: what it does, why, an example, the cure",
-    )
+    page = "the page of a rule, or of all whose codes begin so: what it does, why, an example, the cure"
+    add("--explain", metavar="CODE", help=page)
     add("-d", "--dataset-size", type=positive_int, metavar="N", help="training samples, if the data are not here")
-    add("-n", "--ngpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default: 1)")
+    add("-n", "--ngpus", dest="gpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default: 1)")
     add("--trust-checkpoint", action="store_true", help="unpickle the checkpoint even if it could run code")
     add_overrides(parser)
 
@@ -54,17 +47,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check, and print what was found, past what kills the process; or print the rules."""
     style = "json" if arguments.json else arguments.output_format
+    codes = {"select": split_codes(arguments.select), "ignore": split_codes(arguments.ignore)}
     if arguments.list or arguments.explain:
-        print_rules(arguments.explain, split_codes(arguments.select), split_codes(arguments.ignore), style)
+        print_rules(arguments.explain, codes["select"], codes["ignore"], style)
         return 0
     if arguments.target is None:
         raise ConfigError("nothing to check", hint="give a config or another address; --list names the rules")
 
     def check() -> int:
         from classlens.figures.findings import COLUMNS, annotations_of, text_of
-        from classlens.runs.check_run import run_checks
+        from classlens.runs.check_run import CheckRequest, run_checks
 
-        findings = run_checks(read_request(arguments), on_note=print_note, progress=progress_line())
+        own = codes | {"samples": arguments.samples or CheckRequest.samples}
+        request = read_request(arguments, CheckRequest, own)
+        findings = run_checks(request, on_note=print_note, progress=progress_line())
         if style == "json":
             print_text(json_text(findings.as_data(), indent=2))
         elif style == "text":
@@ -74,27 +70,6 @@ def run(arguments: argparse.Namespace) -> int:
         return 1 if findings.findings else 0
 
     return outlive_crashes(check, is_last=arguments.is_last)
-
-
-def read_request(arguments: argparse.Namespace) -> CheckRequest:
-    """The arguments as a request."""
-    from classlens.adapters import Options
-    from classlens.config.overrides import parse_overrides
-    from classlens.runs.check_run import CheckRequest
-
-    options = Options(parse_overrides(arguments.cfg_options), arguments.trust_config, arguments.trust_checkpoint)
-    return CheckRequest(
-        arguments.target,
-        arguments.checkpoint,
-        options,
-        select=split_codes(arguments.select),
-        ignore=split_codes(arguments.ignore),
-        samples=arguments.samples or CheckRequest.samples,
-        log=arguments.log,
-        dataset_size=arguments.dataset_size,
-        gpus=arguments.ngpus,
-        page=arguments.html,
-    )
 
 
 def split_codes(words: list[str]) -> tuple[str, ...]:

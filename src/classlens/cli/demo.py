@@ -70,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     from classlens.errors import count_of, install_command
     from classlens.figures.page import HtmlPage, Picture, Section
     from classlens.files import write_whole
+    from classlens.runs.browse_samples import RECORD
 
     folder: Path = arguments.output_dir
     if lacks := [name for name in ADAPTERS["demo"].needs if find_spec(name) is None]:
@@ -91,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
             status = run_command(words[0], words[1:], prog=f"classlens {words[0]}")
         if status:
             return status
-        files = sorted(path for path in (output, *output.rglob("*")) if path.is_file())
+        files = sorted(path for path in (output, *output.rglob("*")) if path.is_file() and path.name != RECORD)
         pictures = tuple(Picture(path, (" · ".join(path.relative_to(folder).parts[-2:]),)) for path in files)
         sections.append(Section(title, text, command, pictures, layout=layout))
     title = "Classlens: the data, the schedule, and where the model looks"

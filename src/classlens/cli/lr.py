@@ -24,12 +24,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classlens.cli.parsing import add_overrides, number_type, pair_type, positive_int, print_note
+from classlens.cli.parsing import add_overrides, number_type, pair_type, positive_int, print_note, read_request
 from classlens.printed import fit_lines, json_text, print_text
 from classlens.runs.own_process import collecting_later
 
 if TYPE_CHECKING:
-    from classlens.runs.schedule_plots import LrRequest, SchedulePlots
+    from classlens.runs.schedule_plots import SchedulePlots
 
 side = number_type(float, lambda inches: 1 <= inches <= 100, "from 1 to 100 inches")
 window_size = pair_type(side, "a size such as 12*7, each from 1 to 100 inches")
@@ -43,14 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-p", "--parameter", default="lr", metavar="NAME", help="lr (default), momentum, wd, another name, or all")
     samples = "training samples; the dataset is not looked at"
     add("-d", "--dataset-size", type=positive_int, metavar="N", help=samples)
-    add("-n", "--ngpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default: 1)")
+    add("-n", "--ngpus", dest="gpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default: 1)")
     picture = "picture: .png .jpg .pdf .svg .webp, or page: .html; may be given several times"
     add("-s", "--save-path", action="append", default=[], type=Path, metavar="FILE", help=picture)
     add("--title", default="", help="title of the picture (default: the name of the config)")
-    add(
-        "--style", default="whitegrid", help="whitegrid (default), darkgrid, white, dark, ticks, or one of matplotlib's"
-    )
-    add("--window-size", type=window_size, default=(12.0, 7.0), metavar="W*H", help="inches (default: 12*7)")
+    style = "whitegrid (default), darkgrid, white, dark, ticks, or one of matplotlib's"
+    add("--style", default="whitegrid", help=style)
+    inches = "inches (default: 12*7)"
+    add("--window-size", dest="size", type=window_size, default=(12.0, 7.0), metavar="W*H", help=inches)
     add_overrides(parser)
     add("--log-level", default="WARNING", help=argparse.SUPPRESS)
     add("--not-show", action="store_true", help="neither a window nor a plot in the terminal")
@@ -61,31 +61,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=positive_int, metavar="N", help="steps of a run without epochs")
     add("--log", action=argparse.BooleanOptionalAction, help=log)
     add("--logged", type=Path, metavar="RUN", help="draw what a training run logged, too: its file or folder")
-    add(
-        "--resume",
-        metavar="CHECKPOINT",
-        help="where training would go on from a checkpoint, and whether the rate jumps",
-    )
-    add("--groups", action="store_true", help="build the model (needs torch) to count parameter groups")
-    add("--auto-scale-lr", action="store_true", help="scale the learning rate by batch size, as training can")
-    add("--csv", type=Path, metavar="FILE", help="table: one row for every step and group")
-    add("--html", type=Path, metavar="FILE", help="page to zoom and read values in")
+    resume = "where training would go on from a checkpoint, and whether the rate jumps"
+    add("--resume", metavar="CHECKPOINT", help=resume)
+    groups = "build the model (needs torch) to count parameter groups"
+    add("--groups", dest="count_groups", action="store_true", help=groups)
+    scaling = "scale the learning rate by batch size, as training can"
+    add("--auto-scale-lr", dest="scale_by_batch", action="store_true", help=scaling)
+    add("--csv", dest="table", type=Path, metavar="FILE", help="table: one row for every step and group")
+    add("--html", dest="page", type=Path, metavar="FILE", help="page to zoom and read values in")
     add("--strict", action="store_true", help="exit with status 1 if the schedule looks mistaken")
-
-
-SAME_NAME = (
-    "parameter",
-    "dataset_size",
-    "epochs",
-    "epoch_length",
-    "steps",
-    "title",
-    "style",
-    "log",
-    "logged",
-    "resume",
-)
-"""Options of the command that are called so in the request too."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -93,8 +77,10 @@ def run(arguments: argparse.Namespace) -> int:
     # numpy would start a thread for each core, which takes as long as drawing does, for matrices that no schedule has.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with collecting_later("numpy"):
-        from classlens.runs.schedule_plots import plot_schedules
-    plots = plot_schedules(read_request(arguments), print_note)
+        from classlens.runs.schedule_plots import LrRequest, plot_schedules
+    labels = None if arguments.label is None else tuple(arguments.label)
+    own = {"targets": tuple(arguments.config), "labels": labels, "picture": tuple(arguments.save_path)}
+    plots = plot_schedules(read_request(arguments, LrRequest, own), print_note)
     if arguments.json:
         print_text(json_text(plots.as_data(), indent=2))
     elif plots.files or arguments.not_show:
@@ -102,27 +88,6 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         show(plots)
     return 1 if arguments.strict and plots.findings else 0
-
-
-def read_request(arguments: argparse.Namespace) -> LrRequest:
-    """The request that the arguments spell out."""
-    from classlens.adapters import Options
-    from classlens.config.overrides import parse_overrides
-    from classlens.runs.schedule_plots import LrRequest
-
-    overrides = parse_overrides(arguments.cfg_options)
-    return LrRequest(
-        targets=tuple(arguments.config),
-        labels=None if arguments.label is None else tuple(arguments.label),
-        options=Options(overrides, arguments.trust_config, count_groups=arguments.groups),
-        gpus=arguments.ngpus,
-        scale_by_batch=arguments.auto_scale_lr,
-        size=arguments.window_size,
-        picture=tuple(arguments.save_path),
-        page=arguments.html,
-        table=arguments.csv,
-        **{name: getattr(arguments, name) for name in SAME_NAME},
-    )
 
 
 def show(plots: SchedulePlots) -> None:

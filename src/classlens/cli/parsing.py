@@ -3,17 +3,23 @@
 Nothing heavy is imported here: `--help` and a wrong flag must cost no more than argparse itself.
 """
 
+from __future__ import annotations
+
 import argparse
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from classlens.errors import short_repr, suggestion
 from classlens.printed import ONE_LINE, fit_lines, print_aside, print_text
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Number = TypeVar("Number", int, float)
+Request = TypeVar("Request", bound="DataclassInstance")
 
 SHOWN = 40  # letters of a number that is none
 LONGEST = 400  # letters of an error about an option
@@ -60,6 +66,25 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
         help="override settings of the config: a.b=1 a.list.0.c=x k=a,b k='[(a,b),(c,d)]'",
     )
     parser.add_argument("--trust-config", action="store_true", help="run the config and its custom_imports as Python")
+
+
+def read_request(
+    arguments: argparse.Namespace, kind: type[Request], own: Mapping[str, object] | None = None
+) -> Request:
+    """The arguments as a request of a kind: its `own` values, and for the rest the options that are called as its fields.
+
+    What is said of the config, and which code may be run, are its `options`, unless it has its own.
+    """
+    from dataclasses import fields
+
+    from classlens.adapters import Options
+    from classlens.config.overrides import parse_overrides
+
+    names = {field.name for field in fields(kind)}
+    values = vars(arguments) | dict(own or {})
+    if "options" in names - values.keys():
+        values["options"] = read_request(arguments, Options, {"overrides": parse_overrides(arguments.cfg_options)})
+    return kind(**{name: values[name] for name in names & values.keys()})
 
 
 def print_note(kind: str, text: str) -> None:

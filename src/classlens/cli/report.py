@@ -15,14 +15,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from classlens.cli.parsing import add_overrides, any_int, positive_int, print_note, whole_number
+from classlens.cli.parsing import add_overrides, any_int, positive_int, print_note, read_request, whole_number
 from classlens.printed import json_text, print_text
 from classlens.runs.own_process import outlive_crashes, progress_line
-
-if TYPE_CHECKING:
-    from classlens.runs.report_run import ReportRequest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,13 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--maps", type=whole_number, default=12, metavar="N", help="pictures with a map (default: 12)")
     add("--method", default="GradCAM", metavar="METHOD", help="how maps are made (default: GradCAM)")
     add("--seed", type=any_int, default=0, metavar="N", help="fixes what is chosen and sampled (default: 0)")
-    add(
-        "--samples",
-        type=positive_int,
-        default=300,
-        metavar="N",
-        help="pictures the network is judged by (default: 300)",
-    )
+    judged = "pictures the network is judged by (default: 300)"
+    add("--samples", type=positive_int, default=300, metavar="N", help=judged)
     add("--log", type=Path, metavar="RUN", help="what a training run wrote, or its folder")
     add("-d", "--dataset-size", type=positive_int, metavar="N", help="training samples, if the data are not here")
     add("-n", "--ngpus", dest="gpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default: 1)")
@@ -54,21 +45,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the page, and print what is in it; go on past a picture that kills the process."""
 
     def write() -> int:
-        from classlens.runs.report_run import report
+        from classlens.runs.report_run import ReportRequest, report
 
-        result = report(read_request(arguments), on_note=print_note, progress=progress_line())
+        result = report(read_request(arguments, ReportRequest), on_note=print_note, progress=progress_line())
         print_text(json_text(result.as_data(), indent=2) if arguments.json else result.text())
         return 0
 
     return outlive_crashes(write, is_last=arguments.is_last)
-
-
-def read_request(arguments: argparse.Namespace) -> ReportRequest:
-    """The arguments as a request."""
-    from classlens.adapters import Options
-    from classlens.config.overrides import parse_overrides
-    from classlens.runs.report_run import ReportRequest
-
-    options = Options(parse_overrides(arguments.cfg_options), arguments.trust_config, arguments.trust_checkpoint)
-    names = set(ReportRequest.__dataclass_fields__) - {"options"}
-    return ReportRequest(options=options, **{name: getattr(arguments, name) for name in names})

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classlens.cli.display import has_display
-from classlens.cli.parsing import add_overrides, number_type, positive_int, print_note
+from classlens.cli.parsing import add_overrides, number_type, positive_int, print_note, read_request
 from classlens.printed import json_text, print_text
 from classlens.runs.own_process import end_here, exit_status, outlive_crashes, return_freed_memory
 
@@ -38,9 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What is shown, and where it is served."""
     add = parser.add_argument
     add("targets", nargs="+", metavar="TARGET", help="configs or other addresses, e.g. demo, folder:photos")
-    add("--checkpoint", nargs="+", action="extend", default=[], metavar="FILE", help="weights; several are compared")
+    several = "weights; several are compared"
+    add("--checkpoint", dest="checkpoints", nargs="+", action="extend", default=[], metavar="FILE", help=several)
     add("-d", "--dataset-size", type=positive_int, metavar="N", help="training samples, if the data are not here")
-    add("-n", "--ngpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default: 1)")
+    add("-n", "--ngpus", dest="gpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default: 1)")
     add("--log", type=Path, metavar="RUN", help="what a training run of the first target wrote, or its folder")
     add("--audit", metavar="DIR", help="what `classlens audit` has written about the pictures of a target")
     add("--port", type=ports, default=0, metavar="N", help="where the page is served (default: any that is free)")
@@ -54,9 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the link, and serve until Ctrl-C."""
-    from classlens.studio.serve import Keys, address_of, bind, tunnel_line
+    from classlens.studio.serve import Keys, StudioRequest, address_of, bind, tunnel_line
 
-    request = read_request(arguments)
+    own = {"targets": tuple(arguments.targets), "checkpoints": tuple(arguments.checkpoints)}
+    request = read_request(arguments, StudioRequest, own)
     server = bind(request.host, request.port)
 
     def link() -> str:
@@ -99,24 +101,3 @@ def serve(server: socket.socket, request: StudioRequest, keys: Keys) -> int:
         session.close()
         end_here(exit_status(stopped) - 128)  # threads may be in a decoder for ever
     return 0
-
-
-def read_request(arguments: argparse.Namespace) -> StudioRequest:
-    """The arguments as a request."""
-    from classlens.adapters import Options
-    from classlens.config.overrides import parse_overrides
-    from classlens.studio.serve import StudioRequest
-
-    options = Options(parse_overrides(arguments.cfg_options), arguments.trust_config, arguments.trust_checkpoint)
-    return StudioRequest(
-        tuple(arguments.targets),
-        tuple(arguments.checkpoint),
-        options,
-        host=arguments.host,
-        port=arguments.port,
-        token=arguments.token,
-        dataset_size=arguments.dataset_size,
-        gpus=arguments.ngpus,
-        log=arguments.log,
-        audit=arguments.audit,
-    )

@@ -25,13 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What is made again, and how much of it."""
     add = parser.add_argument
     add("target", metavar="DIR|report.html", help="folder of an audit, or its report")
-    add(
-        "--share",
-        type=share,
-        default=0.01,
-        metavar="SHARE",
-        help="of the batches of rows (default: 0.01, at least one)",
-    )
+    batches = "of the batches of rows (default: 0.01, at least one)"
+    add("--share", type=share, default=0.01, metavar="SHARE", help=batches)
     add("--all", action="store_true", help="all rows")
     add("--seed", type=any_int, metavar="N", help="choose the same batches again (default: by chance)")
     add("--trust-config", action="store_true", help="run the config, as for the audit")

@@ -32,8 +32,8 @@ from classlens.dataset.dataset import Dataset
 from classlens.errors import ClasslensError, DataError, NotOffered, count_of
 from classlens.files import limit
 from classlens.runs.browse_samples import SampleResult
-from classlens.runs.explain_files import Notify
 from classlens.runs.own_process import (
+    Notify,
     Progress,
     Stopped,
     allow_seconds,
@@ -154,28 +154,24 @@ def open_audit(
     return OpenAudit(questions, Place(request.output), AuditSpec(request, manifest, pictures))
 
 
-@dataclass(frozen=True)
-class FeedJob:
-    """A job of `run_job`: one picture as the network is fed it; as it was read if `prepare` cannot be sent."""
-
-    prepare: Prepare = as_it_is
-
-    def __call__(self, dataset: Dataset, index: int, seed: int, killed: SampleResult | None) -> Callable[[], Fed]:
-        """The picture, or why there is none."""
-        fed = Fed(index, None, killed.path, error=killed.error) if killed else feed(dataset, self.prepare, seed, index)
-        return lambda: fed
+def feed_sample(
+    dataset: Dataset, index: int, seed: int, killed: SampleResult | None, *, prepare: Prepare = as_it_is
+) -> Callable[[], Fed]:
+    """A job of `run_job`: one picture as the network is fed it, or as it was read; or why there is none."""
+    fed = Fed(index, None, killed.path, error=killed.error) if killed else feed(dataset, prepare, seed, index)
+    return lambda: fed
 
 
 def read_apart(
     dataset: Dataset, spec: DatasetSpec, prepare: Prepare, seed: int, decoders: int, indices: Iterable[int]
 ) -> Iterator[Fed]:
-    """Pictures decoded in other processes."""
-    job = FeedJob(prepare)
+    """Pictures decoded in other processes; prepared there, too, if `prepare` can be sent."""
+    job = partial(feed_sample, prepare=prepare)
     here: Prepare = as_it_is
     try:
         pickle.dumps(job)
     except (pickle.PicklingError, AttributeError, TypeError):  # a function that is made inside another one
-        job, here = FeedJob(), prepare
+        job, here = partial(feed_sample), prepare
     samples = ((index, seed) for index in indices)
     for fed in run_job(job, dataset, spec, samples, total=0, workers=decoders):
         yield prepare_here(fed, here)
@@ -292,8 +288,8 @@ def make_in_processes(spec: AuditSpec, shards: Sequence[int], workers: int) -> I
                 for future in wait(flying, return_when=FIRST_COMPLETED).done:
                     answer = future.result()
                     del left[flying.pop(future)]
-                    if isinstance(answer, Refusal):
-                        raise DataError(answer.message, hint=answer.hint)
+                    if isinstance(answer, DataError):
+                        raise answer
                     yield answer
         deaths.update(flying.values())
         if deaths and max(deaths.values()) >= TRIES:
@@ -302,16 +298,8 @@ def make_in_processes(spec: AuditSpec, shards: Sequence[int], workers: int) -> I
             raise DataError(f"the process that made rows {rows[0]} to {rows[-1]} died {TRIES} times", hint=hint)
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """An error of a worker, as it can be sent."""
-
-    message: str
-    hint: str
-
-
-def make_in_worker(shard: int, is_careful: bool) -> int | Refusal:  # noqa: FBT001 - sent by place
-    """One shard in a process of a pool; how many rows were made."""
+def make_in_worker(shard: int, is_careful: bool) -> int | DataError:  # noqa: FBT001 - sent by place
+    """One shard in a process of a pool; how many rows were made, or why not, as an error that can be sent."""
     try:
         with on_ending_signals():
             opened = worker_audit()
@@ -319,7 +307,7 @@ def make_in_worker(shard: int, is_careful: bool) -> int | Refusal:  # noqa: FBT0
     except Stopped as stopped:  # a pool would send it to the parent as a result, and go on
         os._exit(128 + stopped.number)
     except ClasslensError as error:
-        return Refusal(str(error), error.hint)
+        return DataError(str(error), hint=error.hint)
 
 
 @cache

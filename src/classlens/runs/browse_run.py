@@ -43,7 +43,7 @@ from classlens.runs.browse_samples import (
     render_sample,
     rescue_picture,
 )
-from classlens.runs.own_process import Progress
+from classlens.runs.own_process import Notify, Progress
 from classlens.runs.processes import DatasetSpec, Job, SeededIndex, open_remembered, run_job
 from classlens.source import Source
 from classlens.words import say
@@ -165,7 +165,7 @@ def browse(
     request: BrowseRequest | None = None,
     *,
     progress: Progress | None = None,
-    on_note: Callable[[str, str], object] | None = None,
+    on_note: Notify | None = None,
 ) -> BrowseRun:
     """Show samples of a dataset, or of what an address leads to: iterate over the run, and it is made.
 
@@ -229,15 +229,17 @@ def check_places(address: str, request: BrowseRequest) -> None:
         if Path(request.html).suffix.casefold() not in PAGES:
             raise DataError(f"--html writes {' or '.join(PAGES)} files, not {request.html}")
         check_place(Path(request.html))
+    if request.indices is not None and request.classes:
+        raise ConfigError("--index and --class both choose samples", hint="leave one of them out")
     if request.grid and not request.output_dir:
         raise ConfigError("--grid makes files", hint="say where they go with --output-dir")
 
 
 def choose_samples(dataset: Dataset, request: BrowseRequest) -> Sequence[int]:
     """The samples that are asked for, in the order in which they are shown."""
-    among = of_classes(dataset, request.classes) if request.classes else None
     if request.indices is not None:
         return check_indices(dataset, request.indices)
+    among = of_classes(dataset, request.classes) if request.classes else None
     total = dataset.length if among is None else len(among)
     if request.batch is not None:
         return among or range(total) if request.in_order else shuffle(dataset, total, request.seed, among)

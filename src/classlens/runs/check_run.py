@@ -19,7 +19,7 @@ from classlens.source import Source
 
 if TYPE_CHECKING:
     from classlens.check.finding import Finding, Findings
-    from classlens.runs.own_process import Progress
+    from classlens.runs.own_process import Notify, Progress
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,7 @@ SAME_NAME = ("checkpoint", "samples", "log", "target", "dataset_size", "gpus")
 """Fields of the request that are called so in the inspection, too."""
 
 
-def run_checks(
-    request: CheckRequest, on_note: Callable[[str, str], object] | None = None, progress: Progress | None = None
-) -> Findings:
+def run_checks(request: CheckRequest, on_note: Notify | None = None, progress: Progress | None = None) -> Findings:
     """Open the target, run the rules, write the page.
 
     `on_note` is called with "note" and what the user should know about the target.

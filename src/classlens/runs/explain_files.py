@@ -31,7 +31,7 @@ from classlens.figures.overlay import ENDINGS, PLAIN, OverlayStyle, caption
 from classlens.files import check_place, read_regular
 from classlens.printed import ONE_LINE, join_lines
 from classlens.results import Drawable
-from classlens.runs.own_process import Progress, collecting_later
+from classlens.runs.own_process import Notify, Progress, collecting_later
 from classlens.runs.picture_origins import Origin, list_pictures, places_in
 from classlens.source import Source
 
@@ -203,9 +203,6 @@ class MapRun(Drawable):
         return join_lines([*map(str, self.maps), *(f"bad: {one.reason}" for one in self.bad)])
 
 
-Notify = Callable[[Literal["note", "warning"], str], object]  # the kind of a message, and its text
-
-
 @dataclass(frozen=True)
 class MapCalls:
     """What a run calls on its way; see `explain_files`."""
@@ -311,27 +308,22 @@ def plan_maps(request: MapRequest) -> MapPlan:
 
 def check_files(files: MapFiles, origins: Mapping[Path, Origin]) -> dict[Path, Path]:
     """Refuse at once what could not be written at the end; the file of every picture, if they go into a folder."""
-    target, outputs, taken = files.pictures, dict[Path, Path](), set[Path]()
+    target, outputs = files.pictures, dict[Path, Path]()
     if target is not None and (target.is_dir() or not target.suffix):
         outputs = places_in(target, origins)
-        taken.update(outputs.values())
     elif target is not None:
         check_ending(target, ENDINGS)
-        taken.add(target)
     if outputs:
-        check_place(min(taken))
-    for place, ending, option in (
-        (files.numbers, ".npz", "--npz"),
-        (files.table, ".csv", "--csv"),
-        (files.page, ".html", "--html"),
-    ):
+        check_place(min(outputs.values()))
+    others = {".npz": files.numbers, ".csv": files.table, ".html": files.page}
+    for ending, place in others.items():
         if place is not None:
             if place.suffix.lower() != ending:
-                raise DataError(f"{option} writes {ending} files, not {place}", hint=f"end the name in {ending}")
+                hint = f"end the name in {ending}"
+                raise DataError(f"--{ending[1:]} writes {ending} files, not {place}", hint=hint)
             check_place(place)
-            taken.add(place)
     read = {path.resolve() for path in origins}
-    for place in taken:
+    for place in filter(None, (target, *outputs.values(), *others.values())):
         if place.resolve() in read:
             what = f"{place} is one of the pictures to look at, and would be lost"
             raise DataError(what, hint="another --save-path keeps it")

@@ -92,7 +92,8 @@ def map_page(run: MapRun, sections: Sequence[Section], style: OverlayStyle) -> H
     methods = {str(words): words for words in (made_by(row.values) for row in run.maps)}
     introduction: list[Said] = [run.summary(), say("list.items", items=tuple(methods.values()))]
     scale = Section("", html=scale_of(style))
-    return HtmlPage(say("report.cam"), introduction, [scale, *sections], opacity=style.opacity)
+    bad = [Section(say("data.bad"), tuple(one.reason for one in run.bad))] if run.bad else []
+    return HtmlPage(say("report.cam"), introduction, [scale, *sections, *bad], opacity=style.opacity)
 
 
 def say_predictions(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Said], bool]:

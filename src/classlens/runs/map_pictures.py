@@ -27,13 +27,14 @@ from classlens.figures.overlay import draw_rows, grid_rows, overlay, pack_maps
 from classlens.figures.page import Picture
 from classlens.files import write_whole
 from classlens.image import Image
-from classlens.runs.explain_files import BOX_HINT, BadPicture, Box, MapCalls, MapPlan, MapRow, MapRun, Notify
+from classlens.runs.explain_files import BOX_HINT, BadPicture, Box, MapCalls, MapPlan, MapRow, MapRun
 from classlens.runs.map_files import find_places, map_tile, write_map_index, write_map_page, write_map_table
 from classlens.runs.map_scores import MapScore, MapScores, group_by
-from classlens.runs.own_process import describe_duration
+from classlens.runs.own_process import Notify, describe_duration
 from classlens.runs.picture_origins import true_classes
 
 WORTH_A_NOTE = 500  # so many runs of the network take so long that their number is worth a note beforehand
+MOST_EMPTY = 10  # maps of which each has a warning of its own
 WORTH_A_FORECAST = 10  # seconds that all scores take, as far as the first picture tells
 
 SIZES = 64  # of pictures, for which it is known where a pixel that is fed comes from
@@ -46,13 +47,12 @@ Label = tuple[str, int | None]  # the name of the true class, and its number whe
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """One checkpoint ready to be asked: its classifier, what makes its input of a picture, layers and options.
+    """One checkpoint ready to be asked: its classifier, layers and options.
 
     It has weights where the user's code gave the same module to several: they are put into it before it is asked.
     """
 
     classifier: Classifier
-    feed: Callable[[Image], Image]
     layers: tuple[str, ...]
     options: ExplainOptions
     weights: Sequence[Any] = ()
@@ -76,11 +76,12 @@ class MapWork:
     tiles: list[Picture] = field(default_factory=list)
     labels: Mapping[Path, Label] | None = None
     pages: int = 0
+    empty: int = 0
     done: int = 0
     find_behind: Callable[[Classifier, str, tuple[int, int]], str] = field(default_factory=lambda: cache(find_unsigned))
     find_places: Callable[..., np.ndarray] = field(default_factory=lambda: lru_cache(SIZES)(find_places))
 
-    def finish(self, *, done: int | None = None) -> MapRun:
+    def finish(self) -> MapRun:
         """Write what is written at the end: the last page, the table, the index of a folder."""
         files = self.plan.request.files
         if self.cells:
@@ -88,11 +89,13 @@ class MapWork:
         if files.table:
             write_map_table(files.table, self.rows, self.bad)
             self.written[files.table] = None
+        if self.empty > MOST_EMPTY:
+            self.calls.notify(
+                "warning", f"{self.empty} of {len(self.rows)} maps are empty: no evidence for those classes"
+            )
         scores = MapScores(tuple(self.scores)) if self.scores else None
-        done = self.done if done is None else done
-        run = MapRun(
-            tuple(self.plan.origins), tuple(self.rows), tuple(self.written), tuple(self.bad), scores, done=done
-        )
+        pictures, rows, bad = tuple(self.plan.origins), tuple(self.rows), tuple(self.bad)
+        run = MapRun(pictures, rows, tuple(self.written), bad, scores, done=self.done)
         if self.plan.outputs and self.rows and files.pictures:
             page = write_map_index(files.pictures / "index.html", run, self.plan.outputs, files.style)
             run = replace(run, page=page)
@@ -118,9 +121,10 @@ def map_pictures(plan: MapPlan, calls: MapCalls) -> MapRun:
         kept = "; what was written is whole" if run.written or run.page else ""
         stopped.add_note(f"stopped, {run.done} of {count_of(total, 'picture')} explained{kept}")
         raise
+    work.done = total  # those that could not be read are behind, too
     if calls.progress:
-        calls.progress("pictures", total, total)  # those that could not be read are behind, too
-    return work.finish(done=total)
+        calls.progress("pictures", total, total)
+    return work.finish()
 
 
 def answer_portion(work: MapWork, pictures: Mapping[Path, Image]) -> None:
@@ -170,7 +174,7 @@ def report_maps(work: MapWork, path: Path, picture: Image, by_network: Mapping[s
     """
     plan, calls, began = work.plan, work.calls, monotonic()
     evaluate, label = plan.request.maps.evaluate, (work.labels or {}).get(path)
-    places = work.find_places(next(iter(work.networks.values())).feed, picture.size)
+    places = work.find_places(next(iter(work.networks.values())).classifier.prepare, picture.size)
     for name, several in by_network.items():
         scores = score_maps(work, name, several, path, picture) if evaluate else {}
         for one in several:
@@ -187,7 +191,8 @@ def report_maps(work: MapWork, path: Path, picture: Image, by_network: Mapping[s
                 work.tiles.append(map_tile(one, plan.request.files.style))
             if calls.on_map:
                 calls.on_map(row)
-            if values["empty"]:
+            work.empty += values["empty"]
+            if values["empty"] and work.empty <= MOST_EMPTY:
                 what = f"{path}: the {one.method} map at {one.layer} is empty: no evidence for this class"
                 calls.notify("warning", what)
             for part in [part for part in one.parts if part.signed]:
@@ -227,10 +232,10 @@ def count_on(work: MapWork, number: int, count: int, what: str, done: int, of: i
 
 def preview_layers(plan: MapPlan, notify: Notify) -> Preview:
     """The layers at the size of the first picture, if there is one."""
-    classifier, feed = open_classifier(plan, next(iter(plan.request.model.checkpoints), None), notify)
+    classifier = open_classifier(plan, next(iter(plan.request.model.checkpoints), None), notify)
     if plan.origins:
         picture = next(iter(next(read_portions(tuple(plan.origins), plan.at_once, [])).values()))
-        classifier = replace(classifier, size=feed(picture).size)
+        classifier = replace(classifier, size=classifier.prepare(picture).size)
     notify("note", f"layers of {classifier.name}")
     return preview(classifier)
 
@@ -265,13 +270,17 @@ def open_networks(plan: MapPlan, picture: Image, notify: Notify) -> dict[str, Ne
     names = short_names(checkpoints, with_endings=False) if len(checkpoints) > 1 else [""]
     networks: dict[str, Network] = {}
     for name, checkpoint in zip(names, checkpoints or (None,), strict=True):
-        classifier, feed = open_classifier(plan, checkpoint, notify)
-        fed, batch_size = replace(classifier, size=feed(picture).size), maps.batch_size
+        classifier = open_classifier(plan, checkpoint, notify)
+        fed, batch_size = replace(classifier, size=classifier.prepare(picture).size), maps.batch_size
         layers = find_layers(fed, maps.layers, fed.size)
         if maps.memory_budget is not None:
             batch_size = affordable_batch_size(fed, batch_size, maps.memory_budget, layers)
         options = ExplainOptions(
-            maps.whole, maps.eigen_smooth, maps.aug_smooth, batch_size, maps.precision, samples=maps.samples
+            eigen_smooth=maps.eigen_smooth,
+            aug_smooth=maps.aug_smooth,
+            batch_size=batch_size,
+            precision=maps.precision,
+            samples=maps.samples,
         )
         if unsmoothed := [one for one in plan.methods if maps.eigen_smooth and not METHODS[one].adds_channels]:
             what = f"--eigen-smooth does nothing for {', '.join(unsmoothed)}: no channels of a layer are added up"
@@ -283,15 +292,13 @@ def open_networks(plan: MapPlan, picture: Image, notify: Notify) -> dict[str, Ne
             time = describe_duration(total * seconds_per_run(fed, batch_size))
             notify("note", f"runs of the network for every picture and class: {each}; up to {time} each")
         weights = copy_weights(classifier.module) if len(checkpoints) > 1 else ()
-        networks[name] = Network(classifier, feed, tuple(layer.name for layer in layers), options, weights)
+        networks[name] = Network(classifier, tuple(layer.name for layer in layers), options, weights)
     are_apart = len({id(one.classifier.module) for one in networks.values()}) == len(networks)
     return {name: replace(one, weights=()) if are_apart else one for name, one in networks.items()}
 
 
-def open_classifier(
-    plan: MapPlan, checkpoint: str | None, notify: Notify
-) -> tuple[Classifier, Callable[[Image], Image]]:
-    """The classifier on its device, with what the user knows better about it; and what makes its input of a picture."""
+def open_classifier(plan: MapPlan, checkpoint: str | None, notify: Notify) -> Classifier:
+    """The classifier on its device, with what the user knows better about it; fed whole pictures if that is wanted."""
     model = plan.request.model
     for note in plan.source.notes:
         notify("note", note)
@@ -301,7 +308,7 @@ def open_classifier(
     better: dict[str, Any] = {"classes": plan.class_names, "extra_tokens": model.extra_tokens, "output": model.output}
     classifier = replace(classifier, **{name: value for name, value in better.items() if value is not None})
     place(classifier.module, model.device)
-    return classifier, partial(scale_whole, classifier) if plan.request.maps.whole else classifier.prepare
+    return replace(classifier, prepare=partial(scale_whole, classifier)) if plan.request.maps.whole else classifier
 
 
 def score_maps(work: MapWork, name: str, maps: Sequence[Map], path: Path, picture: Image) -> dict[int, MapScore]:
@@ -309,7 +316,7 @@ def score_maps(work: MapWork, name: str, maps: Sequence[Map], path: Path, pictur
     network, options, box = work.networks[name], work.networks[name].options, work.plan.boxes.get(path)
     if network.weights:
         put_weights(network.classifier.module, network.weights)
-    fed_box = None if box is None else box_as_fed(network.feed, picture.size, box)
+    fed_box = None if box is None else box_as_fed(network.classifier.prepare, picture.size, box)
     scores: dict[int, MapScore] = {}
     before, total = len(work.scores), len(maps) * len(work.plan.origins) * len(work.networks)
     for group in group_by(maps, lambda one: one.subject).values():

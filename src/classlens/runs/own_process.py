@@ -43,6 +43,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8  # the numbers of these s
 
 MIB = 2**20
 
+Notify = Callable[[str, str], object]  # called with "note" or "warning", and what there is to say
 Progress = Callable[[str, int, int], None]  # called with what is counted, how many of them are done, and of how many
 PAUSE, SELDOM = 0.2, 60.0  # seconds until the line of progress is written again, and a plain one
 
@@ -242,6 +243,11 @@ def outlive_crashes(run: Callable[[], int], *, is_last: bool, renew: Callable[[]
         WATCHED[-1][:] = bytes(RISK)
         if renew:
             renew()
+    return report_end(status)
+
+
+def report_end(status: int) -> int:
+    """The exit status for how a child ended, as shells give it; says what killed it, unless it was asked to end."""
     if status < 0 and -status not in ENDING:
         print_aside(f"error: the process of the run was killed ({signal.Signals(-status).name})")
     return status if status >= 0 else 128 - status

@@ -43,7 +43,7 @@ from classlens.results import Drawable
 from classlens.runs.browse_run import pictures_of
 from classlens.runs.browse_samples import BrowseRequest, SampleResult, describe_failure, render_sample
 from classlens.runs.check_run import SAME_NAME, place_of, watch, watch_rules
-from classlens.runs.own_process import Progress, collecting_later, risky
+from classlens.runs.own_process import Notify, Progress, collecting_later, risky
 from classlens.words import Phrase, say
 
 if TYPE_CHECKING:
@@ -55,8 +55,6 @@ if TYPE_CHECKING:
 LISTED = 40  # classes of which the numbers of samples are listed
 STRIPS = 4  # samples that are shown after every stage
 PLOT = (864.0, 432.0)  # points
-
-Notify = Callable[[str, str], object]  # called with "note", and what the user should know
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from classlens.figures.drawing import Drawing, check_ending
 from classlens.files import check_place, write_whole
 from classlens.printed import join_lines
 from classlens.results import Drawable
+from classlens.runs.own_process import Notify
 from classlens.schedule.replay import Curve, Curves, Mistake, replay, summarize, table
 from classlens.schedule.schedule import Clock, scale_by_batch
 
@@ -24,8 +25,6 @@ MOST_ROWS = 200_000_000
 ANY_SIZE = 10**9
 
 SHORT_NAMES = {"wd": "weight_decay", "weight-decay": "weight_decay"}
-
-Report = Callable[[str, str], object]  # called with "note" or "warning", and what there is to say about a target
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ def draw_plots(plots: SchedulePlots) -> Drawing:
     return draw_curves(first, others=others, title=title, style=asked.style, size=asked.size, log=asked.log)
 
 
-def plot_schedules(request: LrRequest, on_note: Report | None = None) -> SchedulePlots:
+def plot_schedules(request: LrRequest, on_note: Notify | None = None) -> SchedulePlots:
     """Open each target, replay its schedule, and write the files that are asked for.
 
     Args:
@@ -203,7 +202,7 @@ def add_run(every: list[Curves], request: LrRequest) -> list[Curves]:
     return every
 
 
-def replay_target(target: str, title: str, request: LrRequest, on_note: Report | None) -> Curves:
+def replay_target(target: str, title: str, request: LrRequest, on_note: Notify | None) -> Curves:
     """All curves of one target, over the length that the request says, and for the rest the source."""
     length = RunLength(request.epochs, request.epoch_length, request.steps, request.gpus)
     source = open_source(target, options=replace(request.options, run=length))

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,7 +115,11 @@ def bind(host: str, port: int) -> socket.socket:
 
     Raises:
         ConfigError: the port is taken, or the host is not of this machine.
+        MissingDependency: what answers at it, starlette or uvicorn, is not installed.
     """
+    for package in ("starlette", "uvicorn"):
+        if find_spec(package) is None:
+            raise MissingDependency(package, extra="studio")
     kind = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Of a socket that names its protocol asyncio sends answers at once; others wait 40 ms for a word from the browser.
     server = socket.socket(kind, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -146,20 +151,12 @@ def tunnel_line(server: socket.socket, host: str) -> str:
 
 
 def make_server(server: socket.socket, session: Session, keys: Keys) -> Server:
-    """What answers at the socket, once it runs.
+    """What answers at the socket, once it runs."""
+    import uvicorn
 
-    Raises:
-        MissingDependency: starlette or uvicorn is not installed.
-    """
-    try:
-        import uvicorn
+    from classlens.studio.guard import LARGEST_HEAD, Guard
+    from classlens.studio.routes import make_application
 
-        from classlens.studio.guard import LARGEST_HEAD, Guard
-        from classlens.studio.routes import make_application
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("classlens"):
-            raise
-        raise MissingDependency(error.name.partition(".")[0], extra="studio") from error
     sys.setswitchinterval(TURN)
     guard = Guard(make_application(session), session.request, server.getsockname()[1], keys)
     config = uvicorn.Config(

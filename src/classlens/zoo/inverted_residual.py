@@ -110,7 +110,6 @@ class MobileNetV2Options:
 class MobileNetV2(Chain):
     """Stem, seven layers of blocks with units `conv.0`, `conv.1`, ..., last convolution."""
 
-    OPTIONS = MobileNetV2Options
     NATIVE: ClassVar[Settings] = {"conv_cfg": None}
 
     def __init__(self, options: MobileNetV2Options) -> None:
@@ -315,7 +314,6 @@ class EfficientNet(Chain):
     OpenMMLab joins consecutive stages of one resolution of the first version into one layer, and so do we.
     """
 
-    OPTIONS = EfficientNetOptions
     PRESETS: ClassVar[Mapping[str, Settings]] = {"EfficientNetV2": {"arch": "s"}}
 
     def __init__(self, options: EfficientNetOptions) -> None:

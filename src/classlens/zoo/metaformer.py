@@ -125,8 +125,6 @@ class ConvNeXt(nn.Module):
     With `gap_before_final_norm` the norm sees the mean over all places, and a vector leaves.
     """
 
-    OPTIONS = ConvNeXtOptions
-
     def __init__(self, options: ConvNeXtOptions) -> None:
         super().__init__()
         require_native("ConvNeXt", norm_cfg=(options.norm_cfg.get("type", "LN2d"), "LN2d"))
@@ -231,7 +229,6 @@ class VANBlock(nn.Module):
 class VAN(nn.Module):
     """`patch_embedN`, `blocksN`, `normN` for N = 1 ... 4; returns the last stage of `out_indices`."""
 
-    OPTIONS = VANOptions
     NATIVE: ClassVar[Settings] = {"block_cfgs": {}}
 
     def __init__(self, options: VANOptions) -> None:
@@ -340,8 +337,6 @@ class PoolFormerBlock(nn.Module):
 
 class PoolFormer(Chain):
     """`patch_embed`, then stages and embeddings in turn, and the norm of the last one asked for."""
-
-    OPTIONS = PoolFormerOptions
 
     def __init__(self, options: PoolFormerOptions) -> None:
         super().__init__()

@@ -137,7 +137,6 @@ def shortcut(place: BlockPlace, options: ResNetOptions) -> nn.Sequential:
 class ResNet(Chain):
     """Stem and stages `layer1` ... `layer4`."""
 
-    OPTIONS = ResNetOptions
     NATIVE: ClassVar[Settings] = {"conv_cfg": None}
     PRESETS: ClassVar[Mapping[str, Settings]] = {
         "ResNetV1c": {"deep_stem": True},
@@ -251,7 +250,6 @@ class RegNetOptions:
 class RegNet(Chain):
     """A ResNet of bottlenecks that do not widen, as wide as a line says."""
 
-    OPTIONS = RegNetOptions
     NATIVE: ClassVar[Settings] = {"conv_cfg": None, "deep_stem": False, "avg_down": False}
 
     def __init__(self, options: RegNetOptions) -> None:
@@ -288,8 +286,10 @@ class DenseNetOptions:
     out_indices: int | tuple[int, ...] = -1
 
 
-class DenseLayer(nn.Module):
+class DenseLayer(Chain):
     """Norm, 1x1, norm, 3x3 on all that came before."""
+
+    order = ("norm1", "act", "conv1", "norm2", "act", "conv2")
 
     def __init__(self, entering: int, growth: int, options: DenseNetOptions) -> None:
         super().__init__()
@@ -299,10 +299,6 @@ class DenseLayer(nn.Module):
         self.norm2 = norm_layer(inside, options.norm_cfg)
         self.conv2 = nn.Conv2d(inside, growth, 3, padding=1, bias=False)
         self.act = activation(options.act_cfg)()
-
-    def forward(self, features: Features) -> Float[Tensor, "b growth h w"]:
-        inside = self.conv1(self.act(self.norm1(features)))
-        return self.conv2(self.act(self.norm2(inside)))
 
 
 class DenseStage(nn.Module):
@@ -320,8 +316,6 @@ class DenseStage(nn.Module):
 
 class DenseNet(Chain):
     """`stem`, `stages` and `transitions` in turn; the last transition is a norm only."""
-
-    OPTIONS = DenseNetOptions
 
     def __init__(self, options: DenseNetOptions) -> None:
         super().__init__()

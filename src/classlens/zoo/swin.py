@@ -264,7 +264,6 @@ class Swin(nn.Module):
     A merging is called `stages.N.downsample`: that of stage N runs behind it in the first version, in front in the second.
     """
 
-    OPTIONS = SwinOptions
     NATIVE: ClassVar[Settings] = {"out_after_downsample": False, "use_abs_pos_embed": False, "patch_cfg": {}}
     PRESETS: ClassVar[Mapping[str, Settings]] = {"SwinTransformerV2": {"window_size": 8}}
     extra_tokens = 0

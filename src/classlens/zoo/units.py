@@ -2,7 +2,7 @@
 
 Those are small ones, and at the end what stands between backbone and logits: poolings, and heads.
 
-Each family states what it understands: the keywords of its class, or the fields of the record in its `OPTIONS`. A setting
+Each family states what it understands: the keywords of its class, or the fields of the record that it takes. A setting
 that it does not know is an error and never skipped, because a network built without it would still run and give other
 logits. Settings that do not change the logits (initial values, dropout rates, frozen stages) are the exception.
 """
@@ -51,12 +51,13 @@ def plain_type(settings: Settings) -> str:
 
 
 def build_part(builder: Any, settings: Settings) -> nn.Module:  # noqa: ANN401 - any class of this package
-    """The module of a config's dict: `builder` called with the settings, or with the record of them in its `OPTIONS`.
+    """The module of a config's dict: `builder` called with the settings, or with the record of them that its `options` are.
 
     Lists become tuples. A setting in the builder's `NATIVE` has one value with which it is built here; one named `family`
     is the plain type; what a type does not say is in `PRESETS` where it differs from its family.
     """
-    kind, native, family = getattr(builder, "OPTIONS", builder), getattr(builder, "NATIVE", {}), plain_type(settings)
+    takes, native, family = signature(builder).parameters, getattr(builder, "NATIVE", {}), plain_type(settings)
+    kind = takes["options"].annotation if "options" in takes else builder
     named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)  # nothing for a class that takes no settings
     known = {name: one for name, one in signature(kind).parameters.items() if one.kind in named}
     settings = {**getattr(builder, "PRESETS", {}).get(family, {}), **settings}

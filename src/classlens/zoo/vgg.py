@@ -84,7 +84,6 @@ class VGGOptions:
 class VGG(nn.Module):
     """`features`, then `classifier` where the backbone classifies by itself."""
 
-    OPTIONS = VGGOptions
     NATIVE: ClassVar[Settings] = {"conv_cfg": None, "dilations": (1,) * 5}
 
     def __init__(self, options: VGGOptions) -> None:
@@ -205,7 +204,6 @@ class RepVGGOptions:
 class RepVGG(Chain):
     """`stem`, then `stage_1` ... `stage_4`."""
 
-    OPTIONS = RepVGGOptions
     NATIVE: ClassVar[Settings] = {"conv_cfg": None, "add_ppf": False, "dilations": (1,) * 4}
 
     def __init__(self, options: RepVGGOptions) -> None:
@@ -271,7 +269,6 @@ class MobileOneOptions:
 class MobileOne(Chain):
     """`stage0`, then `stage1` ... `stage4` of depthwise and pointwise blocks in turn."""
 
-    OPTIONS = MobileOneOptions
     NATIVE: ClassVar[Settings] = {"conv_cfg": None}
 
     def __init__(self, options: MobileOneOptions) -> None:

@@ -101,7 +101,6 @@ def layer_options(options: ViTOptions, *, scaled: bool) -> LayerOptions:
 class VisionTransformer(nn.Module):
     """Patches and extra tokens through the encoder; returns what `out_type` names."""
 
-    OPTIONS = ViTOptions
     PRESETS: ClassVar[Mapping[str, Settings]] = {"DistilledVisionTransformer": {"arch": "deit-base"}}
 
     def __init__(self, options: ViTOptions) -> None:
@@ -227,7 +226,6 @@ class TokensToToken(nn.Module):
 class T2TViT(nn.Module):
     """Token maker, class token, `encoder`, `norm`; returns the class token."""
 
-    OPTIONS = T2TOptions
     NATIVE: ClassVar[Settings] = {"out_type": "cls_token", "with_cls_token": True}
 
     def __init__(self, options: T2TOptions) -> None:
@@ -438,7 +436,6 @@ class ClassLayer(nn.Module):
 class XCiT(nn.Module):
     """Patches, positions, `xca_layers`, then the class token and `ca_layers`; returns the class token."""
 
-    OPTIONS = XCiTOptions
     NATIVE: ClassVar[Settings] = {"out_type": "cls_token", "out_indices": (-1,)}
 
     def __init__(self, options: XCiTOptions) -> None:

@@ -70,6 +70,7 @@ def open_config(path: str | Path, options: Options, photos: Path | None = None) 
         open_classifier=classifier if setup.model else None,
         open_loading=partial(open_loading, setup, options, make_data) if "train" in setup.splits else None,
         plan=Plan(clock, partial(count, setup, make_data) if "train" in setup.splits else None),
+        outputs=outputs_of(setup.model) if trains and "train" in setup.splits else None,
         notes=(*config.deprecations, *config.slips),
     )
     is_empty = not (setup.splits or setup.model or trains)
@@ -84,7 +85,14 @@ def open_demo(rest: str, options: Options) -> Source:
 
     path = CONFIGS / "demo" / "efficientnet-lite0_photos.py"
     source = open_config(path, options, user_cache_path("classlens") / "demo-photos-2")
-    return replace(source, class_names=partial(names_of, "ImageNet"))
+    return replace(source, class_names=partial(names_of, "ImageNet"), outputs=None)  # it looks, and is not trained
+
+
+def outputs_of(model: object) -> int | None:
+    """How many classes the head of a model is set to, if it has one that says so."""
+    head = model.get("head") if isinstance(model, Mapping) else None
+    number = head.get("num_classes") if isinstance(head, Mapping) else None
+    return number if isinstance(number, int) else None
 
 
 def open_dataset(setup: Setup, options: Options, make_data: Callable[[], object] | None, name: str) -> Dataset:

@@ -272,6 +272,6 @@ def usual_cause(missing: list[str], unexpected: list[str], unlike: list[str]) ->
         return "the number of classes differs: set model.head.num_classes to that of the checkpoint"
     if missing and unexpected and len(missing) > LISTED:
         return "the checkpoint belongs to another network: compare its file name with the config's"
-    if missing and all(name.startswith("head.") for name in missing):
+    if missing and not unexpected and all(name.startswith("head.") for name in missing):
         return "the checkpoint holds a backbone only, as after pre-training: it gives no class scores"
     return "config and checkpoint must belong together: compare depth, arch and head"

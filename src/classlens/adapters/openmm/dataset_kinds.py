@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from classlens.adapters.openmm.setup import names_of
-from classlens.checkpoints.check_records import check_pickle
+from classlens.checkpoints.check_records import STUMBLES, check_pickle
 from classlens.config.settings import Settings, split_of, text
 from classlens.dataset.annotations import list_annotations, read_text
 from classlens.dataset.class_folders import find_misnamed, list_elsewhere, scan_folder
@@ -341,17 +341,7 @@ def cifar(settings: Settings, classes: Classes, where: str) -> Listing:
         contents = [ArraysOnly(BytesIO(file), encoding="latin1").load() for file in files]
         pictures = np.vstack([batch["data"] for batch in contents]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         labels = [int(label) for batch in contents for label in batch.get("labels") or batch["fine_labels"]]
-    except (
-        pickle.UnpicklingError,
-        EOFError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        ImportError,
-        MemoryError,
-        DataError,
-    ) as error:
+    except (*STUMBLES, DataError) as error:
         raise DataError(f"{folder}: not the batches of {settings['type']}: {error}") from error
     return in_memory(pictures, labels, classes, Encoding("RGB"))
 

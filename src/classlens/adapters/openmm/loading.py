@@ -7,14 +7,14 @@ Albumentations from its own, which nobody seeds anew.
 """
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, DistributedSampler
 
 from classlens.adapters.openmm.datasets import PERSISTENT, RESEED, places_of_copied
 from classlens.adapters.openmm.setup import Setup
@@ -45,27 +45,8 @@ class ConfigSamples:
         return state.value
 
 
-@dataclass
-class ConfigSampler:
-    """Which samples a rank sees in an epoch, in the order of mmengine's DefaultSampler: padded to equal shares."""
-
-    size: int
-    rank: int
-    ranks: int
-    is_shuffled: bool
-    epoch: int = 0
-
-    def __len__(self) -> int:
-        return -(-self.size // self.ranks)
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(SEED + self.epoch)
-        order = torch.randperm(self.size, generator=generator) if self.is_shuffled else torch.arange(self.size)
-        places = torch.arange(self.rank, len(self) * self.ranks, self.ranks) % self.size
-        return iter(order[places].tolist())
+class ConfigSampler(DistributedSampler[Any]):
+    """torch's, under a name for mmengine's DefaultSampler, which seeds, pads and shares out in the same way."""
 
 
 def seed_worker(worker: int, *, workers: int, rank: int) -> None:
@@ -87,10 +68,11 @@ def open_loading(setup: Setup, dataset: Dataset) -> Loading:
 
     def open_loader(rank: int, ranks: int) -> DataLoader[Any]:
         chances = {at: np.random.default_rng() for at in places_of_copied(dataset)}
+        samples: Any = ConfigSamples(dataset, chances)
         return DataLoader(
-            ConfigSamples(dataset, chances),  # type: ignore[arg-type]
+            samples,
             split.batch_size or 1,
-            sampler=ConfigSampler(dataset.length, rank, ranks, is_shuffled),
+            sampler=ConfigSampler(samples, ranks, rank, is_shuffled, SEED),
             num_workers=workers,
             persistent_workers=workers > 0 and bool(settings.get("persistent_workers", True)),
             worker_init_fn=partial(seed_worker, workers=workers, rank=rank),

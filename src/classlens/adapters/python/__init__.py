@@ -9,8 +9,8 @@ as it runs, as `python FILE` would have it. Every object is sorted by what it is
 import inspect
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -44,7 +44,7 @@ from classlens.image import Encoding
 from classlens.schedule.schedule import Clock, Length, Schedule
 from classlens.sharing import ALONE
 from classlens.source import Loading, Plan, Source
-from classlens.user_code import users_code
+from classlens.user_code import importable, users_code
 
 if TYPE_CHECKING:
     from classlens.cam.classifier import Classifier
@@ -109,16 +109,6 @@ def no_such_file(place: str) -> ConfigError:
     return ConfigError(f"no such file: {place}", hint=near if "did you mean" in near else USAGE)
 
 
-@contextmanager
-def importable(folder: str) -> Iterator[None]:
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        if folder in sys.path:
-            sys.path.remove(folder)
-
-
 CLASSIFIER = "classlens.cam.classifier.Classifier"
 """Our own record by name: importing it imports torch, which a user with only a dataset may not have."""
 
@@ -144,7 +134,7 @@ FUNCTION = "function that schedules"
 
 KINDS: Mapping[str, Callable[[Thing], bool]] = {
     "source": lambda thing: isinstance(thing, Source),
-    "loss": kinds.is_loss,
+    "loss": lambda thing: kinds.LOSS in kinds.bases_of(thing),
     "encoding": lambda thing: isinstance(thing, Encoding),
     "mixing": kinds.is_mixing,
     "clock": lambda thing: isinstance(thing, Clock),

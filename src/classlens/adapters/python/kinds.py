@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from classlens.pipelines.listen import is_sequence
 
 Thing: TypeAlias = Any  # an object of the user
-MODULE = "torch.nn.modules.module.Module"
+MODULE, LOSS = "torch.nn.modules.module.Module", "torch.nn.modules.loss._Loss"
 PREFETCHING = "timm.data.loader.PrefetchLoader"
 SUBSET, CONCAT = "torch.utils.data.dataset.Subset", "torch.utils.data.dataset.ConcatDataset"
 TRAINER = "transformers.trainer.Trainer"
@@ -69,10 +69,6 @@ def is_mixing(thing: Thing) -> bool:
 
 def is_module(thing: Thing) -> bool:
     return MODULE in bases_of(thing) and not is_transform(thing)
-
-
-def is_loss(thing: Thing) -> bool:
-    return "torch.nn.modules.loss._Loss" in bases_of(thing)
 
 
 def is_timm_scheduler(thing: Thing) -> bool:

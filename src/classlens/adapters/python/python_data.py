@@ -188,14 +188,9 @@ class OfRow:
         return {key: values[0] for key, values in self.func({key: [value] for key, value in row.items()}).items()}
 
 
-@dataclass(frozen=True)
-class OfBatch:
+def of_batch(function: Callable[[Thing], Thing]) -> Callable[[Thing], Thing]:
     """A function of a row, where Hugging Face calls one of a batch; it asks for one row at a time."""
-
-    func: Callable[[Thing], Thing]
-
-    def __call__(self, batch: Mapping[str, Thing]) -> Thing:
-        return {key: [value] for key, value in self.func({key: batch[key][0] for key in batch}).items()}
+    return lambda batch: {key: [value] for key, value in function({key: batch[key][0] for key in batch}).items()}
 
 
 def find_pipeline(dataset: Thing) -> tuple[str, ...]:
@@ -222,7 +217,7 @@ def replace_pipeline(dataset: Thing, attributes: Sequence[str], answer: Callable
     other = copy(dataset) if attributes else dataset
     for name in attributes:
         stand_in = StandIn(attributes == JOINT, answer)
-        vars(other)[name] = {"transform": OfBatch(stand_in)} if attributes == OF_BATCH else stand_in
+        vars(other)[name] = {"transform": of_batch(stand_in)} if attributes == OF_BATCH else stand_in
     return other
 
 

@@ -10,7 +10,6 @@ it is installed. So a plain class that asks nothing of OpenMMLab needs no OpenMM
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from enum import EnumMeta
 from importlib import import_module
@@ -25,7 +24,7 @@ from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.state import Foreign, State
 from classlens.errors import ConfigError, DataError, install_command, short_repr, suggestion
-from classlens.user_code import users_code
+from classlens.user_code import importable, users_code
 
 INTERPOLATIONS = {name: name for name in ("nearest", "bilinear", "bicubic", "box", "lanczos")} | {"hammimg": "hamming"}
 """What may be written for the interpolation of a `torchvision/` transform, spelt as upstream does."""
@@ -114,7 +113,7 @@ def build_own(settings: Settings, registry: str, modules: Sequence[str], where: 
     module, _, attribute = name.rpartition(".")
     places = [(one, name) for one in modules]
     if module:
-        with importable_here():
+        with importable("."):
             if find_spec(module.partition(".")[0]) is not None:  # a scope such as `mmcls` need not be a package
                 places = [(module, attribute), *places]
     own = [getattr(import_own(place, where), member, None) for place, member in places]
@@ -132,13 +131,6 @@ def build_own(settings: Settings, registry: str, modules: Sequence[str], where: 
     return construct(kind, options, f"{where}: {name}")
 
 
-def importable_here() -> AbstractContextManager[None]:
-    """Let modules be imported from the working directory; what knows how is loaded for configs that need it only."""
-    from classlens.adapters.python import importable
-
-    return importable(".")
-
-
 def import_modules(setup: Setup) -> None:
     """Import what `custom_imports` names, so that it registers its types; what may fail there may fail here."""
     for module in setup.imports:
@@ -152,7 +144,7 @@ def import_modules(setup: Setup) -> None:
 def import_own(name: str, where: str) -> Foreign:
     """A module of the user's, also from the working directory."""
     try:
-        with importable_here():
+        with importable("."):
             return import_module(name)
     except ModuleNotFoundError as error:
         missing = error.name or name
