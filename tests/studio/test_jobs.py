@@ -39,6 +39,16 @@ def test_a_network_shows_its_layers_its_classes_and_the_methods(look):
     assert np.shape(look["colour_maps"]["inferno"]) == (256, 3)
 
 
+def test_the_first_sample_whose_label_the_network_knows_is_the_one_to_begin_with(studio, look):
+    for split in ("train", "val"):
+        rows = studio.wait(f"/data.json?split={split}&count=300")["rows"]
+        known = [
+            one["index"] for one in rows if set(one["classes"]) <= {n for c in look["classes"] for n in c.split(", ")}
+        ]
+
+        assert studio.get(f"/look.json?split={split}")["begin"] == known[0] > 0
+
+
 def test_a_map_is_the_one_that_explain_gives(studio, look):
     source = classlens.open_source("demo")
     image = classlens.trace(source.dataset("train"), 40, keep="first").original.image

@@ -256,6 +256,15 @@ def wait_for_end(studio, job, within):
     assert studio.get(f"/jobs/{job}.json")["state"] == "cancelled"
 
 
+def test_the_view_begins_with_a_picture_whose_label_the_network_knows(page, studio):
+    page.goto(f"{studio.address}/look?split=val")
+    expect(maps(page)).to_have_count(1, timeout=60_000)
+
+    begin = studio.get("/look.json?split=val")["begin"]
+    expect(page.get_by_label(re.compile("^Sample, 0 to"))).to_have_value(str(begin))
+    assert page.recorder.slips == []
+
+
 def test_a_page_that_is_left_ends_its_slow_map_and_another_page_says_what_it_waits_for(look, open_page, studio):
     page, slow = look(), f"{studio.address}/look?split=val&index={SAMPLE}&method=RISE"
     with page.expect_response("**/explain") as begun:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from math import prod
 from time import monotonic
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from classlens.dataset.conventions import letters_of, numbers_by_name
+from classlens.errors import ClasslensError
 from classlens.studio.guard import Refused
 from classlens.studio.replies import (
     answer,
@@ -29,11 +32,13 @@ from classlens.words import say
 if TYPE_CHECKING:
     from classlens.image import Image
     from classlens.studio.jobs import Job
+    from classlens.studio.session import Session
 
 UPLOADED_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 UPLOADED_PIXELS = 50_000_000
 PACE = 0.15  # seconds between two answers about a job that goes on
 MOST_MAPS = 64  # of one request
+LOOKED_THROUGH = 300  # samples, for one whose label the network knows
 LONGEST_WORD = 200
 
 
@@ -42,11 +47,28 @@ async def show_network(request: Request) -> Response:
 
     After loading was cancelled, or has failed, it is begun anew with `again=1`.
     """
-    session, target, again = session_of(request), number(request, "target", 0), number(request, "again", 0, 0, 1)
+    session, (target, split), again = session_of(request), split_of(request), number(request, "again", 0, 0, 1)
     job = await while_connected(request, session.readers, partial(session.look, target, again=bool(again)))
     facts = describe_job(job, waiting="loading", running="loading", done="ready", cancelled="failed")
     choices = await while_connected(request, session.readers, describe_choices)
-    return answer(facts | choices | (job.result.facts if job.result else {}))
+    if job.result is None:
+        return answer(facts | choices)
+    begin = partial(find_first, session, target, split, job.result.facts["classes"] or ())
+    facts["begin"] = await while_connected(request, session.readers, begin)
+    return answer(facts | choices | job.result.facts)
+
+
+def find_first(session: Session, target: int, split: str, classes: Sequence[str]) -> int:
+    """The first sample whose label is a class of the network, of those that are listed already; 0 without one."""
+    listed = session.opened.things.get(("first", target, split))
+    if listed is None or not listed.done() or listed.exception():
+        return 0
+    dataset, numbers = listed.result(), numbers_by_name(classes)
+    with suppress(ClasslensError):  # of a bad sample its own page says what is wrong
+        for index in range(min(dataset.length, LOOKED_THROUGH)):
+            if letters_of(", ".join(dataset.class_names(index))) in numbers:
+                return index
+    return 0
 
 
 @cache

@@ -48,11 +48,12 @@ async function upload(file) {
 export function View({ query, session }) {
   const target = query.target ?? String(session.targets.find((one) => one.parts.includes("classifier"))?.id ?? 0);
   const canLook = session.targets.some((one) => String(one.id) === target && one.parts.includes("classifier"));
-  const look = useJson(canLook ? "/look.json" : null, { target }, (data) => data.state === "loading");
   const hasData = session.targets.find((one) => String(one.id) === target)?.parts.includes("dataset") ?? false;
   const split = query.split ?? session.splits[0];
-  const data = useJson(canLook && hasData && !query.upload ? "/data.json" : null, { target, split, start: query.index ?? "0", count: 1 }, (answer) => answer.state === "counting");
-  const choice = { target, split, hasData, index: query.index ?? "0", upload: query.upload ?? "", length: hasData ? data.data?.length ?? 0 : 0,
+  const look = useJson(canLook ? "/look.json" : null, { target, split }, (data) => data.state === "loading");
+  const index = query.index ?? String(look.data?.begin ?? 0); // the first whose label the network knows
+  const data = useJson(canLook && hasData && !query.upload ? "/data.json" : null, { target, split, start: index, count: 1 }, (answer) => answer.state === "counting");
+  const choice = { target, split, hasData, index, upload: query.upload ?? "", length: hasData ? data.data?.length ?? 0 : 0,
     row: data.data?.rows?.[0] ?? null, error: hasData ? data.error : null };
   const retry = () => void getJson("/look.json", { target, again: 1 }).then(look.again, look.again);
   const [isOver, setOver] = useState(false);
