@@ -228,7 +228,7 @@ function Schedules({ every, drawn, query, at, setAt, lengths, broken, absent }) 
       ${panels.map(([name, entries]) => html`<${Panel} key=${name} name=${name} entries=${entries} axis=${axis} at=${at} setAt=${setAt} zoom=${ways.zoom}
         places=${places} query=${query} />`)}
       <${Landmarks} places=${places} visit=${ways.visit} isOne=${runs.length === 1} />
-      <ul class="block muted">${absent.map((one) => html`<li key=${-1 - one.id}><b>${one.name}</b>: ${workText(one.error)}</li>`)}${runs.map((run) => html`<li key=${run.id}><b>${run.name}</b>: ${[run.clock.words, run.clock.note, ...(run.notes ?? [])].filter(Boolean).map((/** @type {string} */ one, /** @type {number} */ at) => html`${at > 0 && " · "}<span lang=${languageOf(one)}>${workText(one)}</span>`)}</li>`)}</ul>
+      <ul class="block muted">${absent.map((one) => html`<li key=${-1 - one.id}><b>${one.name}</b>: ${workText(one.error)}</li>`)}${runs.map((run) => html`<li key=${run.id}><b>${run.name}</b>: ${[run.clock.words, run.clock.note, ...(run.notes ?? [])].filter(Boolean).map((one = "", at) => html`${at > 0 && " · "}<span lang=${languageOf(one)}>${workText(one)}</span>`)}</li>`)}</ul>
     </div>`;
 }
 

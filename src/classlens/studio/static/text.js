@@ -29,11 +29,12 @@ export function t(key, values = {}) {
 /** A number as the page's language writes it, exact. @param {number} value */
 export const formatNumber = (value) => value.toLocaleString(language.get(), { maximumFractionDigits: 20 });
 
-/** What the server says in English, in the reader's language where the table knows it, numbers (N in its keys) as they are. @param {string} words */
+/** What the server says in English, in the reader's language where the table knows it, numbers (N in its keys) as they are. What pages in one file say, too, is `work`. @param {string} words */
 export function workText(words) {
   const number = /\b\d+(?:[,.]\d+)*(?!\w)/g, numbers = words.match(number) ?? [];
-  const key = `work.${words.replace(number, "N").replace(/(N (?:step|epoch|sample|GPU|tensor))s\b/g, "$1").replace(/\W+/g, "_")}`;
-  if (!(key in TEXT) || (numbers.length && language.get() === "en")) return words;
+  const said = words.replace(number, "N").replace(/(N (?:step|epoch|sample|GPU|tensor))s\b/g, "$1").replace(/\W+/g, "_");
+  const key = ["work", "engine"].map((space) => `${space}.${said}`).find((one) => one in TEXT);
+  if (!key || (numbers.length && language.get() === "en")) return words;
   return t(key, Object.fromEntries(numbers.map((one, at) => [`n${at + 1}`, one])));
 }
 
