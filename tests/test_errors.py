@@ -1,6 +1,6 @@
 import pytest
 
-from classlens.errors import NotFound, suggestion
+from classlens.errors import NotFound, short_repr, suggestion
 
 CLASSES = ["Egyptian cat", "tiger cat", "tabby, tabby cat", "crate", "coast", "espresso"]
 
@@ -29,3 +29,11 @@ def test_an_absent_name_says_what_kind_of_thing_it_is_and_where():
     error = NotFound("layer", "backbon", ["backbone"], where="toy")
 
     assert (str(error), error.hint) == ("no layer named 'backbon' in toy", "did you mean backbone?")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1 << 5000, "a number of 5001 bits"), ([1 << 5000, 2], "[a number of 5001 bits, 2]"), (2**64, str(2**64))],
+)
+def test_a_number_that_would_fill_pages_is_said_by_its_size(value, text):
+    assert short_repr(value) == text

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from classlens.errors import DataError
-from classlens.files import check_place, write_whole
+from classlens.files import check_place, remove_unfinished, write_whole
 
 
 def test_content_is_written_with_the_folders_on_the_way_and_nothing_beside_it(tmp_path):
@@ -127,3 +127,28 @@ def test_a_process_that_is_stopped_while_it_writes_leaves_nothing_unfinished(num
         assert process.wait(10) == 128 + number
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_nothing_may_be_written_that_is_said_before_any_work(tmp_path):
+    tmp_path.chmod(0o500)
+    is_root = os.getuid() == 0  # who may write anywhere: so the real user is somebody else for a moment
+    if is_root:
+        os.setreuid(65534, 0)
+    try:
+        with pytest.raises(DataError, match=r"cannot write .*/file: permission denied"):
+            check_place(tmp_path / "file")
+    finally:
+        if is_root:
+            os.setreuid(0, 0)
+        tmp_path.chmod(0o700)
+
+
+def test_what_is_unfinished_when_a_process_is_ended_is_removed(tmp_path):
+    def fill(file):
+        file.write(b"half")
+        remove_unfinished()
+        assert list(tmp_path.iterdir()) == []
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(tmp_path / "file", fill)

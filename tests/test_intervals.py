@@ -32,3 +32,9 @@ def test_the_interval_of_a_paired_gain_is_walds():
     gain, low, high = paired_gain(150, 86, 1600)
 
     assert (gain, low, high) == pytest.approx((-0.040, -0.059, -0.021), abs=6e-4)
+
+
+def test_a_share_of_no_trials_may_be_anything():
+    share = share_of(0, 0)
+
+    assert (share.trials, share.low, share.high) == (0, 0, 1)

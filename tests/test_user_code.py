@@ -78,6 +78,13 @@ def test_a_package_that_the_file_needs_is_told_with_how_to_get_it(write, package
     assert caught.value.hint == (hint or install_command("kornia"))
 
 
+def test_a_module_of_ours_that_there_is_not_is_a_mistake_in_the_file(write):
+    write("import classlens.no_such_module\n")
+
+    with pytest.raises(ConfigError, match=r"fails at train\.py:1: ModuleNotFoundError: .*classlens\.no_such_module"):
+        open_source("py:train.py:model")
+
+
 def test_on_the_command_line_it_is_two_lines_and_status_2(write, capsys):
     write("def data():\n    return open('nowhere.csv')\n")
 

@@ -194,6 +194,24 @@ def test_a_foreign_adapter_that_needs_something_names_it(tmp_path, monkeypatch):
     assert caught.value.hint == "pip install a_package_that_is_not_there"
 
 
+def test_a_module_that_a_foreign_adapter_misses_without_a_name_is_its_own_error(tmp_path, monkeypatch):
+    folder = tmp_path / "vague-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: vague\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[classlens.adapters]\nvague = vague_adapter:open_it\n")
+    (tmp_path / "vague_adapter.py").write_text("raise ModuleNotFoundError('something is missing')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(ModuleNotFoundError, match="something is missing"):
+        open_source("vague:x")
+
+
+def test_names_of_classes_beside_a_network_alone_change_nothing():
+    source = open_source("timm:resnet18", options=Options(class_names=("cat", "dog")))
+
+    assert source.parts == ("classifier",)
+
+
 def test_listing_imports_no_framework():
     code = "import sys; from classlens.cli.main import main; main(['sources']); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -1,9 +1,12 @@
 import hashlib
+from contextlib import nullcontext
 
 import pytest
 from PIL import Image
 
-from classlens.demo_photos import CLASSES, make_photos
+from classlens import demo_photos
+from classlens.demo_photos import CLASSES, COMPLETE, make_photos
+from classlens.errors import DataError
 
 
 def digests(folder):
@@ -46,3 +49,21 @@ def test_an_interrupted_folder_is_made_again_and_a_complete_one_is_left_alone(tm
 
     assert added.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_photos_that_another_process_made_meanwhile_are_taken_if_they_are_complete(tmp_path, monkeypatch, is_complete):
+    remove = demo_photos.shutil.rmtree
+
+    def make_meanwhile(folder, **settings):
+        if folder != tmp_path / "photos":
+            remove(folder, **settings)
+            return
+        (folder / "train").mkdir(parents=True)
+        (folder / (COMPLETE if is_complete else "half")).touch()
+
+    monkeypatch.setattr(demo_photos.shutil, "rmtree", make_meanwhile)
+    monkeypatch.setattr(demo_photos, "CLASSES", dict([*CLASSES.items()][:1]))
+
+    with nullcontext() if is_complete else pytest.raises(DataError, match="not empty"):
+        assert make_photos(tmp_path / "photos") == tmp_path / "photos"

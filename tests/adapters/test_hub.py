@@ -131,6 +131,13 @@ def test_behind_a_proxy_the_name_of_a_server_is_not_asked_for(variables, answer,
     assert reachable("https://hub.invalid/model") is answer
 
 
+def test_without_a_proxy_the_name_of_a_server_is_asked_for(monkeypatch):
+    for name in ("HTTPS_PROXY", "ALL_PROXY", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert reachable("https://localhost/model")
+
+
 @pytest.mark.parametrize(
     ("text", "name", "settings"),
     [

@@ -229,3 +229,28 @@ def test_a_network_of_timm_on_the_hub_is_fed_by_timms_own_transform(tmp_path, pi
     maps = classlens.explain(open_source(address).classifier(), picture, targets=[0, 1, 2])
 
     assert [one.logit for one in maps] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_network_that_takes_no_pictures_is_refused(tmp_path):
+    config = transformers.PerceiverConfig(
+        num_latents=4, d_latents=16, d_model=16, num_blocks=1, num_self_attends_per_block=1, num_cross_attention_heads=1
+    )
+    network = transformers.PerceiverForImageClassificationFourier(config)
+
+    with pytest.raises(DataError, match="takes inputs, not pictures"):
+        open_source(save(tmp_path, network)).classifier()
+
+
+def test_a_processor_that_cuts_a_picture_into_rows_of_numbers_is_refused():
+    processor = transformers.Siglip2ImageProcessor(patch_size=16, max_num_patches=4)
+
+    with pytest.raises(DataError, match=r"Siglip2ImageProcessor.* makes no picture of one, but rows of numbers"):
+        adapter.run_processor(processor, Pillow.new("RGB", (32, 32)), {})
+
+
+def test_a_trainer_that_is_given_no_samples_has_a_network_and_no_schedule(tmp_path):
+    arguments = transformers.TrainingArguments(str(tmp_path), report_to=[], use_cpu=True)
+
+    source = open_source(transformers.Trainer(small_vit(), arguments))
+
+    assert source.parts == ("classifier",)

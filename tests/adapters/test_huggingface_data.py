@@ -61,6 +61,28 @@ def test_data_that_is_not_there_is_told(tmp_path, monkeypatch):
         open_source(f"hfds:{tmp_path}").dataset()
 
 
+@pytest.mark.parametrize("name", ["mine", "MyPets", "MNIST"])
+def test_what_was_fetched_before_is_opened_without_a_network(tmp_path, monkeypatch, name):
+    """The cache has its folders in snake case, whatever a dataset is called on the Hub."""
+    monkeypatch.setattr(hub, "reachable", lambda url: False)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    snake = {"MyPets": "my_pets", "MNIST": "mnist"}.get(name, name)
+    place = tmp_path / f"user___{snake}" / "default" / "0.0.0" / ("a" * 40)
+    place.mkdir(parents=True)
+    splits = datasets.SplitDict({"train": datasets.SplitInfo("train", num_examples=4, dataset_name=snake)})
+    info = datasets.DatasetInfo(
+        features=rows().features, config_name="default", dataset_name=snake, version="0.0.0", splits=splits
+    )
+    info.write_to_directory(str(place))
+    with datasets.arrow_writer.ArrowWriter(path=str(place / f"{snake}-train.arrow"), features=info.features) as writer:
+        writer.write_table(rows().data.table)
+        writer.finalize()
+
+    dataset = open_source(f"hfds:user/{name}").dataset()
+
+    assert (dataset.length, dataset.classes) == (4, ("cat", "dog"))
+
+
 def test_the_labels_of_all_samples_are_read_at_once(tmp_path, monkeypatch):
     saved = rows().select([3, 0, 2, 1, 1])
     saved.save_to_disk(str(tmp_path))

@@ -238,3 +238,10 @@ def test_a_checkpoint_of_ones_own_says_how_it_is_fed_and_what_its_classes_are(tm
 
     assert classifier.classes == ("cat", "dog")
     assert "fed as those of timm/test_resnet.r160_in1k" in classifier.notes[0]
+
+
+def test_a_network_without_published_weights_says_so():
+    with pytest.raises(DataError, match="timm:coatnet_0_224 has no published weights") as caught:
+        open_source("timm:coatnet_0_224").classifier()
+
+    assert "timm:coatnet_0_224?pretrained=false" in caught.value.hint

@@ -1,19 +1,22 @@
 """Planted faults are found and named, and clean data stay clean; networks are really trained, each once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
 import classlens
-from classlens.audit import audit
-from classlens.audit.answers import Inquiry, answers
-from classlens.audit.label_errors import believe, margins
+from classlens.audit import audit, label_errors
+from classlens.audit.answers import Answer, Answers, Inquiry, answers
+from classlens.audit.label_errors import believe, margins, neighbour_votes
 from classlens.audit.lost_evidence import place_grid, places_of
 from classlens.audit.shortcuts import name_place
 from classlens.audit.subject import open_subject
 from classlens.audit.wishes import AuditOptions
 from classlens.dataset.near_duplicates import stand_out
 from classlens.errors import DataError, NotFound, NotOffered
+from classlens.image import Image
 from tests.audit.planted import (
     copies_of,
     crop_stage,
@@ -105,6 +108,30 @@ def test_a_view_that_the_network_is_not_used_to_says_nothing():
     assert (margins(belief, labels) > 0.9).all()
 
 
+def test_of_very_many_pictures_some_vote_for_all(monkeypatch):
+    monkeypatch.setattr(label_errors, "BANK", 24)
+    labels = np.arange(40) % 2
+    features = np.eye(2)[labels] + 0.01 * np.random.default_rng(0).random((40, 2))
+
+    votes = neighbour_votes(features, labels, 2)
+
+    assert (votes.argmax(axis=1) == labels).all()
+
+
+@pytest.mark.parametrize(("count", "gone", "said"), [(20, 0, "20"), (30, 12, "18"), (30, 30, "0")])
+def test_few_labels_are_too_few_to_doubt_any(tmp_path, clean_network, count, gone, said):
+    """Also where pictures are gone since the audit."""
+    pictures, labels = digits()
+    source = source_of(clean_network, pictures[:count], labels[:count])
+    audit(source, tmp_path, options=AuditOptions(methods=[]))
+    dataset = source.dataset("val")
+    left = replace(dataset, load=lambda index: fail(index) if index < gone else dataset.load(index))
+
+    answer = answers(Inquiry(str(tmp_path), open_subject(left, source.classifier())), ["labels"]).given[0]
+
+    assert (answer.verdict, answer.is_trouble) == (f"{said} labelled pictures: too few to say", False)
+
+
 def ask_for_leaks(folder, network, val, train):
     source = source_of(network, *val, train)
     audit(source, folder / "train", options=AuditOptions(phase="train", methods=[]))
@@ -144,6 +171,28 @@ def test_tiny_copies_that_were_changed_a_little_are_leaks(tmp_path, on_ground, k
     assert {index for index, _ in found} <= set(range(100))
 
 
+@pytest.mark.parametrize(("can_read", "found"), [(None, {0, 1, 2}), (True, {0, 1, 2}), (False, set())])
+def test_without_the_other_pictures_only_exact_copies_are_leaks(tmp_path, clean_network, can_read, found):
+    """Where there are such pictures, but they cannot be read, none is called a copy."""
+    pictures, labels = digits()
+    shown = pictures[2000:2100].copy()
+    shown[:3] = pictures[:3]
+    source = source_of(clean_network, shown, labels[2000:2100], (pictures[:100], labels[:100]))
+    audit(source, tmp_path / "train", options=AuditOptions(phase="train", methods=[]))
+    audit(source, tmp_path / "val", options=AuditOptions(methods=[]))
+    subject, training = open_subject(source.dataset("val"), source.classifier()), source.dataset("train")
+    training = {None: None, True: training, False: replace(training, load=fail)}[can_read]
+
+    answer = answers(Inquiry(str(tmp_path / "val"), subject, training, str(tmp_path / "train")), ["leaks"]).given[0]
+
+    assert {row["index"] for row in answer.table} == found
+    assert bool(answer.notes) is (can_read is None)
+
+
+def fail(index):
+    raise DataError(f"picture {index} is gone")
+
+
 def test_splits_without_copies_do_not_leak(tmp_path, on_ground):
     pictures, labels, network = on_ground
 
@@ -165,12 +214,14 @@ def test_all_copies_of_a_picture_stand_out_and_of_strangers_none():
     assert stand_out(one, {7: copies[0]}) == []
 
 
-def test_pictures_that_cannot_be_read_leak_nothing(tmp_path):
+@pytest.mark.parametrize("name", ["leaks", "shortcuts"])
+def test_pictures_that_cannot_be_read_leak_nothing_and_hang_on_nothing(tmp_path, name):
     pictures = classlens.open_source(write_pictures(tmp_path / "photos", 3, bad=(0, 1, 2)))
     network = classlens.open_source(write_network(tmp_path))
     audit(network, tmp_path / "out", pictures=pictures)
 
-    answer = answers(Inquiry(str(tmp_path / "out"), other=str(tmp_path / "out")), ["leaks"]).given[0]
+    subject = open_subject(pictures.dataset("val"), network.classifier())
+    answer = answers(Inquiry(str(tmp_path / "out"), subject, other=str(tmp_path / "out")), [name]).given[0]
 
     assert (answer.verdict, answer.is_trouble) == ("no picture could be read", False)
 
@@ -206,6 +257,22 @@ def test_a_crop_that_leaves_nothing_of_the_digit_is_named(tmp_path, clean_networ
     assert answer.is_trouble is is_trouble
     assert ("TinyCrop cuts it away" in answer.verdict) is is_trouble
     assert is_trouble or answer.table[0]["share"] <= 0.02
+
+
+def test_maps_are_needed_to_say_what_is_cut_and_pictures_that_are_gone_are_left_out(tmp_path, clean_network):
+    pictures, labels = digits()
+    source = source_of(clean_network, pictures[2000:2010], labels[2000:2010])
+    audit(source, tmp_path / "bare", options=AuditOptions(methods=[]))
+    audit(source, tmp_path / "out")
+    gone = open_subject(replace(source.dataset("val"), load=fail), source.classifier())
+
+    bare, empty = (
+        answers(Inquiry(str(tmp_path / name), gone, source.dataset("train")), ["cuts"]).given[0]
+        for name in ("bare", "out")
+    )
+
+    assert (bare.verdict, bare.is_trouble) == ("nothing to say without maps", False)
+    assert (empty.verdict, empty.is_trouble) == ("no picture is right and has a map", False)
 
 
 def test_colours_cut_nothing_and_erasing_does(tmp_path, clean_network):
@@ -267,3 +334,26 @@ def test_questions_are_named_and_lack_nothing(tmp_path, clean_network):
     with pytest.raises(NotOffered, match="leaks: there is no other"):
         answers(Inquiry(str(tmp_path)), ["leaks"])
     assert answers(Inquiry(str(tmp_path))).given == ()
+    with pytest.raises(NotOffered, match="this question is put to the network, which is not there"):
+        label_errors.answer_labels(Inquiry(str(tmp_path)))
+
+
+def test_answers_are_printed_and_made_a_page_with_the_pictures_that_show_them(tmp_path):
+    rows = [{"index": at, "path": f"p{at:02}.png", "label": "cat", "doubt": 0.5} for at in range(14)]
+    given = (
+        Answer("labels", "14 of 90 labels are doubtful", True, tuple(rows), (0, 3)),
+        Answer("cuts", "nothing", False, examples=(3, 7)),
+    )
+    grey = Image(np.full((30, 40, 3), 128, np.uint8))
+
+    drawing = classlens.draw(Answers(str(tmp_path), given, {3: grey, 7: grey}))
+
+    lines = drawing.text.splitlines()
+    assert lines[:4] == [
+        "Which labels are wrong?", "  14 of 90 labels are doubtful", "  index  path     label  doubt",
+        "      0  p00.png  cat      0.5",
+    ]  # fmt: skip
+    assert lines[15] == "  and 2 more"
+    page = drawing.encode(".html").decode()
+    assert page.count("<img") == 3
+    assert all(text in page for text in ("index 3", "doubt 0.5", "#7"))

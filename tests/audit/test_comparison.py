@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image as Pillow
 
 import classlens
-from classlens.audit.comparison import map_changes, pair_rows
+from classlens.audit.comparison import AuditComparison, ClassChange, Flip, map_changes, pair_rows
 from classlens.audit.wishes import AuditOptions
 from classlens.cli.main import main
 from classlens.errors import DataError
 from tests.audit.planted import digits, encode, source_of, train
+from tests.audit.tiny_setup import row, write_rows
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,58 @@ def test_other_pictures_are_refused(tmp_path, audits, networks):
 
     with pytest.raises(DataError, match="audits of different lists of pictures"):
         classlens.compare(audits[0], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        (("blue", "red", "green"), "3 classes, 'green' at 1; 3 classes, 'red' at 1"),
+        (("blue", "green"), "3 classes, 'red' at 2; 2 classes"),
+    ],
+)
+def test_networks_of_other_classes_are_refused_with_the_first_that_differs(tmp_path, classes, said):
+    write_rows(tmp_path / "a", [row(0, 0, 0)])
+    write_rows(tmp_path / "b", [row(0, 0, 0)], classes=classes)
+
+    with pytest.raises(DataError, match=f"do not know the same classes: {said}$"):
+        classlens.compare(tmp_path / "a", tmp_path / "b")
+
+
+def test_pictures_that_only_one_network_could_read_are_left_out_and_counted(tmp_path):
+    write_rows(tmp_path / "a", [row(0, 0, 0), {"index": 1, "path": "1.png", "error": "no picture"}])
+    write_rows(tmp_path / "b", [row(0, 0, 1), row(1, 0, 0)])
+
+    comparison = classlens.compare(tmp_path / "a", tmp_path / "b")
+
+    assert (comparison.pictures, comparison.lost) == (1, 1)
+    assert comparison.notes == ("1 picture could not be read in one of the audits, and are left out",)
+
+
+def test_maps_of_two_layers_are_compared_in_the_fewer_of_their_places():
+    """A map of four times the places, each with a quarter of the evidence, is the same map."""
+    small = np.array([[[1.0, 3.0], [0.0, 4.0]]])
+    large = small.repeat(2, axis=1).repeat(2, axis=2)
+
+    _, correlation, elsewhere, *_ = map_changes(small, large)[0]
+
+    assert (correlation, elsewhere) == pytest.approx((1, 0))
+
+
+def test_a_page_has_the_pictures_of_flips_that_can_be_read_and_classes_from_both_ends(tmp_path):
+    Pillow.new("RGB", (30, 20), "red").save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    names = ("good.png", "bad.png", "gone.png")
+    flips = tuple(Flip(at, str(tmp_path / name), "cat", "dog", 0.9) for at, name in enumerate(names))
+    classes = tuple(ClassChange(f"class{at:02}", 40, (20, 20), 20 - at, at) for at in range(20))
+    comparison = AuditComparison("a", "b", 800, 800, (400, 400), 3, 3, 6, classes, flips)
+
+    drawing = classlens.draw(comparison)
+
+    page = drawing.encode(".html").decode()
+    assert page.count("<img") == 1
+    assert "labelled cat" in page
+    rows = [line.split()[0] for line in drawing.text.splitlines() if line.startswith("class") and "40" in line]
+    assert rows == [f"class{at:02}" for at in (*range(8), *range(13, 20))]
 
 
 def test_the_command_prints_a_table_and_writes_a_page(tmp_path, audits, capsys):

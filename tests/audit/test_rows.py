@@ -5,11 +5,16 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 
 import classlens
+from classlens.audit.manifest import read_manifest
+from classlens.audit.measure import pool
+from classlens.audit.place import Place
 from classlens.audit.rows import read_rows, schema_of
-from classlens.errors import NotFound
-from tests.audit.tiny_setup import write_network, write_pictures
+from classlens.audit.shards import begin
+from classlens.errors import DataError, NotFound, WrongValue
+from tests.audit.tiny_setup import row, write_network, write_pictures, write_rows
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +104,67 @@ def test_evidence_in_a_corner_and_evidence_everywhere_are_told_apart():
     np.testing.assert_allclose(facts["_area"][:2], [1, 1 / 64])
     assert [facts[name][2] for name in ("_border", "_centre", "_entropy")] == [None] * 3
     assert facts["_scale"] == [2.0, 3.0, 0.0]
+
+
+def test_features_of_a_picture_are_the_mean_over_its_tokens_and_its_parts():
+    """As numpy's mean says it; heads read pixels, tokens, or vectors, and some read a picture in several parts."""
+    tokens, parts = np.arange(24.0).reshape(2, 3, 4), np.arange(48.0).reshape(4, 3, 2, 2)
+
+    assert pool(torch.tensor(tokens), 2).tolist() == tokens.mean(axis=1).tolist()
+    assert pool(torch.tensor(parts), 2).tolist() == parts.reshape(2, 2, 3, 4).mean(axis=(1, 3)).tolist()
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"PAR1 no rows")])
+def test_rows_that_cannot_be_read_say_how_to_get_them(tmp_path, damage):
+    write_rows(tmp_path, [row(at, 0, 0) for at in range(6)])
+    damage(tmp_path / "rows" / "part-00001.parquet")
+
+    with pytest.raises(DataError, match=r"cannot read .*part-00001\.parquet") as error:
+        list(read_rows(str(tmp_path)))
+
+    assert "it makes what is missing" in error.value.hint
+
+
+def test_a_manifest_of_another_format_is_refused(tmp_path):
+    place = write_rows(tmp_path, [row(0, 0, 0)])
+    content = place.read("manifest.json")
+    place.write("manifest.json", content.replace(b'"format": 1', b'"format": 2'))
+
+    with pytest.raises(DataError, match="has format 2, this classlens reads 1"):
+        list(read_rows(str(tmp_path)))
+
+
+def test_files_behind_an_address_are_written_and_removed_as_on_a_disk(tmp_path):
+    (tmp_path / "taken").touch()
+    place = Place(f"file://{tmp_path}/out")
+
+    place.write("rows/a", b"1")
+    assert (place.names("rows"), (tmp_path / "out/rows/a").read_bytes()) == ({"a"}, b"1")
+    for _ in range(2):  # another process may have removed it before
+        place.remove("rows/a")
+    assert place.names("rows") == set()
+    with pytest.raises(DataError, match=r"cannot write file://.*/taken/rows/a: "):
+        Place(f"file://{tmp_path}/taken").write("rows/a", b"1")
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        ({"methods": "GradCAM"}, "methods and layers are lists of names"),
+        ({"layers": "3"}, "methods and layers are lists of names"),
+        ({"number": 0}, "number is at least 1, not 0"),
+        ({"batch_size": -1}, "batch_size is at least 1, not -1"),
+    ],
+)
+def test_wishes_that_cannot_be_met_are_refused_when_they_are_made(wish, said):
+    with pytest.raises(WrongValue, match=said):
+        classlens.AuditOptions(**wish)
+
+
+def test_rows_without_a_manifest_are_somebody_elses(tmp_path):
+    place = write_rows(tmp_path, [row(0, 0, 0)])
+    manifest = read_manifest(place)
+    place.remove("manifest.json")
+
+    with pytest.raises(DataError, match=r"holds rows, but no manifest\.json"):
+        begin(place, manifest)

@@ -263,3 +263,21 @@ def test_the_model_is_given_back_as_it_was(vit, method):
 
     assert same(before, state_of(vit.module))
     assert F.scaled_dot_product_attention is attention
+
+
+class Gathering(nn.Module):
+    """Attention over all tokens, and their mean, in one module: no block puts out tokens."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches, self.head = nn.Conv2d(3, 8, 4, stride=4), nn.Linear(8, 5)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        tokens = self.patches(batch).flatten(2).mT[:, None]
+        return self.head(F.scaled_dot_product_attention(tokens, tokens, tokens)[:, 0].mean(1))
+
+
+def test_legrad_needs_blocks_that_put_out_tokens():
+    with pytest.raises(ModelError, match="toy has attention that is not in a block of its own") as caught:
+        explain(classifier_of(Gathering(), size=(16, 16)), noise_image(16, 16), methods="LeGrad")
+    assert "plain transformer" in caught.value.hint

@@ -1,10 +1,14 @@
 import random
+from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
-from classlens.cam.classifier import preserved
+from classlens.cam.classifier import encode_batch, placement_of, preserved
+from classlens.image import Encoding
+from tests.cam.conftest import classifier_of, noise_image
 
 
 def test_global_random_states_are_given_back():
@@ -38,3 +42,17 @@ def test_nothing_is_recorded_before_the_first_cut():
         assert torch.is_grad_enabled()
         assert not module(torch.ones(1, 2)).requires_grad
     assert module(torch.ones(1, 2)).requires_grad
+
+
+def test_a_model_without_real_numbers_is_on_the_cpu_in_float32():
+    counting = nn.Module()
+    counting.register_buffer("seen", torch.zeros(1, dtype=torch.int64))
+
+    assert placement_of(nn.ReLU()) == placement_of(counting) == (torch.device("cpu"), torch.float32)
+
+
+def test_an_encoding_with_channels_last_feeds_no_model():
+    classifier = replace(classifier_of(nn.Linear(2, 2)), encoding=Encoding("RGB", "HWC", 1.0))
+
+    with pytest.raises(ValueError, match="toy: a model reads channels first, its encoding says"):
+        encode_batch(classifier, [noise_image(4, 4)])

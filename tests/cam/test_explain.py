@@ -3,9 +3,11 @@ import pytest
 import torch
 from torch import nn
 
+from classlens.cam.evidence import Evidence
 from classlens.cam.explain import ExplainOptions, explain
 from classlens.cam.methods import METHODS
-from classlens.errors import ModelError, NotFound
+from classlens.cam.methods.probing import score_cam
+from classlens.errors import ModelError, NotFound, WrongValue
 from tests.cam.conftest import ESPRESSO, TABBY, classifier_of, noise_image
 
 
@@ -335,3 +337,23 @@ def test_a_sum_that_cancels_is_empty_instead_of_rounding_drawn_as_a_map(noise):
     assert not hires.values.any()
     assert hires.heatmap().empty
     assert not grad.heatmap().empty
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"samples": 0}, "a method takes at least one sample, not 0"),
+        ({"batch_size": 0}, "a batch holds at least one picture, not 0"),
+        ({"precision": "half"}, "a precision is one of float32, bf16, not 'half'"),
+    ],
+)
+def test_options_that_cannot_be_met_are_refused_when_they_are_made(setting, said):
+    with pytest.raises(WrongValue, match=said):
+        ExplainOptions(**setting)
+
+
+def test_a_method_that_asks_the_model_again_needs_one():
+    evidence = Evidence(torch.ones(1, 2, 3, 3), torch.ones(1, 2, 3, 3))
+
+    with pytest.raises(ValueError, match="this evidence has no model to ask"):
+        score_cam(evidence)

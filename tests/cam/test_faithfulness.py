@@ -199,3 +199,9 @@ def test_a_box_follows_the_picture_through_any_pipeline(turned):
 
     assert found == ((15, 2, 25, 8) if turned else (5, 2, 15, 8))
     assert box_as_fed(feed, (40, 60), (0, 38, 9, 40)) is None
+
+
+def test_of_a_picture_without_gaps_nothing_is_filled_in():
+    picture = np.random.default_rng(0).random((3, 4, 4), np.float32)
+
+    assert np.array_equal(fill_in(picture, np.zeros((4, 4), bool)), picture)

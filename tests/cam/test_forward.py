@@ -14,6 +14,7 @@ from classlens.cam.faithfulness import evaluate
 from classlens.cam.forward import describe_output
 from classlens.cam.methods import METHODS
 from classlens.errors import ModelError
+from classlens.image import Encoding
 from tests.cam.conftest import classifier_of, noise_image
 
 SHARP = 4.0
@@ -300,3 +301,11 @@ def test_half_precision_behind_a_softmax_is_explained_by_its_logits():
     )
 
     np.testing.assert_allclose(found[0].values, expected, atol=1e-2)
+
+
+def test_a_picture_that_is_fed_as_no_numbers_is_refused_with_what_to_look_at():
+    encoding = Encoding("RGB", "CHW", 1.0, mean=(float("nan"),) * 3)
+
+    with pytest.raises(ModelError, match="the picture as fed to toy is not finite") as caught:
+        explain(replace(classifier_of(Ending()), encoding=encoding), noise_image(8, 8))
+    assert caught.value.hint == "look at the mean and std of its encoding"

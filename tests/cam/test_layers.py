@@ -9,7 +9,7 @@ from classlens.cam.classifier import Classifier
 from classlens.cam.cost import estimate_peak
 from classlens.cam.explain import ExplainOptions, explain
 from classlens.cam.faithfulness import randomization_test
-from classlens.cam.layers import find_layers, preview
+from classlens.cam.layers import AT_ONCE, find_head, find_layers, preview
 from classlens.errors import ModelError, NotFound
 from classlens.image import Encoding
 from tests.cam.conftest import classifier_of, default_layer, noise_image
@@ -51,6 +51,67 @@ def test_a_misspelt_layer_suggests_the_nearest(resnet):
     with pytest.raises(NotFound, match=r"no layer named 'layer4\.1\.bm2' in resnet18") as caught:
         find_layers(resnet, ["layer4.1.bm2"])
     assert "layer4.1.bn2" in caught.value.hint
+
+
+def test_a_member_of_no_layer_suggests_the_nearest(resnet):
+    with pytest.raises(NotFound, match="no layer named 'layer5' in resnet18") as caught:
+        find_layers(resnet, ["layer5[0]"])
+    assert "layer4" in caught.value.hint
+
+
+class Aside(nn.Module):
+    """One convolution decides, and many that run after it do not."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen, self.aside = (
+            nn.Conv2d(3, 2, 3, padding=1),
+            nn.Sequential(*(nn.Conv2d(2, 2, 1) for _ in range(AT_ONCE))),
+        )
+
+    def forward(self, batch):
+        features = self.seen(batch)
+        self.aside(features)
+        return features.mean((2, 3))
+
+
+class Stubborn(nn.Module):
+    """Scores that are learnt, and have nothing to do with the picture."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.scores = nn.Conv2d(3, 2, 3), nn.Parameter(torch.tensor([[1.0, 2.0]]))
+
+    def forward(self, batch):
+        self.conv(batch)
+        return self.scores.expand(len(batch), 2)
+
+
+class Fresh(Stubborn):
+    """The same, of numbers that are made anew, for which a gradient is kept."""
+
+    def forward(self, batch):
+        self.conv(batch)
+        return torch.ones(len(batch), 2, requires_grad=True) * self.scores
+
+
+def test_the_usual_layer_is_one_that_decides_however_many_run_after_it():
+    assert default_layer(classifier_of(Aside())).name == "seen"
+
+
+@pytest.mark.parametrize(
+    ("network", "said"), [(Stubborn, "toy passes no gradient on"), (Fresh, "no layer of toy can be read as a map")]
+)
+def test_a_network_that_does_not_look_at_the_picture_is_refused(network, said):
+    with pytest.raises(ModelError, match=said):
+        explain(classifier_of(network()), noise_image(8, 8))
+
+
+def test_a_network_without_weights_has_no_features():
+    bare = classifier_of(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+
+    with pytest.raises(ModelError, match="toy has no layer whose input could be its features"):
+        find_head(bare)
 
 
 def test_an_index_beyond_the_members_lists_them(resnet):

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from classlens.cam.classifier import Layer
-from classlens.cam.layout import Layout, covers, layout_of
+from classlens.cam.layout import Layout, ModuleRun, covers, layout_of, window_layout
 from classlens.errors import ModelError
 
 
@@ -46,6 +46,7 @@ def test_a_grid_puts_every_value_where_it_belongs():
     assert torch.equal(Layout("channels first", 3, 4).grid(first), first)
     assert torch.equal(Layout("channels last", 3, 4).grid(last), first)
     assert torch.equal(Layout("tokens", 3, 4, 2).grid(tokens), first)
+    assert torch.equal(Layout("tokens", 3, 4, 2).filled(tokens, first), tokens)
 
 
 def test_known_extra_tokens_are_believed():
@@ -95,3 +96,9 @@ def test_windows_are_put_together_and_taken_apart_again():
     torch.testing.assert_close(layout.filled(pieces, grid), pieces)
     emptied = layout.filled(pieces, torch.zeros_like(grid))
     assert emptied.flatten(0, 1).any(dim=1).nonzero()[:, 0].tolist() == [1, 4, 7, 10]  # the padding stays
+
+
+def test_a_row_of_numbers_for_each_picture_is_in_no_windows():
+    part = ModuleRun(Layer("squeeze", nn.Linear(4, 4)), None, torch.ones(2, 4))
+
+    assert window_layout(part, [part], [torch.ones(2, 4, 3, 3)]) is None

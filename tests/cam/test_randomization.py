@@ -119,3 +119,11 @@ def test_structural_similarity_is_one_for_the_same_and_falls_for_another():
 
     assert structural_similarity(one, one) == pytest.approx(1)
     assert structural_similarity(one, other) < 0.2
+
+
+def test_maps_of_two_pictures_are_not_made_again_together():
+    classifier = classifier_of(nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    maps = explain(classifier, [noise_image(8, 8), noise_image(8, 8, seed=1)])
+
+    with pytest.raises(ValueError, match="maps of one picture and one class"):
+        randomization_test(classifier, list(maps))

@@ -12,6 +12,7 @@ from classlens.check.examine import examine
 from classlens.check.inspection import Inspection
 from classlens.check.rule import choose_rules
 from classlens.cli.main import main
+from classlens.errors import NotOffered
 from classlens.files import PHOTOS
 from classlens.image import Image
 from tests.check.planted import DIGITS, Setup, digits, sorted_names, trained_network
@@ -201,3 +202,8 @@ def test_labels_that_are_no_classes_are_found():
 
     assert train.message == "122 pictures of train are labelled 10, and classes go from 0 to 9"
     assert "of val are labelled 10" in val.message
+
+
+def test_labels_below_nought_have_no_order():
+    with pytest.raises(NotOffered, match="labels below 0 are no classes"):
+        codes(Setup(of_data=tuple(range(-1, 9)), names=DIGITS), "C003")

@@ -11,11 +11,13 @@ from torch.utils.data import ConcatDataset, Subset
 from torchvision.datasets import ImageFolder
 
 import classlens
+from classlens.check.data_rules import disagreement
 from classlens.check.examine import examine
 from classlens.check.inspection import Inspection
 from classlens.check.rule import choose_rules
 from classlens.cli.main import main
 from classlens.dataset.near_duplicates import find_pairs, small_copy
+from classlens.errors import NotOffered
 from tests.check.pictures import KINDS, tiles
 
 TILES = tiles()
@@ -188,3 +190,20 @@ def test_a_page_shows_the_pairs_side_by_side(healthy, tmp_path):
     page = (tmp_path / "page.html").read_text()
     assert page.count("data:image/webp") == 1
     assert "other.jpg" in page
+
+
+def test_data_of_which_no_picture_can_be_read_have_no_usual_size(healthy):
+    for path in healthy.rglob("*.jpg"):
+        path.write_bytes(path.read_bytes()[:200])
+
+    with pytest.raises(NotOffered, match="no picture can be read"):
+        found(healthy, "D008")
+
+
+def test_a_file_that_one_loader_cannot_read_is_not_read_otherwise(tmp_path):
+    """That is damage, which another rule names."""
+    TILES[0].save(tmp_path / "cut.jpg")
+    content = (tmp_path / "cut.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(content[: len(content) // 2])
+
+    assert disagreement(str(tmp_path / "cut.jpg")) == (0.0, "")

@@ -14,7 +14,8 @@ from classlens.check.finding import Exhibit, Finding, Skip
 from classlens.check.inspection import Inspection
 from classlens.check.rule import Rule, all_rules, choose_rules
 from classlens.cli.main import main
-from classlens.errors import DataError, NotFound, NotOffered
+from classlens.dataset.dataset import Dataset
+from classlens.errors import ConfigError, DataError, NotFound, NotOffered
 from classlens.figures.findings import annotations_of, spans, text_of
 from classlens.image import Image
 from classlens.schedule.schedule import Clock, Group, Schedule
@@ -210,6 +211,38 @@ def test_a_rule_is_explained_and_rules_are_listed(capsys):
     assert "nothing to check" in capsys.readouterr().err
 
 
+def test_rules_are_listed_as_data(capsys):
+    assert main(["check", "--list", "--select", "S003", "--output-format", "json"]) == 0
+
+    (rule,) = json.loads(capsys.readouterr().out)
+    assert (rule["code"], rule["severity"], rule["needs"]) == ("S003", choose_rules(["S003"])[0].severity, ["schedule"])
+    assert rule["name"] == choose_rules(["S003"])[0].name
+
+
+def test_findings_are_annotations_of_github_on_request(tmp_path, capsys):
+    for name in ("a", "b"):
+        Image(np.full((8, 8, 3), 9, np.uint8)).save(tmp_path / "cat" / f"{name}.png")
+    (tmp_path / "cat" / "bad.png").write_bytes(b"no picture")
+
+    assert main(["check", f"folder:{tmp_path}", "--select", "D001", "--output-format", "github"]) == 1
+
+    assert capsys.readouterr().out.startswith("::error ")
+
+
+def test_python_checks_a_source_as_the_command_does():
+    findings = classlens.check(scheduled(), select=["S"])
+
+    assert findings.ran == tuple(rule.code for rule in choose_rules(["S"]))
+    assert repr(findings) == f"<Findings about made: {findings.summary()}>"
+
+
+def test_data_without_a_sample_are_an_error():
+    nothing = Dataset("nothing", 0, None, (), None, sample=lambda index: None, classes=("a",))
+
+    with pytest.raises(NotOffered, match="the dataset has no samples"):
+        examine(Inspection(scheduled(open_dataset=lambda split: nothing)), choose_rules(["D001"]))
+
+
 def test_what_is_not_there_is_refused_before_any_work(tmp_path, capsys):
     assert main(["check", "demo", str(tmp_path / "absent.pth")]) == 2
     assert "no such checkpoint" in capsys.readouterr().err
@@ -225,6 +258,31 @@ def test_listing_rules_imports_no_framework():
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
 
     assert not {"torch", "matplotlib", "timm"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        ("import no_such_package", "the rules broken_rules:RULES of the package broken cannot be loaded: No module"),
+        ("", "the rules broken_rules:RULES of the package broken cannot be loaded: "),
+        (
+            "from classlens.check.rule import Rule\n"
+            "RULES = (Rule('S003', 'taken', 'error', (), lambda inspection: (), 'What.\\n\\nCure: none.'),)",
+            "two rules have the code S003: ",
+        ),
+    ],
+)
+def test_a_package_whose_rules_cannot_be_had_is_named(tmp_path, monkeypatch, module, said):
+    folder = tmp_path / "broken-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[classlens.rules]\nbroken = broken_rules:RULES\n")
+    (tmp_path / "broken_rules.py").write_text(module)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_rules", raising=False)
+
+    with pytest.raises(ConfigError, match=said):
+        all_rules()
 
 
 def test_a_package_adds_rules_by_an_entry_point(tmp_path, monkeypatch, capsys):

@@ -11,7 +11,8 @@ from PIL import Image as Pillow
 
 import classlens
 from classlens.check.examine import examine
-from classlens.check.feed_variants import Fit, Served, contents, encodings, fits, variants_of
+from classlens.check.feed_rules import Trial, mismatch, show
+from classlens.check.feed_variants import Fit, Served, Variant, contents, encodings, fits, variants_of
 from classlens.check.inspection import Inspection
 from classlens.check.rule import choose_rules
 from classlens.dataset.dataset import Dataset, Outcome, Sample, Stage
@@ -217,3 +218,19 @@ def test_pictures_of_the_right_size_have_fewer_variants():
     assert "mean and std of ImageNet" not in names
     assert "the whole picture squashed" not in names
     assert len(names) == len(set(names))
+
+
+def test_a_variant_that_the_network_refuses_is_none():
+    def refuse(served):
+        raise ValueError("not of that size")
+
+    assert show(Trial(Variant("refused", refuse)), None, [None], np.zeros(1, int)) is None
+
+
+def test_norms_of_vectors_say_nothing_about_colours():
+    norm = torch.nn.BatchNorm1d(4)
+    norm.running_mean += 1
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 4), norm).eval()
+    classifier = classlens.Classifier("flat", network, network, Encoding("RGB", "CHW", 1.0), (4, 4))
+
+    assert mismatch(classifier, [np.zeros((3, 4, 4), np.float32)] * 2) == float("inf")

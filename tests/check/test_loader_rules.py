@@ -4,6 +4,7 @@ import json
 import random
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import albumentations as A
 import numpy as np
@@ -18,8 +19,12 @@ from classlens.adapters import Options
 from classlens.adapters.python import source_of
 from classlens.check.examine import examine
 from classlens.check.inspection import Inspection
+from classlens.check.loader_rules import strips_vary
+from classlens.check.loader_run import leaves_of, seed_equally
 from classlens.check.rule import choose_rules
 from classlens.cli.main import main
+from classlens.errors import DataError, NotOffered
+from classlens.source import Source
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
 SIZE = 18
@@ -79,6 +84,20 @@ def by_seeding(dataset, picture):
 def hidden_generator():
     generator = np.random.default_rng()
     return lambda dataset, picture: crop(picture, int(generator.integers(16)))
+
+
+def hidden_coin():
+    generator = np.random.default_rng()
+    return lambda dataset, picture: crop(picture, int(generator.integers(2)))
+
+
+def by_unused_numpy(dataset, picture):
+    dataset.rng.integers(16)
+    return crop(picture, 3)
+
+
+def collate_with_noise(items):
+    return [(picture + np.random.randint(5), label) for picture, label in items]
 
 
 def albumented():
@@ -198,6 +217,11 @@ FAULTS = {
         "L001",
         "a generator that cannot be seen from outside are the same in every worker and in every epoch",
     ),
+    "a coin in a closure": (
+        lambda: loader_of(Pictures(hidden_coin())),
+        "L001",
+        "a generator that cannot be seen from outside are the same in every worker and in every epoch",
+    ),
     "a fixed seed in worker_init_fn": (
         lambda: loader_of(Pictures(by_global_numpy), worker_init_fn=seed_the_same),
         "L001",
@@ -253,6 +277,9 @@ def test_a_planted_fault_is_found_and_its_cause_named(name):
 
 
 HEALTHY = {
+    "draws that change nothing, and noise in the batch": lambda: loader_of(
+        Pictures(by_unused_numpy, rng=np.random.default_rng()), collate_fn=collate_with_noise
+    ),
     "torchvision": lambda: loader_of(tensors()),
     "no workers": lambda: loader_of(albumented(), num_workers=0),
     "a composition seeded in every worker": lambda: loader_of(albumented(), worker_init_fn=reseed_the_composition),
@@ -452,3 +479,38 @@ def test_a_data_module_of_lightning_is_run_with_the_loader_that_it_makes():
 
     assert [one.code for one in check(Module()).findings] == ["L004"]
     assert [one.code for one in check(Network()).findings] == ["L006"]
+
+
+class Silent(DataLoader):
+    """Gives what no worker has made."""
+
+    def __iter__(self):
+        yield from ["a batch"] * 3
+
+
+def test_a_loader_that_leaves_its_collate_function_out_is_named():
+    with pytest.raises(NotOffered, match="Silent does not call its collate function in its workers"):
+        check(loader_of(tensors(), Silent))
+
+
+def test_records_count_by_what_they_hold_and_other_things_by_their_type():
+    record = SimpleNamespace(label=3, boxes=np.arange(4))
+
+    assert list(leaves_of(record)) == list(leaves_of({"label": 3, "boxes": np.arange(4)}))
+    assert list(leaves_of(object())) == [b"object"]
+
+
+def test_workers_are_seeded_equally_after_the_users_own_function():
+    called = []
+
+    seed_equally(called.append, 3)
+
+    assert called == [3]
+    assert random.random() == random.Random(0).random()
+
+
+def test_a_pipeline_that_cannot_be_opened_varies_nothing():
+    def fail(split):
+        raise DataError("gone")
+
+    assert not strips_vary(Inspection(Source("made", open_dataset=fail)))

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ from classlens.check.rule import choose_rules
 from classlens.check.run_causes import compare_rates
 from classlens.logs.training_logs import LoggedRates, TrainingLog, read_training_log
 from classlens.schedule.replay import replay
-from classlens.schedule.schedule import Clock
+from classlens.schedule.schedule import Clock, Group, Schedule
+from classlens.schedule.shapes import Link, chain, multi_step
+from classlens.source import Source
 from tests.check.training_runs import with_accelerate, with_lightning, with_timm, with_torch, with_transformers
 
 LOGS = Path(__file__).parent / "logs"
@@ -203,6 +206,65 @@ def test_what_has_no_cause_is_another_schedule(tmp_path):
     (finding,) = findings_of(WARM, tmp_path / "scalars.json")
 
     assert finding.code == "R011"
+
+
+def stepwise(unit, **more):
+    """Stairs of three epochs, or of 30 steps, of a source that says nothing about the run."""
+    link = Link(multi_step((3, 6, 9) if unit == "epoch" else (30, 60, 90), 0.1), 0, 10**9, unit)
+    schedule = Schedule((Group("all", {"lr": 0.1}),), {"lr": lambda clock: chain([link], clock)}, **more)
+    return Source("made", open_schedule=lambda: schedule)
+
+
+RULES_WITHOUT_RUNS = {
+    "epochs in the schedule": (replace(classlens.open_source(STAIRS), plan=None), ("step", "epoch")),
+    "epochs in the log": (stepwise("epoch"), ("step", "epoch")),
+    "steps alone": (stepwise("step"), ("step",)),
+    "epochs alone": (stepwise("epoch"), ("epoch",)),
+}
+
+
+@pytest.mark.parametrize("name", RULES_WITHOUT_RUNS)
+def test_the_log_says_how_long_a_run_is_where_the_source_does_not(tmp_path, name):
+    """Ten epochs of ten steps: the rule's rates are healthy beside it, and half of them are named."""
+    source, units = RULES_WITHOUT_RUNS[name]
+    for file, factor in (("right", 1.0), ("half", 0.5)):
+        lines, table = [], [f"{epoch},{factor * 0.1 * 0.1 ** (epoch // 3)}" for epoch in range(10)]
+        for step in range(100):
+            rate = factor * 0.1 * 0.1 ** (step // 30)
+            known = {"step": step + 1, "epoch": step // 10 + 1}
+            lines.append(json.dumps({"lr": rate} | {unit: known[unit] for unit in units}))
+        (tmp_path / f"{file}.json").write_text("\n".join(lines))
+        (tmp_path / f"{file}.csv").write_text("\n".join(["epoch,lr", *table]))  # as timm writes it
+
+    ending = "json" if "step" in units else "csv"
+    right, half = (
+        examine(Inspection(source, log=tmp_path / f"{file}.{ending}"), choose_rules(["R0"])).findings
+        for file in ("right", "half")
+    )
+
+    assert right == ()
+    assert [one.code for one in half] == ["R003"]
+
+
+def test_rates_scaled_for_the_batch_of_a_config_are_called_so(tmp_path):
+    """Goyal et al. 2017: 2 processes of 64 pictures in place of 256 are half the rate."""
+    (tmp_path / "config.py").write_text(
+        "model = dict(type='ImageClassifier')\n"
+        "train_cfg = dict(by_epoch=True, max_epochs=10)\n"
+        "optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1))\n"
+        "auto_scale_lr = dict(base_batch_size=256)\n"
+        "param_scheduler = dict(type='CosineAnnealingLR', T_max=10, by_epoch=True)\n"
+        "train_dataloader = dict(batch_size=64, dataset=dict(type='CustomDataset', data_root='nowhere', pipeline=[]))\n"
+    )
+    source = classlens.open_source(str(tmp_path / "config.py"))
+    curve = replay(source.schedule(), source.clock(dataset_size=1280, gpus=2))[0]
+    lines = [json.dumps({"lr": 0.5 * value, "step": step + 1}) for step, value in enumerate(curve.values.tolist())]
+    (tmp_path / "scalars.json").write_text("\n".join(lines))
+
+    (finding,) = findings_of(str(tmp_path / "config.py"), tmp_path / "scalars.json", dataset_size=1280, gpus=2)
+
+    assert finding.code == "R003"
+    assert "the linear scaling rule, for batches of 128 in place of 256" in finding.message
 
 
 LONG = "schedule:hf.cosine(lr=5e-5, steps=20000, num_warmup_steps=500)"

@@ -14,7 +14,9 @@ def test_names_are_in_the_order_of_their_numbers(value):
     assert names_in(value) == ("cat", "dog")
 
 
-@pytest.mark.parametrize("value", [None, [], [1, 2], "cat", {"cat": 0, "dog": 2}, {"0": "cat", "5": "dog"}, {"a": "b"}])
+@pytest.mark.parametrize(
+    "value", [None, [], [1, 2], "cat", {"cat": 0, "dog": 2}, {"0": "cat", "5": "dog"}, {"a": "b"}, {0.5: "cat"}]
+)
 def test_what_names_no_classes_is_none(value):
     assert names_in(value) is None
 

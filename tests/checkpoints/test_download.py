@@ -1,4 +1,5 @@
 import hashlib
+import io
 import signal
 import subprocess
 import sys
@@ -34,6 +35,16 @@ class Handler(BaseHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", "http://example.org/weights.pth")
             self.end_headers()
+            return
+        if self.path.startswith("/mirrored/"):
+            self.send_response(302)
+            self.send_header("Location", self.path.replace("mirrored", "v1"))
+            self.end_headers()
+            return
+        if self.path.startswith("/unmeasured/"):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(CONTENT)
             return
         start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
         if start >= len(CONTENT):
@@ -115,6 +126,31 @@ def test_a_file_larger_than_allowed_is_not_fetched(server, tmp_path):
         download(f"{server}/v1/{NAME}", folder=tmp_path, largest=1000)
 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_file_of_unsaid_size_is_fetched_until_it_is_larger_than_allowed(server, tmp_path):
+    address = f"{server}/unmeasured/{NAME}"
+
+    with pytest.raises(DataError, match=r"does not end after 0\.0 GB"):
+        download(address, folder=tmp_path / "small", largest=len(CONTENT) - 1)
+    assert download(address, folder=tmp_path / "large", largest=len(CONTENT)).read_bytes() == CONTENT
+
+
+def test_a_redirection_to_a_safe_address_is_followed(server, tmp_path):
+    assert download(f"{server}/mirrored/{NAME}", folder=tmp_path).read_bytes() == CONTENT
+    assert [path for path, _ in Handler.asked] == [f"/mirrored/{NAME}", f"/v1/{NAME}"]
+
+
+@pytest.mark.parametrize(("place", "told"), [("v1", "100% of 1 MB\n"), ("unmeasured", "1 MB")])
+def test_a_terminal_sees_how_far_it_is(server, tmp_path, place, told, monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+
+    download(f"{server}/{place}/{NAME}", folder=tmp_path)
+
+    assert terminal.getvalue().rpartition("\r")[2].startswith(f"{NAME}: ")
+    assert told in terminal.getvalue()
 
 
 def test_an_address_that_is_gone_says_so(server, tmp_path):

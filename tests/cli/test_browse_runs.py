@@ -1,9 +1,11 @@
 """How a run is made: in this process or in others, alone or with a page, and what it says meanwhile."""
 
 import json
+from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image as Pillow
@@ -11,10 +13,13 @@ from PIL import Image as Pillow
 import classlens
 from classlens.cli.display import FRAME, fit_screen
 from classlens.cli.main import main
+from classlens.dataset.dataset import Dataset
 from classlens.dataset.decode import read_image
+from classlens.dataset.state import to_image
+from classlens.errors import DataError, NotOffered
 from classlens.image import Image
 from classlens.runs import processes
-from classlens.runs.browse_samples import encode_jpeg
+from classlens.runs.browse_samples import LARGEST, as_plain, encode_jpeg
 from classlens.runs.processes import worthwhile_here
 from tests.cli.test_browse import MIXUP, config, data, files
 
@@ -250,3 +255,92 @@ def test_a_request_of_two_kinds_or_of_no_known_mode_is_refused():
         classlens.BrowseRequest(html="page.html", batch=4)
     with pytest.raises(ValueError, match="the mode is original"):
         classlens.BrowseRequest(mode="all")
+
+
+def test_a_notebook_shows_samples_and_batches_as_pictures_under_their_titles(config):
+    (sample, *_), (batch, *_) = (
+        list(classlens.browse(config, classlens.BrowseRequest(number=3, keep_pictures=True, batch=size)))
+        for size in (None, 3)
+    )
+
+    assert sample._repr_jpeg_() == sample.jpeg
+    assert batch._repr_jpeg_() == batch.jpeg
+    assert batch.jpeg.startswith(b"\xff\xd8")
+    assert batch.title == "#1  batch of train"
+
+
+def test_data_without_samples_or_without_batches_are_refused():
+    one = Dataset("toy", 1, lambda index: Image(np.zeros((4, 4, 3), np.uint8)), (), to_image)
+
+    with pytest.raises(NotOffered, match="toy says nothing about batches") as caught:
+        list(classlens.browse(one, classlens.BrowseRequest(batch=0)))
+    assert "--batch 16" in caught.value.hint
+    with pytest.raises(DataError, match="toy has no samples"):
+        list(classlens.browse(replace(one, length=0)))
+
+
+def test_what_a_target_has_to_be_known_for_is_a_note(tmp_path, config, capsys):
+    (tmp_path / "old.py").write_text(Path(config).read_text() + "_deprecation_ = dict(expected='new.py')\n")
+    notes = []
+
+    list(classlens.browse(str(tmp_path / "old.py"), on_note=lambda *note: notes.append(note)))
+
+    ((kind, text),) = notes
+    assert (kind, "use new.py" in text) == ("note", True)
+
+
+@pytest.mark.parametrize(
+    ("request_", "longest", "needed"),
+    [
+        ({"mode": "concat"}, 60, LARGEST),
+        ({"mode": "original", "output_dir": "out"}, 60, 60),
+        ({"mode": "original", "output_dir": "out", "rescale": 3.0}, 60, 180),
+        ({"mode": "original", "edges": (100, 400)}, 60, 400),
+        ({"mode": "original", "edges": (100, 400)}, 900, 900),
+    ],
+)
+def test_pictures_are_decoded_as_large_as_they_are_drawn(request_, longest, needed):
+    assert classlens.BrowseRequest(**request_).pixels_needed(longest) == needed
+
+
+def test_random_parameters_are_data_but_for_noise():
+    drawn = {"at": (0, 1), "noise": np.zeros(17), "fill": np.arange(3), "box": (np.int64(1), 2.5)}
+
+    assert as_plain(drawn) == {"noise": "noise", "fill": [0, 1, 2], "box": [1, 2.5]}
+
+
+def test_a_picture_longer_than_jpeg_allows_is_shrunk():
+    """65,535 pixels: ITU-T T.81, B.2.2."""
+    jpeg = encode_jpeg(Image(np.zeros((2, 70_000, 3), np.uint8)))
+
+    height, width = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).shape[:2]
+    assert (height, 60_000 < width <= 65_535) == (2, True)
+
+
+def test_a_sheet_of_one_class_is_another_run_than_that_of_another(photos, tmp_path, capsys):
+    words = ["browse", f"folder:{photos}", "--grid", "1x2", "-o", str(tmp_path / "out"), "--class"]
+
+    assert main([*words, "cat"]) == main([*words, "cat"]) == 0
+    assert main([*words, "dog"]) == 2
+    assert "made with" in capsys.readouterr().err
+
+
+def test_a_split_that_cannot_be_read_is_named_with_the_reason(photos, config, capsys):
+    """Beside a training set that is there."""
+    text = Path(config).read_text()
+    head, _, tail = text.rpartition("data_root=")
+    Path(config).write_text(f"{head}data_root='gone', {tail.partition(', ')[2]}")
+
+    assert main(["browse", config, "--stats"]) == 0
+
+    assert "not compared with val: " in capsys.readouterr().out
+
+
+def test_of_many_bad_pictures_the_first_are_named_and_the_others_counted(photos, capsys):
+    for number in range(30):
+        (photos / "cat" / f"bad{number:02}.png").write_bytes(b"no picture")
+
+    main(["browse", f"folder:{photos}", "--stats"])
+    main(["browse", f"folder:{photos}", "-n", "33"])
+
+    assert "more (--json names all)" in capsys.readouterr().err

@@ -6,9 +6,12 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as Pillow
 
+import classlens
 from classlens.cli.main import main
+from tests.audit.tiny_setup import write_network, write_pictures
 
 NETWORK = """
 import time
@@ -163,3 +166,51 @@ def test_a_stopped_run_says_how_far_it_came_and_keeps_what_is_whole(number, pict
     names = [path.name for path in (tmp_path / "out").iterdir()]
     assert 0 < len(names) < 60
     assert not any(name.startswith(".") for name in names)
+
+
+def test_of_many_pictures_and_bad_ones_the_first_are_named_and_the_others_counted(network, picture, tmp_path, capsys):
+    for number in range(12):
+        (tmp_path / "many").mkdir(exist_ok=True)
+        (tmp_path / "many" / f"{number}.jpg").write_bytes(picture.read_bytes())
+        (tmp_path / "many" / f"bad{number}.jpg").write_bytes(b"no picture")
+    words = ["cam", str(tmp_path / "many"), network, "--target-layers", "2", "--save-path", str(tmp_path / "out")]
+
+    assert main([*words, "--csv", str(tmp_path / "maps.csv")]) == 0
+
+    told = capsys.readouterr()
+    assert told.out.splitlines()[-3:] == [
+        f"wrote 12 pictures in {tmp_path}/out",
+        f"wrote {tmp_path}/maps.csv",
+        f"wrote {tmp_path}/out/index.html",
+    ]
+    assert told.err.splitlines()[-2:] == [
+        "bad:   and 2 more; --verbose or --csv FILE lists them",
+        "12 of 24 pictures could not be read",
+    ]
+
+
+def test_scores_of_two_checkpoints_have_means_of_each(tmp_path, capsys):
+    target = write_network(tmp_path)
+    write_pictures(tmp_path / "photos", 2)
+    net = classlens.open_source(target).classifier().module
+    for name, factor in (("sure", 8.0), ("unsure", 0.0)):
+        state = {key: value * (factor if key.startswith("6") else 1) for key, value in net.state_dict().items()}
+        torch.save(state, tmp_path / f"{name}.pth")
+    checkpoints = [str(tmp_path / f"{name}.pth") for name in ("sure", "unsure")]
+    words = [
+        "cam",
+        str(tmp_path / "photos"),
+        target,
+        "--checkpoint",
+        *checkpoints,
+        "--target-layers",
+        "1",
+        "--evaluate",
+    ]
+
+    assert main([*words, "--method", "EigenCAM"]) == 0
+
+    said = capsys.readouterr().out
+    table = said[said.index("mean of 2 maps each") :].splitlines()
+    named = dict.fromkeys(line.split(" at ")[0].strip() for line in table if " at " in line)
+    assert list(named) == ["sure: EigenCAM", "unsure: EigenCAM"]

@@ -100,3 +100,36 @@ def test_a_check_goes_on_without_it(command):
     (finding,) = (one for one in json.loads(found.stdout)["findings"] if one["code"] == "D001")
     assert found.returncode == 1
     assert "1 of 5 pictures cannot be read" in finding["message"]
+
+
+def test_a_picture_that_takes_too_long_is_named_with_the_limit(command, tmp_path):
+    (tmp_path / "deadly.py").write_text(DEADLY.replace("ctypes.string_at(0)", "\n            while True: pass"))
+
+    found = command("check", "--select", "D001", "--json", "--limit", "seconds=0.5")
+
+    assert found.returncode == 1
+    said = "a picture takes more than 0.5 s of work, which --limit seconds=N allows"
+    assert said in found.stderr
+    assert said in found.stdout
+
+
+def test_an_end_that_is_no_pictures_fault_is_said_and_not_tried_again(tmp_path):
+    script = tmp_path / "killed.py"
+    script.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    words = [sys.executable, "-m", "classlens"]
+
+    for name in ("check", "browse"):
+        found = subprocess.run([*words, name, f"py:{script}:make"], capture_output=True, text=True, check=False)
+
+        assert found.returncode == 128 + 9
+        assert found.stderr == "error: the process of the run was killed (SIGKILL)\n"
+
+
+def test_what_crashes_before_a_picture_is_looked_at_is_not_tried_again(tmp_path):
+    (tmp_path / "crashing.py").write_text("import ctypes\nctypes.string_at(0)\n")
+    command = [sys.executable, "-m", "classlens", "check", f"py:{tmp_path / 'crashing.py'}:make"]
+
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert found.returncode == 128 + 11
+    assert found.stderr == "error: the process of the run was killed (SIGSEGV)\n"

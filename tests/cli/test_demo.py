@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from urllib.parse import unquote
 
 import numpy as np
@@ -46,6 +47,15 @@ def test_all_that_the_page_shows_are_pictures(demo):
 
 def test_pictures_of_equal_name_in_different_classes_are_all_kept(demo):
     assert len(list((demo / "browse" / "transformed").rglob("*.jpg"))) == 7
+
+
+def test_a_step_that_fails_ends_the_demo_with_its_status(demo, tmp_path, capsys):
+    shutil.copytree(demo / "photos", tmp_path / "photos")
+    (tmp_path / "browse").write_text("no folder")
+
+    assert main(["demo", "--output-dir", str(tmp_path)]) == 2
+    assert "browse" in capsys.readouterr().err
+    assert not (tmp_path / "index.html").exists()
 
 
 def test_the_demo_may_be_repeated_and_says_as_data_what_it_made(demo, capsys):

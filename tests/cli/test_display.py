@@ -3,11 +3,15 @@
 import sys
 from types import ModuleType
 
+import numpy as np
 import pytest
 
+from classlens.cli.display import find_window, show_in_terminal
 from classlens.cli.main import main
+from classlens.image import Image
 from classlens.printed import fit_lines
 from classlens.runs import own_process
+from classlens.runs.browse_samples import encode_jpeg
 
 
 class Screen:
@@ -75,6 +79,28 @@ def test_pictures_are_shown_one_after_the_other(screen):
 
     assert len(screen.pictures) == 2
     assert all(title.startswith("#") for title in screen.titles)
+
+
+@pytest.mark.parametrize("screen", ["<Key>"], indirect=True)
+def test_a_window_is_as_large_as_is_said_in_inches(screen):
+    assert main(["browse", "demo", "-n", "1", "--window-size", "3*2"]) == 0
+
+    width, height = map(int, screen.pictures[0].split(b"\n")[1].split())
+    assert (width <= 300, height <= 200) == (True, True)
+    assert width == 300 or height == 200
+
+
+def test_without_tkinter_or_a_terminal_nothing_is_shown_and_on_a_terminal_half_blocks_are(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tkinter", None)
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setenv("COLUMNS", "40")
+    assert find_window() is None
+
+    show_in_terminal(encode_jpeg(Image(np.full((20, 20, 3), 200, np.uint8))), "#3  a very long\nname", 0)
+
+    *letters, said = capsys.readouterr().out.splitlines()
+    assert any("▀" in line for line in letters)
+    assert said.startswith("#3  a very long")
 
 
 @pytest.mark.parametrize("screen", ["WM_DELETE_WINDOW"], indirect=True)

@@ -6,10 +6,12 @@ import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
 from classlens.cli.main import main
+from classlens.figures.chart import MOST_LINES
 
 CONFIG = """
     optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4))
@@ -142,6 +144,51 @@ def test_the_length_of_the_run_can_be_said(config, capsys, words, length):
     assert lr(config, *words, "--not-show") == 0
 
     assert length in capsys.readouterr().out
+
+
+def test_what_a_metric_decides_ends_between_two_values(config, capsys):
+    """Never better than in the first epoch: halved at the ends of epochs 2 to 7, for the eighth."""
+    with Path(config).open("a") as file:
+        file.write("param_scheduler = dict(type='ReduceOnPlateauLR', monitor='acc', factor=0.5, patience=0)\n")
+
+    assert lr(config, "-d", 1000, "--not-show") == 0
+
+    assert f"ends between {0.1 * 0.5**6:.6g} and 0.1: it " in capsys.readouterr().out
+
+
+def test_of_many_groups_the_first_are_described_and_the_others_counted(tmp_path, capsys):
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import torch\n"
+        "groups = [dict(params=[torch.zeros(1, requires_grad=True)], lr=0.1 + number) for number in range(40)]\n"
+        "optimizer = torch.optim.SGD(groups)\n"
+        "both = optimizer, torch.optim.lr_scheduler.StepLR(optimizer, 2)\n"
+    )
+
+    assert lr(f"py:{script}:both", "--epochs", 4, "--epoch-length", 5, "--not-show") == 0
+
+    assert f"  and {40 - MOST_LINES} more (--json lists all)" in capsys.readouterr().out
+
+
+def test_a_run_of_steps_can_be_divided_into_epochs(config, capsys):
+    with Path(config).open("a") as file:
+        file.write("train_cfg = dict(by_epoch=False, max_iters=100)\n")
+
+    assert lr(config, "--epoch-length", 10, "--not-show") == 0
+
+    assert "100 steps, 10 passes over the data" in capsys.readouterr().out
+
+
+def test_targets_of_one_name_are_called_by_their_paths(config, tmp_path, capsys):
+    copy = tmp_path / "copy" / Path(config).name
+    copy.parent.mkdir()
+    copy.write_text(Path(config).read_text())
+
+    assert lr(config, copy, "-d", 1000, "--not-show") == 0
+
+    said = capsys.readouterr().out
+    assert f"{config}: 256 steps" in said
+    assert f"{copy}: 256 steps" in said
 
 
 def test_a_target_that_does_not_say_how_long_it_trains_asks_for_it(tmp_path, capsys):

@@ -1,5 +1,6 @@
 import gc
 import json
+import signal
 import subprocess
 import sys
 from argparse import SUPPRESS
@@ -8,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from classlens.cli.main import COMMANDS, main
+from classlens.cli import main as cli_main
+from classlens.cli.main import COMMANDS, main, report_unforeseen
 from classlens.cli.parsing import Parser
+from classlens.runs import own_process
 from classlens.runs.own_process import collecting_later
 
 TOOLS = Path(__file__).parents[2] / "tools" / "visualizations"
@@ -93,6 +96,15 @@ def test_garbage_is_not_looked_for_while_torch_is_imported_and_is_again_afterwar
 
     gc.unfreeze()
     assert gc.isenabled()
+
+
+def test_an_error_of_a_library_after_a_signal_is_that_signal(monkeypatch, capsys):
+    """Some turn Ctrl-C into an error of their own."""
+    monkeypatch.setattr(own_process, "ASKED", [(signal.SIGTERM, 0.0)])
+    monkeypatch.setattr(cli_main, "ASKED", own_process.ASKED)
+
+    assert report_unforeseen(RuntimeError("worker was interrupted")) == 128 + signal.SIGTERM
+    assert "worker was interrupted" not in capsys.readouterr().err
 
 
 def test_a_limit_is_that_of_one_command():

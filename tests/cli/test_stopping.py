@@ -5,10 +5,13 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
+
+from classlens.runs.own_process import on_ending_signals
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked for in /proc")
 
@@ -106,3 +109,18 @@ def test_no_process_outlives_a_run_that_is_killed_at_once(words, started, tmp_pa
     until(lambda: of_session(run.pid) == [], seconds=20)
     assert len(list((tmp_path / "out").rglob("*.jpg"))) < 250
     assert list((tmp_path / "out").rglob(".*")) == []
+
+
+def test_signals_stay_as_they_are_in_a_thread_that_is_not_the_main_one():
+    """Python allows no other to set their handlers."""
+    before, seen = signal.getsignal(signal.SIGTERM), []
+
+    def work():
+        with on_ending_signals():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+    assert seen == [before]

@@ -96,6 +96,8 @@ def test_statements_do_what_python_does(tmp_path, name):
 def test_what_a_file_wrote_itself_has_no_attributes(tmp_path):
     with pytest.raises(ConfigError, match=r"child\.py:2: only inherited dicts have attributes, write \['b'\]"):
         read(tmp_path, child="a = dict(b=1)\nc = a.b")
+    with pytest.raises(ConfigError, match=r"child\.py:2: only inherited dicts have attributes, write \['b'\]"):
+        read(tmp_path, child="a = dict(b=1)\na.b = 2")
 
 
 def test_a_variable_that_is_not_there_gets_a_suggestion(tmp_path):
@@ -134,6 +136,7 @@ def test_a_variable_that_is_not_there_gets_a_suggestion(tmp_path):
         ("x = [1].sort(key=len)", "a function as a value is not read"),
         ("x = getattr(1, 'real')", "a call of getattr() is not read"),
         ("raise ValueError", "raise is not read"),
+        ("b = dict(c=1)\ndel b.c", "this kind of del is not read"),
         ("global x", "global is not read"),
         ("x = 1 @ 2", "the operator MatMult is not read"),
         ("import sys\nsys.path.append('x')", "a call of sys.path.append() is not read"),

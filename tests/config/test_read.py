@@ -121,6 +121,19 @@ def test_a_base_that_changes_on_disk_is_read_again(tmp_path):
         assert read_config(child) == {"a": number}
 
 
+def test_bases_are_kept_in_memory_while_they_are_there_and_not_too_many(tmp_path, monkeypatch):
+    child = write(tmp_path, base="a = 1", child="_base_ = 'base.py'")
+    os.utime(tmp_path / "base.py", (1_000_000_000, 1_000_000_000))
+    kept = {str(number): (None, 0) for number in range(512)}
+    monkeypatch.setattr("classlens.config.read.KEPT", kept)
+
+    assert read_config(child) == {"a": 1}
+    assert list(kept) == [str(tmp_path / "base.py")]
+    (tmp_path / "base.py").unlink()
+    with pytest.raises(ConfigError, match="no such base config"):
+        read_config(child)
+
+
 @pytest.mark.parametrize("child", ["_base_ = 'middle.py'", "with read_base():\n    from .middle import *"])
 def test_a_base_of_a_base_that_changes_on_disk_is_read_again(tmp_path, child):
     middle = child.replace("middle", "base")
@@ -160,18 +173,21 @@ with read_base():
     from .base import *
 from some.models import Head
 model.depth = 18
+del model.stages
 model.update(dict(init=dict(mean=0)), head=dict(type=Head))
+model.merge(dict(depth=dict(_delete_=True, of='stages')))
+name = '{{ fileBasename }}'
 loader.merge(dict(dataset=dict(_delete_=True, pipeline=pipeline)))
 """,
     )
 
     assert config["model"] == {
         "type": "ResNet",
-        "depth": 18,
-        "stages": [1, 2],
+        "depth": {"of": "stages"},
         "init": {"std": 0.1, "mean": 0},
         "head": {"type": "some.models.Head"},
     }
+    assert config["name"] == "{{ fileBasename }}"  # upstream puts variables into files of the older style only
     assert config["loader"]["batch"] == 32
     assert "Head" not in config
     assert "read_base" not in config
@@ -266,12 +282,17 @@ def test_a_base_of_an_installed_package_is_found_without_importing_it(tmp_path, 
     package = tmp_path / "lent_models"
     (package / ".mim" / "configs" / "resnet").mkdir(parents=True)
     (package / "__init__.py").write_text("raise RuntimeError('imported')")
-    write(package / ".mim" / "configs" / "resnet", a="model = dict(type='R', neck=dict(type='N'))\nlr = 1")
+    text = "model = dict(type='R', neck=dict(type='N'))\nlr = 1\nloader = dict(stages=[dict(type='S'), 2])"
+    write(package / ".mim" / "configs" / "resnet", a=text)
     monkeypatch.syspath_prepend(tmp_path)
 
     config = read(tmp_path, child="_base_ = 'lent_models::resnet/a.py'")
 
-    assert config == {"model": {"type": "R", "neck": {"type": "N"}, "_scope_": "lent_models"}, "lr": 1}
+    lent = {"_scope_": "lent_models"}
+    assert config["model"] == {"type": "R", "neck": {"type": "N"}, **lent}
+    assert (config["lr"], config["loader"]) == (1, {"stages": [{"type": "S", **lent}, 2]})
+    newer = read(tmp_path, child="with read_base():\n    from lent_models.configs.resnet.a import lr\n")
+    assert newer == {"lr": 1}
     assert "lent_models" not in sys.modules
 
 

@@ -65,3 +65,33 @@ def test_running_leaves_no_trace_for_those_who_do_not_trust(tmp_path):
     assert read_config(child, trust=True) == {"value": 5}
     with pytest.raises(ConfigError, match="not read"):
         read_config(child)
+
+
+METHODS = """import nowhere
+with read_base():
+    from .base import *
+model.width = 3
+kind, copied = model.pop('type'), model.copy()
+copied.width, act = 5, nowhere.nn.ReLU
+head = model.setdefault('head', dict(type='H'))
+neck = model.setdefault('head', 'no second one')
+has = [hasattr(model, 'depth'), hasattr(model, 'type'), hasattr(nowhere.nn, '__len__')]
+printed = f'{act}'
+del model.depth
+"""
+
+
+def test_a_trusted_config_uses_inherited_dicts_and_imported_names_as_python_does(tmp_path):
+    """The methods of mmengine's ConfigDict and LazyObject, in a config that is run."""
+    config = read_config(write(tmp_path, base=BASE, child=METHODS), trust=True)
+
+    assert config["model"] == {"width": 3, "head": {"type": "H"}}
+    assert config["copied"] == {"width": 5, "depth": 50}
+    assert (config["kind"], config["neck"], config["has"]) == ("R", {"type": "H"}, [True, False, False])
+    assert (config["act"], config["printed"]) == ("nowhere.nn.ReLU", "nowhere.nn.ReLU")
+
+
+@pytest.mark.parametrize("trust", [False, True])
+def test_an_expression_that_is_nested_too_deeply_is_one_error(tmp_path, trust):
+    with pytest.raises(ConfigError, match=r"is nested too deeply|cannot be parsed"):  # newer Pythons stop earlier
+        read_config(write(tmp_path, child=f"x = {'-' * 900}1"), trust=trust)

@@ -42,3 +42,10 @@ def test_a_key_that_is_nowhere_is_in_the_file(tmp_path):
 
     assert config.where("b.c") == str(tmp_path / "child.py")
     assert config.path == tmp_path / "child.py"
+
+
+def test_a_key_of_a_file_that_is_gone_is_where_its_variable_was(tmp_path):
+    config = read(tmp_path, base=BASE, child=CHILD)
+    (tmp_path / "base.py").unlink()
+
+    assert config.where("pipeline.1.prob") == f"{tmp_path}/base.py:2"

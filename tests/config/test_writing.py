@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from classlens.config.values import Budget, LimitExceeded
-from classlens.config.writing import ABSENT, Difference, as_data, as_python, differences
+from classlens.config.writing import ABSENT, ConfigRequest, Difference, as_data, as_python, differences, write_config
 
 
 def printed(settings):
@@ -78,3 +78,9 @@ def test_a_stage_more_in_a_pipeline_is_one_difference():
 
 def test_true_and_one_differ():
     assert list(differences({"a": 1}, {"a": True}, Budget())) == [Difference("a", 1, True)]
+
+
+def test_what_is_written_prints_as_its_text(tmp_path):
+    (tmp_path / "config.py").write_text("a = 1 + 1\n")
+
+    assert str(write_config(ConfigRequest(str(tmp_path / "config.py")))) == "a = 2\n"

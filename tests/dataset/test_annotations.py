@@ -49,6 +49,7 @@ TABLES = {
     "a table of Excel": ("l.csv", "sep=;\npath;label\na.jpg;cat\nb.jpg;dog\n", CATS, CAT_AND_DOG),
     "quotes behind blanks": ("l.csv", '"path", "label"\n"a.jpg", "cat"\n"b.jpg", "dog"\n', CATS, CAT_AND_DOG),
     "one row": ("l.csv", "a.jpg,1\n", None, [("a.jpg", 1)]),
+    "names without ending and heading": ("l.csv", "cat,x1\ncat,x2\ndog,x3\n", CATS, [("x1", 0), ("x2", 0), ("x3", 1)]),
 }  # fmt: skip
 
 
@@ -114,6 +115,30 @@ def test_lists_in_json_may_have_any_form(content, classes, tmp_path):
     dataset = open_source(f"csv:{tmp_path / 'list.json'}").dataset("train")
 
     assert dataset.classes == classes
+    assert samples(dataset, tmp_path) == CAT_AND_DOG
+
+
+def test_a_list_in_utf_16_is_read_as_excel_writes_it(tmp_path):
+    (tmp_path / "list.txt").write_text("a.jpg\tcat\nb.jpg\tdog\n", encoding="utf-16")
+
+    assert samples(open_source(f"csv:{tmp_path / 'list.txt'}").dataset("train"), tmp_path) == CAT_AND_DOG
+
+
+@pytest.mark.parametrize(("name", "content"), [("l.csv", "\n \n"), ("l.txt", "\n\n"), ("l.csv", "image,label\n")])
+def test_a_list_without_a_picture_is_refused(name, content, tmp_path):
+    (tmp_path / name).write_text(content)
+
+    with pytest.raises(DataError, match="no line of the form 'path label'"):
+        open_source(f"csv:{tmp_path / name}").dataset("train")
+
+
+def test_meta_information_of_another_form_names_no_classes(tmp_path):
+    rows = [{"img_path": "a.jpg", "gt_label": 0}, {"img_path": "b.jpg", "gt_label": 1}]
+    (tmp_path / "list.json").write_text(json.dumps({"metainfo": ["cat", "dog"], "data_list": rows}))
+
+    dataset = open_source(f"csv:{tmp_path / 'list.json'}").dataset("train")
+
+    assert dataset.classes is None
     assert samples(dataset, tmp_path) == CAT_AND_DOG
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from classlens.adapters import open_source
+from classlens.adapters.folder import entries_of
 from classlens.dataset.class_folders import scan_folder
 from classlens.dataset.listing import listed_first
 from classlens.dataset.trace import trace
@@ -222,3 +223,18 @@ def test_a_first_look_is_the_beginning_of_the_whole(tmp_path):
     assert (looked.is_cut, first.length, first.classes) == (True, 20, whole.classes)
     assert [first.sample(index) for index in range(20)] == [whole.sample(index) for index in range(20)]
     assert (all_of_it.is_cut, every.length) == (False, 30)
+
+
+def test_a_folder_that_is_gone_is_one_error(tmp_path):
+    for read in (scan_folder, entries_of):
+        with pytest.raises(DataError, match="gone: no such file or directory"):
+            read(str(tmp_path / "gone"))
+
+
+def test_a_label_in_a_shard_that_cannot_be_read_is_told(picture, tmp_path):
+    shard = pack(tmp_path / "shard.tar", {"0.jpg": picture, "0.cls": b"1"})
+    dataset = open_source(f"wds:{shard}").dataset("train")
+    shard.unlink()
+
+    assert dataset.sample(0).labels == ()
+    assert dataset.sample(0).trouble.startswith("no label: ")

@@ -29,3 +29,5 @@ def test_they_go_to_other_processes_and_are_equal_there():
 
     assert pickle.loads(pickle.dumps(packed)) == packed != PackedNames(NAMES[1:])
     assert not PackedNames(())
+    assert len({packed, PackedNames(NAMES), PackedNames(NAMES[1:])}) == 2
+    assert repr(packed) == "<6 names>"

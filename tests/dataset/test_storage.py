@@ -11,7 +11,7 @@ import zipfile
 import pytest
 
 from classlens.adapters import open_source
-from classlens.dataset.storage import tar_index
+from classlens.dataset.storage import join_path, read_bytes, reason_of, tar_index
 from classlens.dataset.trace import trace
 from classlens.errors import DataError, MissingDependency
 from tests.dataset.listings import folder as folder
@@ -176,3 +176,20 @@ def test_addresses_without_fsspec_say_what_to_install(monkeypatch):
 
     with pytest.raises(MissingDependency, match="fsspec is not installed"):
         open_source("folder:s3://bucket/x").dataset("train")
+
+
+def test_a_name_that_an_archive_does_not_hold_is_an_error(folder, tmp_path):
+    for kind, message in (("tar", "no such file in the archive"), ("zip", "there is no item named 'a/none.jpg'")):
+        shutil.make_archive(str(tmp_path / "all"), kind, folder)
+
+        with pytest.raises(DataError, match=message):
+            read_bytes(f"{tmp_path / 'all'}.{kind}::a/none.jpg")
+
+
+def test_an_address_stands_alone_whatever_it_is_joined_to():
+    assert join_path("s3://bucket", "memory://lists/a.txt") == "memory://lists/a.txt"
+    assert join_path("s3://bucket", "a.txt") == "s3://bucket/a.txt"
+
+
+def test_what_python_has_no_words_for_is_said_in_those_of_a_user():
+    assert reason_of(MemoryError()) == "there is not enough memory for it"

@@ -127,6 +127,22 @@ def test_findings_are_written_on_the_figure():
     assert "! lr of group 0 is nan from step 0 on" in words
 
 
+def test_of_many_findings_the_first_are_written_and_the_others_counted():
+    written = chart_of([run(rule=bad_course, title=f"run {number}") for number in range(7)]).findings
+
+    assert written == (*(f"run {number}: lr of group 0 is nan from step 0 on" for number in range(4)), "and 3 more")
+
+
+def test_where_not_all_findings_have_room_the_last_one_says_so():
+    chart = chart_of([run(rule=bad_course, title=f"run {number}") for number in range(4)])
+
+    parts = lay_out(chart, (300, 130), STYLES["whitegrid"])
+
+    warnings = sorted((part.at[1], part.text) for part in parts if isinstance(part, Words) and part.text[:1] == "!")
+    assert 0 < len(warnings) < 4
+    assert [text.endswith("…") for _, text in warnings] == [*[False] * (len(warnings) - 1), True]
+
+
 def bad_course(clock):
     return chain([Link(multi_step((0.0,), float("nan")), 0, 10, "epoch")], clock)
 
@@ -253,6 +269,19 @@ def test_the_terminal_names_several_lines():
 
     assert "group 0   0.001 → 0.1 → 2.73e-05" in text
     assert "group 1   0.0001 → 0.01 → 2.73e-06" in text
+
+
+def test_the_terminal_shows_a_constant_in_the_middle_of_a_logarithmic_axis_and_noughts_nowhere():
+    text = terminal_plot([run(0.1, 0.0, rule=lambda clock: chain([], clock))], columns=60, lines=5, log=True)
+
+    dotted = [bool(set(line[11:]) - set(" │")) for line in text.splitlines() if "│" in line]
+    assert dotted == [False, False, True, False, False]
+    assert "group 1   0" in text
+
+
+def test_a_text_has_no_pixels():
+    with pytest.raises(ValueError, match="has no pixels"):
+        Drawing(text="words").image  # noqa: B018
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".pdf", ".svg", ".html", ".webp"])

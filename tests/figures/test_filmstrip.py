@@ -53,6 +53,7 @@ def test_values_are_put_in_few_words():
         "2 Invert": {"at": (1, 0)},
         "fill": np.arange(12),
         "alpha": (0.5, 0.25),
+        "3 Equalize": True,
     }
 
     assert describe_params(params) == [
@@ -63,7 +64,16 @@ def test_values_are_put_in_few_words():
         "Invert: applied",
         "fill: noise",
         "alpha 0.5, 0.25",
+        "Equalize",
     ]
+
+
+def test_random_parameters_of_many_lines_are_cut_off():
+    def drawn(count):
+        params = {f"parameter {number}": number for number in range(count)}
+        return draw_trace(traced(LOADED, Snapshot(CROPPED.stage, CROPPED.image, params))).size
+
+    assert drawn(6) < drawn(7) == drawn(8) == drawn(40)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (28, 28), (3, 5000), (4000, 6000)])

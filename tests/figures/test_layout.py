@@ -3,13 +3,15 @@
 from dataclasses import replace
 
 import pytest
+from matplotlib.patches import FancyBboxPatch, Polygon
 from PIL import ImageFont
 
 from classlens import Clock, draw
 from classlens.figures.chart import INK, STYLES, chart_of
 from classlens.figures.plot_layout import Area, Dot, Segment, Stroke, Words, lay_out, ticks
+from classlens.figures.printing import figure_of
 from classlens.figures.terminal import terminal_plot
-from classlens.figures.text import break_lines, estimated_width, font, shorten_middle
+from classlens.figures.text import break_lines, estimated_width, font, letters_in, shorten_middle
 from classlens.schedule.replay import summarize
 from classlens.schedule.schedule import MetricDependent
 from tests.figures.test_curves import cosine, milestones, run
@@ -188,6 +190,22 @@ def test_every_kind_of_plot_says_and_shows_what_a_metric_decides(kind, dashed):
     assert "depends on 'acc'" in shown
     assert dashed in shown
     assert dashed not in SHOWN[kind](run(rule=cosine)).replace('stroke-dasharray="2 3"', "")
+
+
+def test_what_a_metric_decides_is_an_area_on_paper_too():
+    parts = lay_out(chart_of([run(rule=undecided)]), (864, 504), STYLES["whitegrid"])
+    (area,) = [part for part in parts if isinstance(part, Area)]
+
+    (axes,) = figure_of(parts, (864, 504)).axes
+
+    (drawn,) = [one for one in axes.patches if isinstance(one, Polygon) and not isinstance(one, FancyBboxPatch)]
+    assert len(drawn.get_xy()) >= len(area.xs)
+
+
+def test_a_damaged_font_has_no_letters(tmp_path):
+    (tmp_path / "broken.ttf").write_bytes(b"no font")
+
+    assert list(letters_in(str(tmp_path / "broken.ttf"))) == []
 
 
 def test_data_has_the_lowest_values_that_a_metric_can_lead_to():

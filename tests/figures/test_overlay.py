@@ -5,6 +5,7 @@ from classlens.cam.saliency import ExplainedClass, Explanation, Fused, Heatmap, 
 from classlens.errors import NotFound
 from classlens.figures import draw
 from classlens.figures.drawing import Drawing
+from classlens.figures.map_grid import short_names
 from classlens.figures.overlay import COLORMAPS, OverlayStyle, color_table, draw_heatmap, overlay
 from classlens.image import Image
 from tests.cam.conftest import noise_image
@@ -92,6 +93,21 @@ def test_a_drawing_grows_by_rows_for_classes_and_columns_for_methods():
     assert wide[0] == one[0]
     assert high[0] > one[0]
     assert high[1] == one[1]
+
+
+def test_a_single_map_without_titles_is_the_plain_overlay():
+    one = saliency()
+
+    plain = draw(one, titled=False)
+
+    assert np.array_equal(plain.pixels, overlay(one.image, one.heatmap(), OverlayStyle()).pixels)
+    assert plain.size == one.image.size < draw(one).size
+
+
+def test_paths_are_told_apart_by_as_much_of_their_ends_as_that_takes():
+    assert short_names(["a/x.pth", "a/y.pth"]) == ["x.pth", "y.pth"]
+    assert short_names(["a/x.pth", "b/x.pth"], with_endings=False) == ["a/x", "b/x"]
+    assert short_names(["a/x.pth", "a/x.pt"], with_endings=False) == ["a/x.pth", "a/x.pt"]
 
 
 def test_a_long_row_is_broken():

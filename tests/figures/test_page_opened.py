@@ -170,7 +170,16 @@ def test_maps_are_painted_in_the_colours_and_as_strongly_as_the_reader_chooses(p
     [
         (
             "report.html",
-            ["demo 的报告", "检查结果", "学习率调度", "参数组", "预热结束", "标签 tripod", "此页面如何生成", "随机种子"],
+            [
+                "demo 的报告",
+                "检查结果",
+                "学习率调度",
+                "参数组",
+                "预热结束",
+                "标签 tripod",
+                "此页面如何生成",
+                "随机种子",
+            ],
         ),
         ("data.html", ["个样本中的 40 个", "名称"]),
         ("maps.html", ["模型关注的区域", "配色"]),

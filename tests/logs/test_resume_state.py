@@ -1,14 +1,18 @@
 """What checkpoints of scripts and trainers say of the run that they end, and the jump of the rate before it happens."""
 
 import zipfile
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.optim import lr_scheduler as torch_schedules
 
 import classlens
+from classlens.check.examine import examine
+from classlens.check.inspection import Inspection
+from classlens.check.rule import choose_rules
 from classlens.errors import DataError, NotOffered
-from classlens.logs.resume_state import read_resume_state
+from classlens.logs.resume_state import read_resume_state, resume_step
 from tests.check.test_run_rules import FALLING, LINEAR, WARM, falling
 from tests.check.training_runs import with_lightning, with_transformers
 
@@ -39,6 +43,24 @@ def test_a_resume_that_will_jump_is_seen_before_it_happens(keep, tmp_path):
     assert [mark.step for mark in plots[0].runs[0][0].trajectory.marks] == [40]
 
 
+def with_network(address):
+    """A schedule beside a network that nobody looks at: a checkpoint is one of a network."""
+    return replace(classlens.open_source(address), open_classifier=lambda checkpoint: None)
+
+
+def test_check_finds_the_jump_too(tmp_path):
+    place = checkpoint(tmp_path / "last.pth", 40, ("scheduler",))
+    cosine = "schedule:torch.CosineAnnealingLR(T_max=100, lr=0.1, steps=100)"
+
+    healthy, jump = (
+        examine(Inspection(with_network(one), place), choose_rules(["R012"])).findings for one in (cosine, WARM)
+    )
+
+    assert healthy == ()
+    assert "0.0654508 in the checkpoint and 0.0853553 in the schedule" in jump[0].message
+    assert f"--resume {place}" in jump[0].command
+
+
 def test_a_run_that_is_over_cannot_be_resumed(tmp_path):
     place = checkpoint(tmp_path / "last.pth", 100, ("optimizer", "step"))
     cosine = "schedule:torch.CosineAnnealingLR(T_max=100, lr=0.1, steps=100)"
@@ -62,6 +84,23 @@ def test_weights_alone_cannot_be_resumed(tmp_path):
 
     with pytest.raises(NotOffered, match=r"weights.pth holds no state of an optimizer"):
         classlens.plot_schedules(classlens.LrRequest((WARM,), resume=str(tmp_path / "weights.pth")))
+
+
+def test_a_run_may_say_after_which_epoch_it_stands(tmp_path):
+    """Epochs count from 0, as timm and most scripts have it: the third of three has ended."""
+    torch.save({"epoch": 2, "optimizer": {"param_groups": [{"lr": 0.1}]}}, tmp_path / "last.pth")
+    curves = classlens.replay(
+        classlens.open_source("schedule:torch.StepLR(step_size=3, lr=0.1, steps=35)").schedule(), classlens.Clock(5, 7)
+    )
+
+    assert resume_step(read_resume_state(str(tmp_path / "last.pth")), curves) == 21
+
+
+def test_a_damaged_state_of_a_trainer_is_named(tmp_path):
+    (tmp_path / "trainer_state.json").write_text("{")
+
+    with pytest.raises(DataError, match=r"trainer_state\.json cannot be read: Expecting property name"):
+        read_resume_state(str(tmp_path))
 
 
 def test_checkpoints_of_trainers_say_where_they_are(tmp_path):

@@ -127,3 +127,11 @@ def test_a_composition_beside_pictures_is_their_pipeline_though_it_has_members_b
     dataset = open_source((f"folder:{tmp_path}", A.Compose([A.RandomCrop(32, 32), A.Normalize()]))).dataset()
 
     assert [snapshot.stage for snapshot in trace(dataset, 0).snapshots[1:]] == ["RandomCrop", "Normalize"]
+
+
+def test_the_scale_of_an_affine_map_is_told_as_a_pair():
+    ((_, outcome),) = outcomes(A.Affine(scale={"x": (0.5, 0.6), "y": (2.0, 2.2)}, keep_ratio=False, p=1))
+
+    across, down = outcome.params["scale"]
+    assert 0.5 <= across <= 0.6
+    assert 2.0 <= down <= 2.2

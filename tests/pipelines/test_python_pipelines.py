@@ -63,6 +63,24 @@ def test_home_made_normalisations_are_recognised_by_their_effect(functions):
     assert np.abs(to_image(last.state).pixels.astype(int) - np.asarray(photo())).max() <= 1
 
 
+def cropped_to_both_sides(tensor):
+    return (tensor[:, 10:40, 20:60] - 0.5) / 0.5
+
+
+def test_values_on_both_sides_of_nothing_are_what_a_half_has_been_taken_from():
+    """Where the crop in the same function hides the scale, -1..1 are left of 0..1 after mean 0.5 and std 0.5."""
+    *_, (_, last) = outcomes([to_unit, to_first, cropped_to_both_sides])
+
+    assert np.abs(to_image(last.state).pixels.astype(int) - np.asarray(photo())[10:40, 20:60]).max() <= 1
+
+
+def test_what_hands_the_picture_on_leaves_its_encoding():
+    *_, (_, normalised), (_, last) = outcomes([to_unit, standardised, lambda array: array])
+
+    assert last.state.encoding == normalised.state.encoding
+    assert np.abs(to_image(last.state).pixels.astype(int) - np.asarray(photo())).max() <= 1
+
+
 def test_a_brighter_picture_is_not_taken_for_a_normalised_one():
     *_, (_, last) = outcomes([to_unit, lambda array: (array * 1.3).clip(0, 1)])
 

@@ -6,13 +6,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import classlens
 from classlens.audit.rows import read_rows
+from classlens.audit.shards import begin
 from classlens.errors import DataError, NotOffered
+from classlens.runs import audit_run
+from classlens.runs.audit_cluster import ShardMaker, connected
+from classlens.runs.audit_run import answer_questions, open_audit
 from tests.audit.tiny_setup import files_of, write_network, write_pictures
 
 COUNT = 60
@@ -64,9 +70,6 @@ def test_ray_makes_the_same_bytes(setup, whole, tmp_path):
 
 def test_decoders_of_their_own_make_the_same_bytes(setup, whole, tmp_path):
     """That is how pictures are read for a GPU, and again after a crash."""
-    from classlens.audit.shards import begin
-    from classlens.runs.audit_run import open_audit
-
     opened = open_audit(request(setup, tmp_path)).with_decoders(2)
     begin(opened.place, opened.spec.manifest)
     made = sum(opened.make(range(opened.spec.manifest.shards)))
@@ -160,6 +163,93 @@ def test_pictures_come_from_somewhere(setup, tmp_path):
         classlens.run_audit(classlens.AuditRequest(setup[0], str(tmp_path)))
 
     assert "--data ADDRESS" in error.value.hint
+
+
+def test_a_network_that_is_another_one_in_every_process_is_refused(setup, tmp_path):
+    """As by weights at random without a seed."""
+    network = Path(setup[0].split(":")[1]).read_text()
+    (tmp_path / "random.py").write_text(network.replace("torch.manual_seed(0)", "torch.seed()"))
+    target = f"py:{tmp_path / 'random.py'}:make"
+
+    with pytest.raises(DataError, match=r"another setup than the one that started it: digests\.weights: "):
+        classlens.run_audit(request((target, setup[1]), tmp_path / "out", workers=1))
+    with pytest.raises(DataError, match="another setup than the one that started it"):
+        open_audit(request((target, setup[1]), tmp_path / "out")).spec.open()
+
+
+def test_processes_that_die_again_and_again_end_the_run(setup, tmp_path, monkeypatch):
+    monkeypatch.setattr(audit_run, "TRIES", 1)
+    network = Path(setup[0].split(":")[1]).read_text()
+    (tmp_path / "dying.py").write_text(
+        f"import multiprocessing, os\nif multiprocessing.parent_process():\n    os._exit(9)\n{network}"
+    )
+    target = f"py:{tmp_path / 'dying.py'}:make"
+
+    with pytest.raises(DataError, match="the process that made rows 0 to 3 died 1 times") as caught:
+        classlens.run_audit(request((target, setup[1]), tmp_path / "out", workers=1))
+    assert "fewer --workers" in caught.value.hint
+
+
+def test_pictures_are_prepared_here_where_their_function_cannot_be_sent(setup, whole, tmp_path):
+    opened = open_audit(request(setup, tmp_path))
+    classifier = opened.questions.subject.classifier
+    local = replace(classifier, prepare=lambda image: classifier.prepare(image))
+    subject = replace(opened.questions.subject, classifier=local)
+    opened = replace(opened, questions=replace(opened.questions, subject=subject)).with_decoders(1)
+
+    begin(opened.place, opened.spec.manifest)
+    sum(opened.make([0]))
+
+    name = "part-00000.parquet"
+    assert (tmp_path / "rows" / name).read_bytes() == whole[name]
+
+
+def test_what_cannot_be_opened_of_questions_and_targets_is_a_note(setup, tmp_path):
+    (tmp_path / "val.py").write_text(
+        "from PIL import Image\n\n\nclass Photos:\n    def __len__(self):\n        return 3\n\n"
+        "    def __getitem__(self, index):\n        return Image.new('RGB', (16, 16)), index\n\n\n"
+        "def make():\n    return {'val': Photos()}\n"
+    )
+    asked, notes = request((setup[0], f"py:{tmp_path / 'val.py'}:make"), tmp_path / "out"), []
+    classlens.run_audit(asked)
+
+    given = answer_questions(asked, ["labels"], on_note=lambda *note: notes.append(note)).given
+
+    loader = f"dict(dataset=dict(type='CustomDataset', data_root={setup[1].removeprefix('folder:')!r}, pipeline=[]))"
+    (tmp_path / "old.py").write_text(f"_deprecation_ = dict(expected='new.py')\nval_dataloader = {loader}\n")
+    open_audit(request((setup[0], str(tmp_path / "old.py")), tmp_path), on_note=lambda *note: notes.append(note))
+
+    assert any("use new.py" in text for _, text in notes)
+    assert given[0].verdict == "3 labelled pictures: too few to say"
+    assert any("no training split: " in text for _, text in notes)
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own, about itself
+def test_a_cluster_that_is_not_there_is_one_error():
+    pytest.importorskip("ray")
+
+    with (
+        pytest.raises(DataError, match="no Ray cluster at no-such-scheme://here: "),
+        connected("no-such-scheme://here", 1),
+    ):
+        pass
+
+
+def test_a_shard_maker_says_what_goes_wrong_and_decodes_apart_what_was_begun_before(setup, whole, tmp_path):
+    """What Ray calls in its processes, called here."""
+    opened = open_audit(request(setup, tmp_path))
+    begin(opened.place, opened.spec.manifest)
+    opened.place.write("rows/00000.begun", b"")
+    other = replace(opened.spec, manifest=replace(opened.spec.manifest, seed=7))
+
+    made = ShardMaker(opened.spec, 0)({"shard": np.array([0])})
+    refused = ShardMaker(other, 0)({"shard": np.array([0])})
+
+    assert (made["error"], made["rows"] != [0]) == ([""], True)
+    assert files_of(tmp_path)["part-00000.parquet"] == whole["part-00000.parquet"]
+    assert opened.place.read("rows/00000.begun") is None
+    assert refused["rows"] == [0]
+    assert "another setup than the one that started it: seed: " in refused["error"][0]
 
 
 def test_a_full_disk_is_an_error_and_the_run_goes_on_later(setup, whole, tmp_path):

@@ -13,6 +13,9 @@ from PIL import Image as Pillow
 import classlens
 from classlens import MapFiles, MapOptions, MapRequest, ModelRequest
 from classlens.errors import DataError, NotFound
+from classlens.image import Image
+from classlens.runs.map_files import find_places
+from classlens.runs.picture_origins import list_pictures, true_classes
 
 NETWORK = """
 import torch
@@ -141,3 +144,56 @@ print("matplotlib" in sys.modules)
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
 
     assert done.stdout == "False\n"
+
+
+def test_a_table_of_boxes_without_any_of_the_pictures_is_refused(model, photos, tmp_path):
+    (tmp_path / "boxes.csv").write_text("name,left,top,right,bottom\nanother.png,1,2,3,4\n")
+
+    with pytest.raises(DataError, match="has a box for none of the pictures"):
+        classlens.explain_files(
+            MapRequest([photos], model, dataclasses.replace(LAYERS, evaluate=True, boxes=[str(tmp_path / "boxes.csv")]))
+        )
+
+
+def test_contours_are_on_the_pictures_of_a_page(model, photos, tmp_path):
+    def page(**style):
+        files = MapFiles(page=tmp_path / "page.html", style=classlens.OverlayStyle(**style))
+        classlens.explain_files(MapRequest([photos / "0.png"], model, LAYERS, files))
+        return (tmp_path / "page.html").read_text()
+
+    assert "data-heat" in page()
+    assert "data-heat" not in page(contour=0.5)
+
+
+@pytest.mark.parametrize("is_grey", [False, True])
+def test_a_pipeline_says_where_pixels_come_from_also_where_pictures_become_grey(is_grey):
+    def crop(image):
+        pixels = image.pixels[:, 20:40]
+        grey = pixels.mean(axis=2, keepdims=True).round().repeat(3, axis=2).astype(np.uint8)
+        return Image(np.ascontiguousarray(grey if is_grey else pixels))
+
+    places = find_places(crop, (16, 80))
+
+    np.testing.assert_allclose(places[0, :, 0], np.linspace(0, 255, 80)[20:40], atol=0.5)
+    np.testing.assert_allclose(places[:, 0, 1], np.linspace(0, 255, 16), atol=0.5)
+
+
+def test_addresses_of_lists_and_folders_name_their_pictures_with_labels(photos, tmp_path):
+    (tmp_path / "list.csv").write_text("path,class\nphotos/0.png,cup\nphotos/1.png,cat\nphotos/2.png,bird\n")
+
+    listed = list_pictures([f"csv:{tmp_path / 'list.csv'}"])
+    known = true_classes(listed, ("cat", "cup"), 2)
+
+    assert known == {photos / "0.png": ("cup", 1), photos / "1.png": ("cat", 0), photos / "2.png": ("bird", None)}
+    assert list(list_pictures([f"folder:{photos}"])) == [photos / f"{name}.png" for name in (0, 1, 2, "broken")]
+
+
+def test_as_many_folders_as_classes_are_these_in_order(tmp_path):
+    """As ImageNet's n01440764 and its like, where a network knows other names."""
+    for folder in ("n02", "n01"):
+        (tmp_path / folder).mkdir()
+        Pillow.new("RGB", (4, 4)).save(tmp_path / folder / "a.png")
+
+    known = true_classes(list_pictures([tmp_path]), ("tench", "goldfish"), 2)
+
+    assert known == {tmp_path / "n01/a.png": ("n01", 0), tmp_path / "n02/a.png": ("n02", 1)}

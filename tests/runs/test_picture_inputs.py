@@ -153,3 +153,11 @@ def test_what_is_not_known_for_sure_is_refused_by_its_place(gap_classifier, give
 def test_a_network_is_not_yet_a_classifier(photo):
     with pytest.raises(TypeError, match=r"takes a Classifier, not a Linear: classlens\.open_source"):
         classlens.explain(torch.nn.Linear(2, 2), photo)
+
+
+def test_a_picture_of_pillow_that_is_cut_off_is_refused_by_its_place(gap_classifier, photo, tmp_path):
+    Pillow.fromarray(photo.pixels).save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:-60])
+
+    with Pillow.open(tmp_path / "cut.png") as cut, pytest.raises(DataError, match=r"images\[1\]: Pillow cannot read"):
+        classlens.explain(gap_classifier, [photo, cut])

@@ -1,18 +1,22 @@
 """A report shows all of a setup on one page, says what it cannot show, and is the same for the same setup."""
 
+import hashlib
 import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image as Pillow
 
 import classlens
 from classlens.cli.main import main
+from classlens.errors import DataError
 from classlens.files import PHOTOS
 from classlens.runs import report_run
 from classlens.runs.report_run import ReportRequest, report
+from classlens.source import Source
 
 
 def headings(page):
@@ -211,3 +215,76 @@ def test_names_are_text_on_the_page(photos):
     assert "&lt;script&gt;alert(2)&lt;.png" in page
     assert "<img src=x" not in page
     assert page.count("<script") == 3
+
+
+SETUP = """
+import torch
+from PIL import Image
+
+class Photos(torch.utils.data.Dataset):
+    '''Pictures without labels, or none that can be read.'''
+    def __init__(self, size):
+        self.size = size
+    def __len__(self):
+        return 3
+    def __getitem__(self, index):
+        return Image.new("RGB", (self.size, self.size), (60 * index, 90, 20))
+
+def setup(size=8):
+    torch.manual_seed(0)
+    layers = torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 2)
+    return {"model": torch.nn.Sequential(*layers).eval(), "train": Photos(size)}
+
+def damaged():
+    return setup(-1)
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    (tmp_path / "train.py").write_text(SETUP)
+    return f"py:{tmp_path / 'train.py'}"
+
+
+def test_maps_of_pictures_that_cannot_be_read_say_so(script):
+    run = report(ReportRequest(f"{script}:damaged", maps=2))
+
+    assert "Maps: none of 2 pictures of train can be read" in run.missing
+    assert len(run.bad) == 3
+
+
+def test_without_labels_no_answer_is_wrong_and_a_checkpoint_is_known_by_its_digest(script, tmp_path):
+    module = classlens.open_source(f"{script}:setup").classifier().module
+    torch.save(module.state_dict(), tmp_path / "weights.pth")
+
+    run = report(ReportRequest(f"{script}:setup", checkpoint=str(tmp_path / "weights.pth"), maps=1))
+
+    page = run.page.decode()
+    assert run.missing == ()
+    assert page.count('class="heat"') == 1
+    assert "answered wrongly" not in page
+    assert f"sha256 {hashlib.sha256((tmp_path / 'weights.pth').read_bytes()).hexdigest()}" in page
+
+
+def test_a_schedule_alone_and_nothing_at_all_are_reported_on_too(tmp_path):
+    (tmp_path / "empty").mkdir()
+
+    schedule = report(ReportRequest("schedule:torch.StepLR(step_size=3, lr=0.1, epochs=10, steps_per_epoch=10)"))
+    nothing = report(ReportRequest("folder:empty"), source=Source("made", open_dataset=no_data))
+
+    assert headings(schedule.page.decode()) == ["Findings", "Schedule", "How this page was made"]
+    assert [line.partition(":")[0] for line in nothing.missing] == ["Findings", "Data"]
+
+
+def no_data(split):
+    raise DataError("there is nothing")
+
+
+def test_what_a_target_has_to_be_known_for_is_a_note():
+    notes = []
+
+    source = Source("made", open_dataset=no_data, notes=("of 2012",))
+
+    report(ReportRequest("folder:none"), source=source, on_note=lambda *note: notes.append(note))
+
+    assert notes == [("note", "of 2012")]

@@ -91,3 +91,21 @@ def test_what_is_no_audit_is_refused(tmp_path):
         classlens.verify_audit(str(tmp_path / "page.html"))
     with pytest.raises(DataError, match=r"no audit in .*: there is no manifest.json"):
         classlens.verify_audit(str(tmp_path))
+
+
+def test_rows_that_are_missing_and_pictures_that_are_gone_are_named(audit, tmp_path):
+    shutil.copytree(audit.folder, tmp_path / "out")
+    path = tmp_path / "out" / "rows" / "part-00000.parquet"
+    whole = pq.read_table(path)
+    pq.write_table(whole.slice(0, whole.num_rows - 1), path)
+    gone = Path(next(iter(audit.shown.values())).facts["path"])
+    content = gone.read_bytes()
+    gone.write_bytes(b"no picture")
+    try:
+        result = classlens.verify_audit(str(tmp_path / "out"), share=1)
+    finally:
+        gone.write_bytes(content)
+
+    assert not result.is_equal
+    assert any(" rows where " in line for line in result.different)
+    assert any(line.startswith(f"picture {next(iter(audit.shown))} of the report: ") for line in result.different)

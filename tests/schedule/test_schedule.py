@@ -1,6 +1,7 @@
 import pytest
 
 from classlens import Clock
+from classlens.schedule.schedule import Accumulation
 
 
 def test_a_run_over_epochs_knows_its_steps():
@@ -19,6 +20,12 @@ def test_a_run_over_steps_has_no_epochs():
 
 def test_a_run_over_steps_may_know_how_often_it_sees_the_data():
     assert str(Clock.of_steps(1000, 400)) == "1,000 steps, 2.5 passes over the data"
+
+
+def test_a_run_that_sums_gradients_says_how_many_updates_it_makes():
+    clock = Clock(epochs=3, steps_per_epoch=10, accumulation=Accumulation(4))
+
+    assert str(clock) == "30 steps (8 updates) = 3 epochs x 10 steps"
 
 
 @pytest.mark.parametrize(

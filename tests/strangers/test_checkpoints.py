@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from classlens.checkpoints.check_records import check_pickle
 from classlens.checkpoints.load_checkpoint import read_weights
 from classlens.errors import ClasslensError, DataError
 from tests.strangers.limits import SECONDS, assert_refused, needs_prlimit, run_limited
@@ -82,6 +83,24 @@ def tensor(start, size, stride, values=12, *, key="0", kind=torch.FloatStorage) 
     return {"w": Call(torch._utils._rebuild_tensor_v2, *arguments)}
 
 
+def wrapped(start, size, stride) -> dict[str, Call]:
+    """A tensor of a class of its own, or with attributes."""
+    record = Record("storage", torch.FloatStorage, "0", "cpu", 12)
+    arguments = (record, start, size, stride, False, OrderedDict())
+    made = (torch._utils._rebuild_tensor_v2, torch.Tensor, arguments, {})
+    return {"w": Call(torch._tensor._rebuild_from_type_v2, *made)}
+
+
+def of_old(place: Path, *saved_id: object) -> Path:
+    """The five pickles of the older form around one record, and its bytes."""
+    content = {"w": Call(torch._utils._rebuild_tensor_v2, Record(*saved_id), 0, (3,), (1,), False, OrderedDict())}
+    with place.open("wb") as file:
+        for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}, content, ["0"]):
+            Pickler(file, protocol=2).dump(part)
+        file.write(struct.pack("<q", 12) + bytes(48))
+    return place
+
+
 def nested(times: int) -> object:
     value: object = ()
     for _ in range(times):
@@ -110,8 +129,9 @@ def raw(place: Path, content: bytes) -> Path:
     return place
 
 
-def sparse(place: Path, size: int) -> Path:
+def sparse(place: Path, size: int, content: bytes = b"") -> Path:
     with place.open("wb") as file:
+        file.write(content)
         file.truncate(size)
     return place
 
@@ -119,6 +139,7 @@ def sparse(place: Path, size: int) -> Path:
 FILES = {
     "packed records": (lambda f: with_record(f / "w.pth", bytes, packing=zipfile.ZIP_DEFLATED), "packed"),
     "two contents": (lambda f: with_record(f / "w.pth", bytes, again="other/data.pkl"), "two contents"),
+    "two records of one name": (lambda f: with_record(f / "w.pth", bytes, again="w/data.pkl"), "two records of one name"),
     "a record twice": (lambda f: made_of(f / "w.pth", tensor(0, (3,), (1,)), records={"0": bytes(48)}), None),
     "a short record": (lambda f: with_record(f / "w.pth", lambda d: d[:20], name="data/0"), "48 are asked of it"),
     "no record": (lambda f: made_of(f / "w.pth", tensor(0, (3,), (1,), key="9")), "asked of it"),
@@ -130,6 +151,12 @@ FILES = {
     "a tensor beyond its record": (lambda f: made_of(f / "w.pth", tensor(0, (13,), (1,))), "goes on to value 12"),
     "a tensor behind its record": (lambda f: made_of(f / "w.pth", tensor(12, (1,), (1,))), "goes on to value 12"),
     "a tensor before its record": (lambda f: made_of(f / "w.pth", tensor(-4, (1,), (1,))), "without record"),
+    "a wrapped tensor beyond its record": (lambda f: made_of(f / "w.pth", wrapped(0, (13,), (1,))), "goes on to value 12"),
+    "a wrapped tensor": (lambda f: made_of(f / "w.pth", wrapped(0, (3,), (1,))), None),
+    "a tensor of tensors": (
+        lambda f: made_of(f / "w.pth", {"w": Call(torch._utils._rebuild_nested_tensor, 1, 2, 3, 4)}),
+        "it has a tensor of tensors",
+    ),
     "steps backwards": (lambda f: made_of(f / "w.pth", tensor(11, (3,), (-1,))), "without record"),
     "long steps": (lambda f: made_of(f / "w.pth", tensor(0, (3,), (1 << 40,))), "goes on"),
     "a size below nothing": (lambda f: made_of(f / "w.pth", tensor(0, (-3,), (1,))), "without record"),
@@ -145,6 +172,7 @@ FILES = {
     "odd names": (lambda f: made_of(f / "w.pth", {(1, 2): 1, None: 2, 3.5: 4}), "holds no weights"),
     "an empty file": (lambda f: sparse(f / "w.pth", 0), "cannot be read|refused"),
     "terabytes": (lambda f: sparse(f / "w.pth", 1 << 40), "the limit is 8,000 MB"),
+    "holes": (lambda f: sparse(f / "w.pth", 200 << 20, bytes(4096)), "most of the file was never written"),
     "a text": (lambda f: sparse(f / "w.pth", 100), "refused|cannot be read"),
     "a damaged content": (lambda f: with_record(f / "w.pth", lambda d: d[: len(d) // 2]), "cannot be read"),
     "an empty content": (lambda f: with_record(f / "w.pth", lambda d: b""), "cannot be read"),
@@ -154,6 +182,15 @@ FILES = {
         "the file of",
     ),
     "an old one beyond its record": (lambda f: legacy(f / "w.pth", lambda d: d.replace(b"K\x03K\x04\x86", b"K\x63K\x04\x86", 1)), "goes on"),
+    "an old record below nothing": (
+        lambda f: of_old(f / "w.pth", "storage", torch.FloatStorage, "0", "cpu", -1, None),
+        "another way",
+    ),
+    "an old part beyond its record": (
+        lambda f: of_old(f / "w.pth", "storage", torch.FloatStorage, "0", "cpu", 12, ("0", 10, 3)),
+        "a part of a record lies outside it",
+    ),
+    "an old part": (lambda f: of_old(f / "w.pth", "storage", torch.FloatStorage, "0", "cpu", 12, ("1", 8, 3)), None),
     "a header of exabytes": (lambda f: safetensors(f / "w.safetensors", {}, length=1 << 60), "safetensors"),
     "a header longer than the file": (lambda f: safetensors(f / "w.safetensors", {}, length=5000), "safetensors"),
     "a header that is no JSON": (lambda f: safetensors(f / "w.safetensors", b"{" * 200), "safetensors"),
@@ -169,6 +206,7 @@ FILES = {
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("name", FILES)
 def test_a_checkpoint_of_a_stranger_is_refused(tmp_path, name):
     make, reason = FILES[name]
@@ -184,6 +222,17 @@ def test_a_checkpoint_of_a_stranger_is_refused(tmp_path, name):
         assert str(path) in str(refused.value)
 
     assert time.process_time() - begun < SECONDS
+
+
+def test_a_pickle_of_plain_values_names_no_record_and_is_followed_behind_its_bytes():
+    buffer = io.BytesIO()
+    Pickler(buffer, protocol=2).dump([Record("storage", "0")])
+
+    check_pickle(pickle.dumps([bytearray(b"abc")], protocol=5))
+    with pytest.raises(DataError, match="it names a record"):
+        check_pickle(buffer.getvalue())
+    with pytest.raises(DataError, match="again and again"):
+        check_pickle(pickle.dumps([bytearray(b"abc"), nested(60)], protocol=5))
 
 
 @pytest.mark.parametrize("settings", [{}, {"_use_new_zipfile_serialization": False}], ids=["zip", "old"])

@@ -1,5 +1,6 @@
 """A real studio in a process of its own, and a browser that writes down whatever a page should not do."""
 
+import asyncio
 import http.client
 import json
 import re
@@ -97,6 +98,46 @@ def running_studio(*words, opened=True, **settings):
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
+
+
+def ask_inside(session, address, receive=None):
+    """Status, headers and body of one request to the application itself, in this process; `receive` is as in ASGI."""
+    from classlens.studio.routes import make_application
+
+    path, _, query = address.partition("?")
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "server": ("127.0.0.1", 80),
+        "path": path, "raw_path": path.encode(), "query_string": query.encode(), "root_path": "", "headers": [],
+    }  # fmt: skip
+    sent = []
+
+    async def wait():
+        await asyncio.sleep(600)
+
+    async def send(message):
+        sent.append(message)
+
+    try:
+        asyncio.run(make_application(session)(scope, receive or wait, send))
+    except LookupError:  # a mistake is raised again once it is answered
+        assert sent[0]["status"] == 500
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], headers, b"".join(one.get("body", b"") for one in sent[1:])
+
+
+def fail_at_work(report, number, said):
+    raise ValueError(said)
+
+
+def report_for_ever(report, number):
+    while True:
+        report("going on")
+        time.sleep(0.01)
+
+
+def say_nothing(report, number):
+    report("for a long time")
+    time.sleep(600)
 
 
 @dataclass

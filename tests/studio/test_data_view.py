@@ -1,14 +1,22 @@
 """The data view of a real server: rows, classes, pictures, samples stage by stage, batches."""
 
+import asyncio
 import io
 import json
+import threading
 
 import numpy as np
+import pytest
 from PIL import Image
 
 import classlens
+from classlens.dataset.dataset import Dataset, Sample
 from classlens.figures.page import webp_of
-from tests.studio.running import running_studio
+from classlens.runs.own_process import KILLERS
+from classlens.studio.row_index import AT_ONCE, index_rows
+from classlens.studio.serve import StudioRequest
+from classlens.studio.session import Session
+from tests.studio.running import ask_inside, running_studio
 
 
 def pixels(webp):
@@ -163,3 +171,73 @@ def test_of_a_large_list_the_first_samples_are_there_before_all_are_counted(tmp_
     assert (every["length"], [one["index"] for one in last["rows"]]) == (300_001, [299_998, 299_999, 300_000])
     assert of_class["total"] == 300_000 // 7 + 1
     assert [one["name"] for one in found["rows"]] == ["000123.jpg"]
+
+
+def test_a_sample_that_has_killed_a_process_is_a_marked_tile_and_is_left_out_of_its_batch(monkeypatch):
+    monkeypatch.setitem(KILLERS, "sample 3 of demo train", "a picture killed the process (SIGSEGV)")
+    session = Session(StudioRequest(("demo",)))
+
+    status, headers, body = ask_inside(session, "/picture/0/train/3.webp?edge=64")
+    batches = [json.loads(ask_inside(session, f"/batch/0/train/{one}.json?size=112")[2]) for one in (0, 1)]
+    session.close()
+
+    assert (status, pixels(body).ndim) == (200, 3)
+    assert "killed the process (SIGSEGV)" in headers["x-error"]
+    assert [one["index"] for batch in batches for one in batch["bad"]] == [3]
+    assert sum(len(batch["rows"]) for batch in batches) == 223
+
+
+def test_a_target_that_cannot_be_opened_says_why_beside_the_others():
+    session = Session(StudioRequest(("demo", "folder:no/such/folder")))
+
+    facts = json.loads(ask_inside(session, "/session.json")[2])
+    session.close()
+
+    assert [bool(one["error"]) for one in facts["targets"]] == [False, True]
+    assert "no/such/folder" in facts["targets"][1]["error"]
+
+
+def test_a_mistake_is_said_in_the_terminal_and_not_on_the_page(capsys):
+    session = Session(StudioRequest(("demo",)))
+    session.opened.claim(("source", 0))[0].set_exception(KeyError("a secret"))
+
+    status, _, body = ask_inside(session, "/session.json")
+    session.close()
+
+    assert (status, json.loads(body)["hint"]) == (500, "its terminal says more")
+    assert "secret" not in body.decode()
+    assert "a mistake in it: KeyError: 'a secret'" in capsys.readouterr().err
+
+
+def test_a_report_that_nobody_waits_for_any_more_is_cancelled():
+    session, others_end = Session(StudioRequest(("demo",))), threading.Event()
+    session.checks.thread.submit(others_end.wait)
+
+    async def receive():
+        while session.asked or not session.jobs:
+            await asyncio.sleep(0.01)
+        return {"type": "http.disconnect"}
+
+    status, _, body = ask_inside(session, "/report.html?target=0", receive)
+    others_end.set()
+    session.close()
+
+    assert (status, json.loads(body)["error"]) == (422, "the report was cancelled")
+    assert session.jobs[1].state == "cancelled"
+
+
+def test_an_index_of_rows_ends_with_the_studio():
+    dataset = Dataset("many", AT_ONCE + 1, None, (), None, sample=lambda index: Sample(f"{index}.png", (0,)))
+
+    assert len(index_rows(dataset, lambda: True).ends) == AT_ONCE + 1
+    assert len(index_rows(dataset, lambda: False).ends) == AT_ONCE
+
+
+@pytest.mark.parametrize(
+    "address", ["/batch/0/train/1/6.webp?size=6", "/curve/0/99.bin", "/part/1/99.bin", "/picture/0/train/224.webp"]
+)
+def test_what_is_not_there_is_refused(studio, address):
+    status, _, body = studio.ask(address)
+
+    assert status == 404
+    assert json.loads(body)["error"]

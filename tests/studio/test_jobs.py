@@ -1,6 +1,7 @@
 """Long work of a real server: maps, scores, a check, a report; with progress, an end, and browsing beside it."""
 
 import io
+import shutil
 import subprocess
 import sys
 import time
@@ -10,9 +11,17 @@ import pytest
 from PIL import Image
 
 import classlens
+from classlens.adapters import Options
+from classlens.cam.faithfulness import evaluations
 from classlens.files import PHOTOS
+from classlens.image import Image as Picture
+from classlens.runs.check_run import CheckRequest
+from classlens.runs.explain_files import ModelRequest
+from classlens.studio import jobs, tasks
+from classlens.studio.jobs import Job, Workshop
+from tests.audit.tiny_setup import write_network, write_pictures
 from tests.cli.test_crashes import DEADLY
-from tests.studio.running import running_studio
+from tests.studio.running import fail_at_work, report_for_ever, running_studio, say_nothing
 
 EXTRA = {"reason": "torch, or the demo's weights, are not installed"}
 torch = pytest.importorskip("torch", **EXTRA)
@@ -115,6 +124,14 @@ def test_what_cannot_be_explained_says_why(studio, look):
 
     assert (job["state"], job["message"]) == ("failed", "no method named 'NoSuchCAM'")
     assert job["hint"]
+
+
+def test_what_is_not_there_is_not_explained_or_given(studio, look):
+    status, answer = studio.post("/explain", {"index": 10**6})
+    values = explain(studio, index=40)["result"]["maps"][0]["values"]
+
+    assert (status, "there is no sample" in answer["error"]) == (404, True)
+    assert studio.ask(f"{values.rpartition('/')[0]}/99.bin")[0] == 404
 
 
 def test_slow_work_counts_is_cancelled_and_leaves_browsing_alone(studio, look):
@@ -237,3 +254,86 @@ def test_how_a_network_is_fed_by_a_guess_is_said_with_its_layers(tmp_path):
 
     assert look["state"] == "ready"
     assert "pictures are fed as ImageNet models get them" in look["notes"][0]
+
+
+@pytest.fixture
+def workshop():
+    """A process that ends as one whose server has gone away."""
+    workshop = Workshop()
+    yield workshop
+    if workshop.connection:
+        workshop.connection.close()
+        workshop.process.join(10)
+        assert workshop.process.exitcode == 0
+    workshop.close()
+
+
+def test_a_mistake_in_work_fails_its_job_and_one_process_does_the_next(workshop):
+    first = workshop.submit(Job(1), fail_at_work, "no such thing\nat all")
+    first.over.result(30)
+    process = workshop.process
+    process_of_first, asked_late = process.pid, workshop.connection.send("cancel")
+    second = workshop.submit(Job(2), fail_at_work, "again")
+    second.over.result(30)
+
+    assert (first.state, first.message, first.hint) == ("failed", "ValueError: no such thing", "")
+    assert (second.state, second.message, asked_late) == ("failed", "ValueError: again", None)
+    assert workshop.process.pid == process_of_first
+
+
+@pytest.mark.parametrize(("work", "goes_on"), [(report_for_ever, True), (say_nothing, False)])
+def test_work_that_is_cancelled_ends_with_its_process_where_it_says_nothing(workshop, monkeypatch, work, goes_on):
+    monkeypatch.setattr(jobs, "GRACE", 0.3)
+    job = workshop.submit(Job(1), work)
+    while not job.message:
+        time.sleep(0.01)
+
+    job.cancel()
+    job.over.result(30)
+
+    assert job.state == "cancelled"
+    assert bool(workshop.process) is goes_on
+
+
+def test_maps_of_every_checkpoint_and_their_scores_are_those_of_explain(tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks, "NETWORKS", {})
+    target = write_network(tmp_path)
+    classifier = classlens.open_source(target).classifier()
+    for name, factor in (("one", 1), ("two", -2)):
+        state = {key: value * factor for key, value in classifier.module.state_dict().items()}
+        torch.save(state, tmp_path / f"{name}.pth")
+    paths = tuple(str(tmp_path / f"{name}.pth") for name in ("one", "two"))
+    model, steps = ModelRequest(target, paths, Options()), []
+    picture = Picture(np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8))
+    order = tasks.LookOrder(picture, (0, 1), ("GradCAM",), ("3",), ("green",), evaluate=True)
+
+    loaded = tasks.load(lambda *step: steps.append(step), 1, model)
+    made = tasks.explain_picture(lambda *step: steps.append(step), 7, model, order)
+
+    assert loaded.facts["checkpoints"] == made.facts["checkpoints"] == ["one", "two"]
+    assert (loaded.facts["default_layer"], loaded.facts["classes"]) == ("3", ["blue", "green", "red"])
+    assert [one["name"] for one in loaded.facts["layers"]] == [str(number) for number in range(7)]
+    maps = classlens.explain(classifier, picture, methods="GradCAM", layers="3", targets="green")
+    (wanted,) = evaluations(classifier, list(maps))
+    one, two = made.facts["maps"]
+    assert (one["checkpoint"], two["checkpoint"], one["values"]) == (0, 1, "/part/7/1.bin")
+    assert made.parts[1] == (255 * maps[0].heatmap().values).astype(np.uint8).tobytes()
+    assert one["scores"]["own"]["insertion"] == pytest.approx(wanted.own.insertion, abs=1e-6)
+    assert two["scores"]["own"] != one["scores"]["own"]
+    assert steps[-1] == ("maps scored", 1, 1)
+
+
+def test_bad_pictures_and_pictures_that_show_a_finding_come_with_a_check(tmp_path):
+    target, steps = write_pictures(tmp_path, 12, bad=(3,)), []
+    for label in ("red", "blue"):
+        shutil.copy(PHOTOS / "coffee.png", tmp_path / label / "coffee.png")
+
+    made = tasks.check_target(lambda *step: steps.append(step), 5, CheckRequest(target))
+
+    by_code = {one["code"]: one for one in made.facts["findings"]}
+    assert list(made.facts["bad"]) == ["train"]
+    assert list(made.facts["bad"]["train"]) == [1], "of class blue the second picture"
+    assert len(by_code["D005"]["pictures"]) == 1
+    urls = [one["url"] for finding in by_code.values() for one in finding["pictures"]]
+    assert urls == [f"/part/5/{place}.webp" for place in range(len(made.parts))]
+    assert all(Image.open(io.BytesIO(part)).format == "WEBP" for part in made.parts)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import classlens
+from classlens.studio.schedule_view import numbers_of
 from tests.studio.running import running_studio
 
 WRONG = """
@@ -112,3 +113,18 @@ def test_a_run_that_is_too_long_gives_the_steps_of_its_plot(studio):
     assert run["clock"]["steps"] == 40_000_000
     assert len(steps) == len(drawn) == curve["length"]
     assert (steps[0], steps[-1]) == (0, 39_999_999)
+
+
+def test_what_a_metric_decides_comes_with_its_lowest_values(tmp_path):
+    """Of a rate that is halved whenever an epoch is no better, from the end of the second one on."""
+    (tmp_path / "plateau.py").write_text(
+        WRONG.replace("dict(type='MultiStepLR', milestones=[3, 12], by_epoch=True, gamma=0.1)",
+                      "dict(type='ReduceOnPlateauLR', monitor='acc', factor=0.5, patience=0)")
+    )  # fmt: skip
+    request = classlens.LrRequest((str(tmp_path / "plateau.py"),), dataset_size=40)
+    (curve,) = classlens.plot_schedules(request).runs[0]
+
+    lowest = numbers_of(curve, "lowest")
+
+    assert lowest.tolist() == pytest.approx([0.1] * 8 + [0.1 * 0.5**epoch for epoch in range(1, 9) for _ in range(4)])
+    assert numbers_of(curve, "values").tolist() == [0.1] * 40

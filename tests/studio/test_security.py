@@ -3,6 +3,7 @@
 Every one is a real request to a real server, written byte by byte where a client would not send it.
 """
 
+import asyncio
 import http.client
 import io
 import json
@@ -15,7 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classlens.studio.guard import without_folders
+from classlens.studio.guard import SINGLE, Guard, without_folders
+from classlens.studio.serve import Keys, StudioRequest
 from tests.studio.running import running_studio
 
 OWN = object()  # stands for the server's own origin or host, whose port is known when it runs
@@ -489,3 +491,19 @@ def test_the_server_listens_on_this_machine_only(studio):
         pytest.skip("this machine has no address but loopback")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((address, studio.port), timeout=2)
+
+
+def test_what_is_no_request_of_http_is_answered_by_nobody():
+    guard = Guard(None, StudioRequest(("demo",)), 80, Keys())
+
+    with pytest.raises(RuntimeError, match="the studio answers http only, not websocket"):
+        asyncio.run(guard({"type": "websocket"}, None, None))
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_two_headers_where_one_decides_are_refused(studio, name):
+    usual = {"host": studio.host, "cookie": studio.cookie, "origin": studio.address}
+    lines = [f"{key}: {value}" for key, value in usual.items()] + [f"{name}: 1", f"{name}: 2"]
+    head = "\r\n".join(["GET /session.json HTTP/1.1", *lines, "", ""])
+
+    assert send_raw(studio.port, head.encode())[0] == 400

@@ -10,11 +10,11 @@ import time
 import pytest
 
 import classlens
-from classlens.errors import ConfigError, DataError
+from classlens.errors import ConfigError, DataError, MissingDependency
 from classlens.runs.own_process import KILLERS, WATCHED
 from classlens.studio.serve import Keys, StudioRequest, bind, tunnel_line
 from classlens.studio.session import Kept, Session
-from tests.studio.running import LINK, running_studio
+from tests.studio.running import LINK, read_link, running_studio
 
 TOKEN = "a-password-of-some-length"
 
@@ -92,6 +92,28 @@ def test_where_the_machine_is_reached_by_ssh_it_prints_the_tunnel(monkeypatch):
         assert tunnel_line(server, "127.0.0.1") == ""
 
 
+def test_the_browser_of_the_system_opens_the_link_unless_it_is_another_machines(tmp_path):
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > "{tmp_path}/opened"\n')
+    browser.chmod(0o755)
+    command = [sys.executable, "-m", "classlens", "studio", "demo"]
+    here = {**os.environ, "DISPLAY": ":0", "BROWSER": f"{browser} %s"}
+    here.pop("SSH_CONNECTION", None)
+    said = []
+    for settings in (here, here | {"SSH_CONNECTION": "10.0.0.9 51234 10.0.0.2 22"}):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=settings) as run:
+            link = read_link(run)
+            while settings is here and not (tmp_path / "opened").exists():
+                time.sleep(0.05)
+            run.send_signal(signal.SIGTERM)
+            said.append((link, run.communicate(timeout=10)[1]))
+
+    (first, of_first), (_, of_second) = said
+    assert (tmp_path / "opened").read_text().strip() == first
+    assert "ssh -N -L" not in of_first
+    assert "from your own machine, before you open the link: ssh -N -L " in of_second
+
+
 def test_every_link_works_once_and_the_next_one_is_printed():
     printed = []
     keys = Keys(on_used=lambda: printed.append(keys.token))
@@ -124,6 +146,15 @@ def test_a_sample_that_has_killed_a_process_is_not_decoded_again(monkeypatch):
     assert not any(WATCHED[-1])
     with pytest.raises(DataError, match="demo train: a picture killed the process"), session.decoding(0, "train", 3):
         pass
+
+
+def test_without_its_packages_nothing_is_begun(monkeypatch):
+    monkeypatch.setattr(sys.modules[bind.__module__], "find_spec", lambda name: None if name == "uvicorn" else object())
+
+    with pytest.raises(MissingDependency, match="uvicorn is not installed") as caught:
+        bind("127.0.0.1", 0)
+
+    assert "[studio]" in caught.value.hint
 
 
 def test_in_a_program_it_runs_beside_what_else_is_done():

@@ -11,6 +11,8 @@ import torch
 from classlens.adapters.openmm.classifiers import build_upstream
 from classlens.errors import ConfigError, NotOffered
 from classlens.zoo.build import PARTS, build_network
+from classlens.zoo.metaformer import ChannelAffine, PoolFormerBlock, VANBlock
+from classlens.zoo.units import BatchNormNeck, GeneralizedMeanPooling, StackedHead, ViTHead
 
 POOL = {"type": "GlobalAveragePooling"}
 
@@ -54,6 +56,10 @@ DOCUMENTED = {
         "backbone.layers.11.ln1",
     ),
     "t2t-vit-t-14": (classifier(T2T, 384, VIT), 21_465_422, 184, "backbone.encoder.13.ln1"),
+    "riformer-s12": (classifier({"type": "RIFormer"}, 512), 11_921_832, 156, "backbone.norm6"),
+    "riformer-s12 deploy": (classifier({"type": "RIFormer", "deploy": True}, 512), 11_915_176, 132, "backbone.norm6"),
+    "swin-v2-tiny": (classifier({"type": "SwinTransformerV2"}, 768), 28_347_154, 245, "backbone.norm3"),
+    "van-tiny": (classifier({"type": "VAN"}, 256), 4_105_800, 402, "backbone.norm4"),
 }
 """Parameters, keys and the layer to look at, as upstream's own networks have them."""
 
@@ -105,6 +111,37 @@ CONVNEXT_NAMES = {
     r"depthwise_conv": "conv_dw",
     r"pointwise_conv(\d)": r"mlp.fc\1",
 }
+SWIN_NAMES = {
+    r"^head\.fc": "head.fc",
+    r"^backbone\.norm0": "norm",
+    r"^backbone\.patch_embed\.projection": "patch_embed.proj",
+    r"^backbone\.": "",
+    r"^stages\.": "layers.",
+    r"w_msa\.": "",
+    r"ffn\.layers\.0\.0": "mlp.fc1",
+    r"ffn\.layers\.1": "mlp.fc2",
+}
+XCIT_NAMES = {
+    r"^head\.fc": "head",
+    r"^backbone\.": "",
+    r"^ca_layers": "cls_attn_blocks",
+    r"^xca_layers": "blocks",
+    r"ffn\.layers\.0\.0": "mlp.fc1",
+    r"ffn\.layers\.1": "mlp.fc2",
+    r"conv1\.bn": "bn",
+    r"(conv1|conv2|token_projection)\.conv": r"\1",
+    r"embed\.proj\.2": "embed.proj.4",
+    r"embed\.proj\.1": "embed.proj.2",
+    r"(embed\.proj\.\d)\.conv": r"\1.0",
+    r"(embed\.proj\.\d)\.bn": r"\1.1",
+}
+SMALL = {"embed_dims": 96, "num_layers": 2, "num_heads": 4}
+SMALL_TIMM = {"img_size": 64, "patch_size": 16, "embed_dim": 96, "depth": 2, "num_heads": 4}
+CLIP = {"pre_norm": True, "norm_cfg": {"type": "LN", "eps": 1e-5}, "layer_cfgs": {"act_cfg": {"type": "QuickGELU"}}}
+GATED = {"layer_scale_init_value": 0.1, "layer_cfgs": {"ffn_type": "swiglu_fused"}}
+CONVOLVED = {"linear_pw_conv": False, "use_grn": True, "layer_scale_init_value": 0.0}
+NORMED_TOKENS = {"tokens_norm": True, "norm_cfg": {"type": "LN", "eps": 1e-6}}
+STAGE = {"embed_dims": 32, "depths": [2], "num_heads": [2]}
 TIMM = {
     "resnet18": (classifier({"type": "ResNet", "depth": 18}, 512), RESNET_NAMES, {}),
     "resnet50": (classifier({"type": "ResNet", "depth": 50}, 2048), RESNET_NAMES, {}),
@@ -124,6 +161,41 @@ TIMM = {
         CONVNEXT_NAMES,
         {},
     ),
+    "convnextv2_atto": (
+        pooled_itself({"type": "ConvNeXt", "arch": {"depths": [1] * 4, "channels": [8, 16, 24, 32]}, **CONVOLVED}, 32),
+        {**CONVNEXT_NAMES, r"grn\.gamma": "mlp.grn.weight", r"grn\.beta": "mlp.grn.bias"},
+        {"conv_mlp": True, "depths": (1,) * 4, "dims": (8, 16, 24, 32)},
+    ),
+    "swinv2_tiny_window8_256": (
+        classifier({"type": "SwinTransformerV2", "arch": STAGE, "out_indices": [0]}, 32),
+        SWIN_NAMES,
+        {"img_size": 64, "embed_dim": 32, "depths": (2,), "num_heads": (2,)},
+    ),
+    "vit_base_patch16_clip_quickgelu_224": (
+        classifier(
+            {"type": "VisionTransformer", "arch": {**SMALL, "feedforward_channels": 384}, "img_size": 64, **CLIP},
+            96,
+            VIT,
+        ),
+        {**VIT_NAMES, "pre_norm": "norm_pre"},
+        {**SMALL_TIMM, "num_classes": 1000},
+    ),
+    "vit_giant_patch14_dinov2": (
+        classifier(
+            {"type": "VisionTransformer", "arch": {**SMALL, "feedforward_channels": 192}, "img_size": 64, **GATED},
+            96,
+            VIT,
+        ),
+        {**VIT_NAMES, r"ffn\.w12": "mlp.fc1", r"ffn\.w3": "mlp.fc2"},
+        {**SMALL_TIMM, "num_classes": 1000, "mlp_ratio": 256 / 96},
+    ),
+    "xcit_tiny_12_p16_224": (
+        pooled_itself(
+            {"type": "XCiT", "patch_size": 8, "depth": 1, "embed_dims": 16, "num_heads": 2, **NORMED_TOKENS}, 16
+        ),
+        XCIT_NAMES,
+        {"patch_size": 8, "depth": 1, "embed_dim": 16, "num_heads": 2},
+    ),
 }
 
 
@@ -134,10 +206,13 @@ def test_with_the_same_numbers_the_logits_are_those_of_timm(name):
     torch.manual_seed(0)
     model, rules, settings = TIMM[name]
     ours, peer = build_network(model).eval(), timm.create_model(name, **settings).eval()
-    for tensor in ours.state_dict().values():
+    learned = {
+        name: tensor for name, tensor in ours.state_dict().items() if "relative_" not in name
+    }  # tables of offsets
+    for tensor in learned.values():
         if tensor.is_floating_point():
             tensor.copy_(torch.rand_like(tensor) + 0.5 if tensor.ndim < 2 else torch.randn_like(tensor) * 0.02)
-    peer.load_state_dict(renamed(ours.state_dict(), rules))
+    peer.load_state_dict(renamed(learned, rules))
     images = torch.randn(1, 3, 64, 64)
 
     with torch.no_grad():
@@ -268,3 +343,96 @@ def test_every_type_of_the_tables_has_a_builder(part):
     for address in PARTS[part].values():
         module, _, function = address.partition(":")
         assert callable(getattr(import_module(f"classlens.zoo.{module}"), function))
+
+
+def test_lenet_is_as_large_as_counted_by_hand_and_looks_at_the_mean_of_the_channels():
+    """LeCun et al. 1998, figure 2: 6 and 16 and 120 filters of 5 x 5, then 84 and 10; here every filter sees all maps."""
+    network = build_network(bare({"type": "LeNet5", "num_classes": 10})).eval()
+    pictures = torch.rand(2, 3, 32, 32)
+
+    assert [sum(each.numel() for each in part.parameters()) for part in network.backbone.children()] == [
+        156 + 2_416 + 48_120,
+        10_164 + 850,
+    ]
+    torch.testing.assert_close(network(pictures), network(pictures.flip(1)))
+    assert network(pictures).shape == (2, 10)
+
+
+def test_a_van_block_scaled_to_nothing_leaves_its_input_alone():
+    block = VANBlock(4, 2).eval()
+    block.layer_scale_1.data.zero_()
+    block.layer_scale_2.data.zero_()
+    features = torch.randn(1, 4, 6, 6)
+
+    torch.testing.assert_close(block(features), features)
+    assert on_meta(classifier({"type": "VAN"}, 256)).eval()(torch.empty(2, 3, 64, 96, device="meta")).shape == (2, 1000)
+
+
+def test_the_norm_of_a_deployed_riformer_does_the_work_of_norm_and_affine():
+    """Wang et al., RIFormer, CVPR 2023, section 3.2: scale (affine - 1) into the norm."""
+    trained, deployed = (
+        PoolFormerBlock(4, mixer, lambda width: torch.nn.GroupNorm(1, width), torch.nn.GELU).eval()
+        for mixer in (ChannelAffine(4), None)
+    )
+    for parameter in trained.parameters():
+        torch.nn.init.normal_(parameter)
+    scale, shift = trained.token_mixer.affine.weight.flatten(), trained.token_mixer.affine.bias
+    merged = {"weight": trained.norm1.weight * (scale - 1), "bias": trained.norm1.bias * (scale - 1) + shift}
+    shared = {
+        name: value for name, value in trained.state_dict().items() if not name.startswith(("norm1", "token_mixer"))
+    }
+    deployed.load_state_dict(shared | {f"norm_reparam.{name}": value for name, value in merged.items()})
+    features = torch.randn(2, 4, 5, 5)
+
+    torch.testing.assert_close(deployed(features), trained(features))
+
+
+@pytest.mark.parametrize(
+    ("out_type", "shape"),
+    [("cls_token", (2, 96)), ("raw", (2, 13, 96)), ("featmap", (2, 96, 3, 4)), ("avg_featmap", (2, 96))],
+)
+def test_a_transformer_gives_what_out_type_names(out_type, shape):
+    backbone = {"type": "VisionTransformer", "arch": {**SMALL, "feedforward_channels": 96}, "out_type": out_type}
+
+    features = on_meta(bare(backbone)).eval()(torch.empty(2, 3, 48, 64, device="meta"))
+
+    assert features.shape == shape
+
+
+def test_a_picture_with_fewer_tokens_than_a_window_is_refused():
+    network = on_meta(classifier({"type": "SwinTransformer"}, 768)).eval()
+
+    with pytest.raises(ValueError, match="a map of 4 x 4 tokens is smaller than a window of 7 x 7"):
+        network(torch.empty(1, 3, 64, 64, device="meta"))
+
+
+def test_generalized_mean_pooling_is_the_root_of_the_mean_of_powers():
+    pooling = GeneralizedMeanPooling(p=2.0)
+
+    with torch.no_grad():
+        assert pooling(torch.tensor([[[[1.0, 7.0]]], [[[-9.0, 2.0]]]])).flatten().tolist() == pytest.approx(
+            [5.0, 2**0.5]
+        )
+
+
+def test_heads_and_necks_have_the_layers_that_their_settings_ask_for():
+    stacked = StackedHead(10, 8, (6, 4), norm_cfg={"type": "BN1d", "eps": 0.5}, act_cfg={"type": "HSwish"})
+    hidden, neck = ViTHead(10, 8, hidden_dim=4), BatchNormNeck(8)
+
+    kinds = [[type(layer).__name__ for layer in unit] for unit in stacked.layers]
+    assert kinds == [["Linear", "BatchNorm1d", "Hardswish"]] * 2 + [["Linear"]]
+    assert stacked.layers[0].norm.eps == 0.5
+    assert [type(layer).__name__ for layer in hidden.layers] == ["Linear", "Tanh", "Linear"]
+    assert list(neck.state_dict()) == ["bn.running_mean", "bn.running_var", "bn.num_batches_tracked"]
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"type": "ImageClasifier"}, "no native classifier named 'ImageClasifier'"),
+        (bare({"type": "ResNest", "depth": 50}), "no native backbone named 'ResNest'"),
+    ],
+)
+def test_without_a_fallback_only_native_types_are_built(model, message):
+    with pytest.raises(ConfigError, match=message):
+        build_network(model)

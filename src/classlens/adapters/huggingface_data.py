@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import datasets
+from datasets.naming import camelcase_to_snakecase
 from huggingface_hub import constants
 
 from classlens.adapters import Options
@@ -54,7 +55,8 @@ def load(name: str, config: str | None) -> Foreign:
             return datasets.load_from_disk(str(folder))
         if name.count("/") > 1 or name.startswith((".", "~", "/")):
             raise DataError(f"no such folder: {name}", hint=HINT)
-        cache = Path(datasets.config.HF_DATASETS_CACHE) / name.replace("/", "___")
+        *user, own = name.split("/")
+        cache = Path(datasets.config.HF_DATASETS_CACHE, "___".join([*user, camelcase_to_snakecase(own)]))
         if hub_answers():
             return datasets.load_dataset(name, config)
         if not cache.is_dir():

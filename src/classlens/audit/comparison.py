@@ -100,10 +100,9 @@ class AuditComparison(Drawable):
 
     def as_data(self) -> dict[str, Any]:
         """Everything, as lists and numbers."""
-        values = asdict(self)
         gain, low, high = self.gain
         shares = [right / self.labelled if self.labelled else None for right in self.right]
-        return values | {"accuracy": shares, "gain": gain, "gain_interval": [low, high], "p_value": self.p_value}
+        return asdict(self) | {"accuracy": shares, "gain": gain, "gain_interval": [low, high], "p_value": self.p_value}
 
 
 def compare(first: str | PathLike[str], second: str | PathLike[str]) -> AuditComparison:

@@ -41,9 +41,9 @@ def answer_labels(inquiry: Inquiry) -> Answer:
     index, label = read_whole(inquiry.folder, ["label"]).values()
     known = (label >= 0) & (label < manifest.class_count)
     index, label = index[known], label[known]
-    if len(index) <= NEIGHBOURS:
-        return Answer("labels", f"{count_of(len(index), 'labelled picture')}: too few to say", is_trouble=False)
     places, features, shares = look(inquiry, index.tolist())
+    if len(places) <= NEIGHBOURS:
+        return Answer("labels", f"{count_of(len(places), 'labelled picture')}: too few to say", is_trouble=False)
     index, label = index[places], label[places]
     belief = believe(features, shares, label)
     margin = margins(belief, label)
@@ -90,6 +90,8 @@ def look(inquiry: Inquiry, indices: Sequence[int]) -> tuple[Array, Array, Array]
         places += read
         features.append(grid.cpu().numpy().astype(np.float32))
         shares.append(torch.stack([probabilities(one.float(), kind) for one in logits], dim=1).cpu().numpy())
+    if not places:
+        return (np.empty(0, int),) * 3
     return np.array(places, int), np.concatenate(features), np.concatenate(shares)
 
 
@@ -120,8 +122,7 @@ def believe(features: Array, shares: Array, labels: Array) -> Array:
 
 def neighbour_votes(features: Array, labels: Array, classes: int) -> Array:
     """The labels of the nearest other pictures, by cosine, in shares of one; of very many pictures some vote for all."""
-    length = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    unit = (features / length).astype(np.float32)
+    unit = (features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)).astype(np.float32)
     bank = np.arange(len(unit))
     if len(bank) > BANK:
         bank = np.sort(np.random.default_rng(0).choice(bank, BANK, replace=False))

@@ -144,7 +144,7 @@ def ask_about(questions: Questions, slots: Sequence[Fed | None], rows: Mapping[i
         return
     images = [one.image for _, one in asked if one.image]
     encoded = encode_batch(subject.classifier, images)
-    batch = encoded.new_zeros((len(slots), *encoded.shape[1:]))
+    batch = encoded[:1].repeat(len(slots), 1, 1, 1)  # an empty slot holds a copy: flat pictures give some networks NaN
     places = [slot for slot, _ in asked]
     batch[places] = encoded
     logits, mirrored, features, maps = run_batch(questions, batch)

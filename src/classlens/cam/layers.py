@@ -148,6 +148,8 @@ def first_with_gradient(classifier: Classifier, graph: "PathGraph | None", layer
     if graph is None:  # the network passes no gradient on to the picture; it may do so to a layer
         captured = observe(classifier, noise(classifier), layers)
         score = captured.logits.amax(dim=1).sum()  # type: ignore[union-attr] # it was not stopped
+        if not score.requires_grad:  # nor to any of these layers
+            check_dependence(classifier, graph)
         slopes = torch.autograd.grad(score, captured.outputs, allow_unused=True)
         layouts: Sequence[Layout | None] = captured.layouts
     else:

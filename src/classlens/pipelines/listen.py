@@ -355,7 +355,7 @@ def recorded_params(leaf: Foreign, params: Mapping[str, Foreign]) -> Drawn:
     settings = leaf.get_transform_init_args()
     params = {name.removesuffix("_range"): value for name, value in params.items() if value != settings.get(name)}
     order = [name for name in own.get("order") or () if name in params]
-    return params_of("", {name: params[name] for name in dict.fromkeys([*order, *params])})
+    return params_of("", usual_params({name: params[name] for name in dict.fromkeys([*order, *params])}))
 
 
 def usual_params(params: Mapping[str, Foreign]) -> dict[str, Foreign]:

@@ -93,7 +93,7 @@ def watch(source: Source) -> Source:
             place = f"sample {index} of {dataset.name}"
             if place in KILLERS:  # some datasets decode a picture to know its label
                 return Sample()
-            with risky(place):
+            with risky(place, limit("seconds")):
                 return dataset.sample(index)
 
         def watched(call: Callable[..., Any]) -> Callable[..., Any]:

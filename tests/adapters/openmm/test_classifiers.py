@@ -15,6 +15,7 @@ from classlens.adapters.openmm.classifiers import (
     encoding_of,
     open_classifier,
     output_kind,
+    parameters_of,
 )
 from classlens.adapters.openmm.setup import Setup, Split
 from classlens.cam.classifier import Classifier
@@ -141,6 +142,22 @@ def test_a_config_without_a_test_pipeline_says_how_pictures_are_fed():
     assert open_classifier(LITE0, None).notes == ()
 
 
+def test_a_config_without_a_model_has_no_network():
+    with pytest.raises(NotOffered, match=r"lite0\.py has no model"):
+        build_module(replace(LITE0, model=None))
+
+
+def test_the_depthwise_convolutions_of_a_network_are_known_by_their_groups():
+    """MobileNetV2 (Sandler et al., CVPR 2018, table 2) has one in each of its 17 blocks."""
+    backbone, head = {"type": "MobileNetV2"}, {"type": "LinearClsHead", "num_classes": 5, "in_channels": 1280}
+    network = build_module(replace(LITE0, model={**LITE0.model, "backbone": backbone, "head": head}), device="meta")
+
+    kinds = [parameter.module for parameter in parameters_of(network) if parameter.name.endswith("weight")]
+
+    assert kinds.count("depthwise") == 17
+    assert kinds.count("norm") == 52
+
+
 def test_a_config_without_weights_asks_for_a_checkpoint():
     with pytest.raises(NotOffered, match="names no weights") as caught:
         open_classifier(replace(LITE0, load_from=None), None)
@@ -256,6 +273,7 @@ REPEATED = {"type": "RepeatDataset", "times": 2, "dataset": {"type": "mmcls.Imag
     ("head", "dataset", "kind"),
     [
         ({"type": "LinearClsHead"}, None, "softmax"),
+        (None, None, "softmax"),
         ({"type": "mmpretrain.MultiLabelLinearClsHead"}, None, "sigmoid"),
         ({"type": "MultiLabelClsHead"}, {"type": "ImageNet"}, "sigmoid"),
         ({"type": "CSRAClsHead"}, {"type": "VOC"}, "sigmoid"),

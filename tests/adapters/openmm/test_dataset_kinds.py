@@ -3,6 +3,7 @@
 import gzip
 import pickle
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from classlens.adapters import open_source
 from classlens.dataset.trace import trace
-from classlens.errors import ConfigError, DataError
+from classlens.errors import ConfigError, DataError, MissingDependency
 from tests.adapters.openmm import published
 from tests.dataset.listings import folder as folder
 from tests.dataset.listings import listed, opened, write, write_cifar
@@ -226,6 +227,44 @@ def test_mnist_is_read_packed_or_not_and_shown_grey(tmp_path):
         opened(type="MNIST", data_root=str(tmp_path))
 
 
+def test_cifar_100_has_files_and_labels_of_its_own(tmp_path):
+    (tmp_path / "cifar-100-python").mkdir()
+    content = {"data": np.zeros((2, 3072), np.uint8), "fine_labels": [99, 0], "coarse_labels": [1, 2]}
+    (tmp_path / "cifar-100-python" / "test").write_bytes(pickle.dumps(content))
+
+    dataset = opened(type="CIFAR100", data_root=str(tmp_path), split="test")
+
+    assert [dataset.class_names(index) for index in range(2)] == [("worm",), ("apple",)]
+
+
+def test_pictures_and_labels_in_memory_are_as_many(tmp_path):
+    for name, header in (("train-images-idx3", (2051, 2, 1, 1)), ("train-labels-idx1", (2049, 3))):
+        (tmp_path / f"{name}-ubyte").write_bytes(struct.pack(f">{len(header)}I", *header) + bytes(header[1]))
+
+    with pytest.raises(DataError, match="2 pictures, but 3 labels"):
+        opened(type="MNIST", data_root=str(tmp_path))
+
+
+def test_the_pictures_of_imagenet_s_test_have_no_labels(tmp_path):
+    write(tmp_path / "test" / "a.jpg")
+
+    dataset = opened(type="ImageNet", data_root=str(tmp_path), split="test")
+
+    assert (dataset.length, dataset.sample(0).labels) == (1, ())
+
+
+def test_several_labels_of_imagenet_21k_stop_training(tmp_path):
+    with pytest.raises(ConfigError, match="training stops at multi_label=True, which ImageNet21k does not support"):
+        opened(type="ImageNet21k", data_root=str(tmp_path), multi_label=True)
+
+
+def test_lists_that_name_no_picture_are_an_error(tmp_path):
+    published.fill(published.food101(tmp_path, FOOD), {"meta/train.txt": "\n"})
+
+    with pytest.raises(DataError, match="train dataset: its lists name no picture"):
+        opened(type="Food101", data_root=str(tmp_path), split="train")
+
+
 def test_voc_pictures_have_the_labels_of_their_objects_and_say_what_is_wrong_with_them(picture, tmp_path):
     (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
     (tmp_path / "ImageSets" / "Main" / "trainval.txt").write_text("1\n2\n3\n4\n")
@@ -246,3 +285,11 @@ def test_voc_pictures_have_the_labels_of_their_objects_and_say_what_is_wrong_wit
     assert told[1] == ("no such class: unicorn",)
     assert "3.xml: mismatched tag" in told[2][0]
     assert "4.xml: no such file" in told[3][0]
+
+
+def test_matlab_files_without_scipy_say_what_to_install(monkeypatch, tmp_path):
+    (tmp_path / "cars_annos.mat").touch()
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+
+    with pytest.raises(MissingDependency, match="scipy is not installed"):
+        opened(type="StanfordCars", data_root=str(tmp_path))

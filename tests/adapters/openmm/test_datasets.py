@@ -7,7 +7,7 @@ import pytest
 
 from classlens.adapters import Options, open_source
 from classlens.dataset.trace import trace
-from classlens.errors import ConfigError
+from classlens.errors import ConfigError, NotOffered
 from tests.dataset.listings import counted, listed, opened, write, write_cifar
 from tests.dataset.listings import folder as folder
 from tests.dataset.listings import picture as picture
@@ -164,6 +164,30 @@ def test_indices_that_do_not_exist_are_refused_and_unknown_settings_told(folder)
     assert told == ("CustomDataset has no setting 'with_lable'; did you mean with_label?",)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"type": "CustomDataset", "data_root": 5}, "data_root is a text, not 5"),
+        ({"type": "CustomDataset", "metainfo": {"classes": 5}}, "classes is a list of names or the path of one, not 5"),
+        ({"type": "RepeatDataset", "dataset": {}}, "RepeatDataset needs the setting 'times'"),
+        ({"type": "ConcatDataset"}, "ConcatDataset needs the setting 'datasets'"),
+        ({"type": "ConcatDataset", "datasets": []}, "ConcatDataset has no datasets"),
+    ],
+    ids=str,
+)
+def test_a_setting_that_is_none_of_a_dataset_is_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        opened(**settings)
+
+
+def test_parts_without_class_names_are_not_like_parts_with_them(folder, tmp_path):
+    (tmp_path / "list.txt").write_text("1.png 0\n")
+    listed_only = resized(tmp_path, ann_file="list.txt")
+
+    with pytest.raises(ConfigError, match=r"dataset 2 of ConcatDataset has no class names, the first one 3 classes"):
+        opened(type="ConcatDataset", datasets=[resized(folder), listed_only])
+
+
 def test_an_unknown_dataset_is_named_with_the_nearest(folder):
     with pytest.raises(ConfigError, match="no dataset named 'ImageNett'") as caught:
         opened(type="ImageNett", data_root=str(folder))
@@ -213,6 +237,88 @@ def test_the_pipeline_and_the_mixing_are_those_in_force_in_the_epoch(epoch, stag
     assert dataset.batch.size == 3
 
 
+WRAPPED = CONFIG.replace("dataset=dict(type=", "dataset=dict(type='RepeatDataset', times=2, dataset=dict(type=", 1)
+JOINED = CONFIG.replace("dataset=dict(type=", "dataset=dict(type='ConcatDataset', datasets=[dict(type=", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [(WRAPPED.replace("scale=8)]))", "scale=8)])))"), 2), (JOINED.replace("scale=8)]))", "scale=8)])]))"), 1)],
+    ids=["repeated", "joined"],
+)
+def test_a_recipe_changes_the_pipeline_of_what_is_wrapped(text, length, tmp_path):
+    write(tmp_path / "data" / "a" / "1.png")
+    (tmp_path / "config.py").write_text(text.format(root=str(tmp_path / "data")))
+
+    stages = {}
+    for epoch in (36, 37):
+        dataset = open_source(str(tmp_path / "config.py"), options=Options(epoch=epoch)).dataset("train")
+        stages[epoch] = [one.stage for one in trace(dataset, 0).snapshots]
+
+    assert dataset.length == length
+    assert stages == {36: ["LoadImageFromFile", "Resize"], 37: ["LoadImageFromFile", "RandomFlip"]}
+
+
+FOREIGN = "scale=8), dict(type='torchvision/CenterCrop', size=4)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [CONFIG, WRAPPED.replace("scale=8)]))", "scale=8)])))"), JOINED.replace("scale=8)]))", "scale=8)])]))")],
+    ids=["alone", "repeated", "joined"],
+)
+def test_as_loaded_a_dataset_has_no_stage_of_another_package(text, tmp_path):
+    write(tmp_path / "data" / "a" / "1.png")
+    text = text.format(root=str(tmp_path / "data")).replace("scale=8)", FOREIGN)
+    (tmp_path / "config.py").write_text(text)
+
+    dataset = open_source(str(tmp_path / "config.py"), options=Options(as_loaded=True)).dataset("train")
+
+    assert [one.stage for one in trace(dataset, 0).snapshots] == ["LoadImageFromFile", "Resize"]
+
+
+def test_a_recipe_needs_the_epoch_in_which_it_begins(tmp_path):
+    write(tmp_path / "data" / "a" / "1.png")
+    text = CONFIG.format(root=str(tmp_path / "data")).replace("dict(action_epoch=112, batch", "dict(batch")
+    (tmp_path / "config.py").write_text(text)
+
+    with pytest.raises(ConfigError, match="a recipe of SwitchRecipeHook has no action_epoch"):
+        open_source(str(tmp_path / "config.py")).dataset("train")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("batch_size=3", "batch_size=3, num_workers='two'", "the training loader: a setting is not of the kind"),
+        (
+            "batch_size=3",
+            "batch_size=3, worker_init_fn=dict(type='my.seeds')",
+            "its worker_init_fn is a function of its own, which is not run",
+        ),
+    ],
+)
+def test_a_loader_that_cannot_be_made_as_training_does_is_an_error(old, new, message, tmp_path):
+    write(tmp_path / "data" / "a" / "1.png")
+    (tmp_path / "config.py").write_text(CONFIG.format(root=str(tmp_path / "data")).replace(old, new))
+
+    with pytest.raises((ConfigError, NotOffered), match=message):
+        open_source(str(tmp_path / "config.py")).open_loading()
+
+
+def test_a_setting_of_another_kind_is_an_error_that_names_the_data(tmp_path):
+    write(tmp_path / "data" / "a" / "1.png")
+    text = WRAPPED.replace("scale=8)]))", "scale=8)])))").replace("times=2", "times='two'")
+    (tmp_path / "config.py").write_text(text.format(root=str(tmp_path / "data")))
+    path = str(tmp_path / "config.py")
+
+    with pytest.raises(
+        ConfigError, match="the train data: a setting is not of the kind that is needed: invalid literal"
+    ):
+        open_source(path).dataset("train")
+    with pytest.raises(ValueError, match="invalid literal"):  # in a trusted config it may be the user's own code
+        open_source(path, options=Options(trust_config=True)).dataset("train")
+
+
 def test_an_unknown_mixing_is_told_and_samples_can_be_browsed_all_the_same(tmp_path):
     write(tmp_path / "data" / "a" / "1.png")
     text = CONFIG.format(root=str(tmp_path / "data")).replace("Mixup", "Mixxup")
@@ -222,3 +328,13 @@ def test_an_unknown_mixing_is_told_and_samples_can_be_browsed_all_the_same(tmp_p
 
     assert dataset.batch is None
     assert dataset.warnings == ("batches cannot be mixed: no batch augmentation named 'Mixxup'",)
+
+
+def test_a_mixing_without_alpha_is_told(tmp_path):
+    write(tmp_path / "data" / "a" / "1.png")
+    text = CONFIG.format(root=str(tmp_path / "data")).replace("alpha=0.2", "alpha=0.0")
+    (tmp_path / "config.py").write_text(text)
+
+    dataset = open_source(str(tmp_path / "config.py")).dataset("train")
+
+    assert dataset.warnings == ("batches cannot be mixed: Mixup needs an alpha above 0",)

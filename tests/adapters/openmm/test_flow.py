@@ -17,6 +17,7 @@ FLIP = {"type": "RandomFlip", "prob": 1.0}
 MASK = {"type": "SimMIMMaskGenerator"}
 PILLOW, ARRAY = [{"type": "NumpyToPIL", "to_rgb": True}], [{"type": "PILToNumpy", "to_bgr": True}]
 CROP = {"type": "CenterCrop", "crop_size": 4}
+CENTRE = {"type": "torchvision/CenterCrop", "size": 4}
 CASES = {
     "no Pillow picture": ("files", [LOAD, {"type": "MAERandomResizedCrop", "size": 8}, PACK], "NumpyToPIL does not"),
     "no array": ("files", [LOAD, *PILLOW, CROP, PACK], "stage 3, CenterCrop, finds a Pillow picture and no array"),
@@ -42,6 +43,7 @@ RIGHT = {
     "flipped while Pillow holds it": ("files", [LOAD, *PILLOW, FLIP, PACK]),
     "files": ("files", [LOAD, FLIP, PACK]),
     "memory": ("memory", [FLIP, PACK]),
+    "given to torchvision": ("files", [LOAD, *PILLOW, CENTRE, {"type": "torchvision/ToTensor"}, PACK]),
     "masked before it is loaded": ("files", [MASK, LOAD, PACK]),
 }
 

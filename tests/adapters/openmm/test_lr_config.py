@@ -61,6 +61,12 @@ def test_steps_are_drawn_on_both_sides_and_marked():
         ({"policy": "step"}, ConfigError, r"lr_config \(step\): step is missing"),
         ({"policy": "step", "steps": [3]}, ConfigError, r"lr_config \(step\): unknown argument 'steps'"),
         ({"policy": "step", "step": 3, "min_momentum": 1}, ConfigError, "unknown argument 'min_momentum'"),
+        ({"policy": "step", "step": "3"}, ConfigError, r"lr_config \(step\): step is a number, not '3'"),
+        (
+            {"policy": "exp", "gamma": 2**64},
+            ConfigError,
+            r"lr_config \(exp\): gamma is a number, not 18446744073709551616",
+        ),
         ({"policy": "fixed", "warmup": "cosine"}, NotFound, "no warm-up named 'cosine'"),
         ({"policy": "fixed", "warmup": "linear"}, ConfigError, "warmup_iters is above 0, not 0"),
         (
@@ -95,3 +101,10 @@ def test_a_warmup_in_epochs_needs_to_know_how_long_an_epoch_is():
         course(config, Clock.of_steps(100))
 
     assert "--dataset-size" in caught.value.hint
+
+
+def test_a_cycle_without_a_way_up_falls_from_the_top():
+    """`CyclicLrUpdaterHook` of mmcv with step_ratio_up=0: one leg, from 10 times the rate to a ten-thousandth of it."""
+    rates = course({"policy": "cyclic", "step_ratio_up": 0.0}).values(np.array([0, 40]), 0.1)
+
+    assert rates.tolist() == pytest.approx([1.0, (1.0 + 1e-5) / 2])

@@ -37,6 +37,17 @@ ROWS = [
     (dict(type="ImageToTensor", keys=["img"]), None),
     (dict(type="ToTensor", keys=["gt_label"]), None),
     (dict(type="Normalize", mean=[1], std=[2]), dict(type="Normalize", mean=[1], std=[2])),
+    (dict(type="Pad", size=(200, 300), pad_val=5), dict(type="Pad", size=(300, 200), pad_val={"img": (5, 0, 0)})),
+    (dict(type="Pad", pad_to_square=True), dict(type="Pad", pad_to_square=True, pad_val={"img": (0, 0, 0)})),
+    (
+        dict(type="RandAugment", policies=[dict(type="Rotate"), dict(type="Invert")], hparams=dict(pad_val=7)),
+        dict(
+            type="RandAugment",
+            total_level=30,
+            policies=[dict(type="Rotate", pad_val=(7, 7, 7)), dict(type="Invert")],
+            hparams=dict(pad_val=7),
+        ),
+    ),
 ]
 
 
@@ -80,3 +91,32 @@ def test_the_test_mode_of_a_split_goes_to_the_fold_or_to_what_is_folded(wrapper,
 
     assert new["test_mode"] is of_fold
     assert new["dataset"]["split"] == of_inner
+
+
+INVERT = dict(type="Invert")
+
+
+@pytest.mark.parametrize(
+    ("old", "reason"),
+    [
+        (dict(type="Invert", magnitude=3), "there is no setting 'magnitude', only prob"),
+        (dict(type="Invert", prob=None), "prob is None"),
+        (dict(type="Pad"), "one of size and pad_to_square is given"),
+        (dict(type="Pad", size=8, pad_to_square=True), "one of size and pad_to_square is given"),
+        (dict(type="Lighting", eigval=(1.0,), eigvec=[[1.0]]), "eigval is a list, not (1.0,)"),
+        (dict(type="Cutout", shape=9, pad_val=(1, 2, 3.5)), "pad_val is a whole number or three, not (1, 2, 3.5)"),
+        (dict(type="Cutout", shape=9, pad_val=128), ""),
+        (dict(type="AutoAugment", policies=[[INVERT]], hparams=[3]), "hparams is a dict, not [3]"),
+        (dict(type="AutoAugment", policies=[INVERT]), "policies is a list that is not empty"),
+        (dict(type="AutoAugment", policies=[[3]]), "a policy is a dict with a type"),
+        (dict(type="AutoAugment", policies=[[dict(type="Invert", prob=None)]]), "Invert: prob is None"),
+        (dict(type="AutoAugment", policies=[[INVERT]]), ""),
+    ],
+)
+def test_what_only_0x_refuses_has_a_reason(old, reason):
+    assert mmcls_0x.reason_to_refuse(old).startswith(reason)
+    assert bool(mmcls_0x.reason_to_refuse(old)) is bool(reason)
+
+
+def test_an_entry_that_is_no_transform_is_left_for_the_reader_of_stages():
+    assert mmcls_0x.translate_pipeline(["Resize", INVERT]) == ["Resize", INVERT]

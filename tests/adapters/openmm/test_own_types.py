@@ -7,7 +7,7 @@ import pytest
 
 from classlens.adapters import Options, open_source
 from classlens.dataset.trace import trace
-from classlens.errors import ConfigError
+from classlens.errors import ConfigError, DataError
 from tests.dataset.listings import write
 
 CONFIG = """
@@ -40,6 +40,13 @@ class Pictures:
 
     def get_data_info(self, index):
         return {'img': np.full((self.size, self.size, 3), 200 * index, np.uint8), 'gt_label': index}
+
+class Nothing:
+    def __init__(self, strength):
+        pass
+
+    def __call__(self, results):
+        return None
 
 class NoDataset:
     def __init__(self, pipeline):
@@ -81,6 +88,53 @@ def test_a_dataset_of_ones_own_is_asked_for_its_samples(opened):
     assert dataset.class_names(1) == ("bright",)
     assert trace(dataset, 1).original.image.size == (6, 6)
     assert np.unique(trace(dataset, 1).transformed.image.pixels).tolist() == [100]
+
+
+def test_a_transform_that_gives_nothing_leaves_a_bad_sample(opened):
+    with pytest.raises(DataError, match="Nothing gives no sample: training takes another one instead"):
+        trace(opened("Nothing"), 0)
+
+
+TRAINING = """
+custom_imports = dict(imports=[{module!r}], allow_failed_imports={lenient})
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1), paramwise_cfg=dict(norm_decay_mult=0.0))
+train_cfg = dict(max_epochs=2)
+train_dataloader = dict(batch_size=2, dataset=dict(type='CustomDataset'))
+{more}
+"""
+
+
+def schedule_of(folder, module, *, lenient=False, more=""):
+    invalidate_caches()  # "." has been another folder before
+    (folder / "training.py").write_text(TRAINING.format(module=module, lenient=lenient, more=more))
+    options = Options(trust_config=True, count_groups=True)
+    return open_source(str(folder / "training.py"), options=options).schedule()
+
+
+def test_modules_of_a_trusted_config_are_imported_before_its_network_is_built(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "seen_types.py").write_text("SEEN = True\n")
+    more = (
+        "model = dict(type='ImageClassifier', backbone=dict(type='LeNet5', num_classes=10), head=dict(type='ClsHead'))"
+    )
+
+    groups = schedule_of(tmp_path, "seen_types", more=more).groups
+
+    assert sys.modules.pop("seen_types").SEEN
+    assert {group.name: group.tensors for group in groups} == {"all other parameters": 10}
+
+
+def test_modules_may_be_missing_where_the_config_says_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    more = (
+        "model = dict(type='ImageClassifier', backbone=dict(type='LeNet5', num_classes=10), head=dict(type='ClsHead'))"
+    )
+
+    assert schedule_of(tmp_path, "no_types", lenient=True, more=more).groups
+    with pytest.raises(ConfigError, match="no module named 'no_types'"):
+        schedule_of(tmp_path, "no_types", more=more)
+    with pytest.raises(AttributeError):  # it may be the user's own code that complains
+        schedule_of(tmp_path, "no_types", lenient=True, more=more + "\noptim_wrapper['paramwise_cfg'] = ['head']")
 
 
 LABELS = {

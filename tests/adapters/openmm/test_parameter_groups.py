@@ -123,6 +123,10 @@ def test_layers_of_a_network_that_is_not_built_here_are_told_from_its_architectu
         ({"type": "ViTSAM", "arch": "huge"}, 34),
         ({"type": "MixMIMTransformer", "arch": "b"}, 26),
         ({"type": "HiViT", "arch": "base"}, 36),
+        ({"type": "ConvNeXt", "arch": "tiny"}, 8),
+        ({"type": "ConvNeXt", "arch": "small"}, 14),
+        ({"type": "ResNet", "depth": 50}, 8),
+        ({"type": "ResNet", "depth": 101}, 14),
     ],
 )
 def test_every_architecture_has_as_many_layers_as_upstream_gives_it(backbone, count):
@@ -183,3 +187,42 @@ def test_an_optimizer_starts_with_what_it_says_and_with_torchs_defaults(optimize
 def test_an_optimizer_without_a_rate_is_told(optimizer, message):
     with pytest.raises(ConfigError, match=message):
         initial_values(Optimization(optimizer))
+
+
+DEPTHS = {
+    "ConvNeXt": (
+        {"arch": "tiny"},
+        {
+            "downsample_layers.0.0.weight": 0, "stages.0.2.gamma": 1, "downsample_layers.1.0.weight": 2, "stages.1.0.gamma": 2,
+            "downsample_layers.2.0.weight": 3, "stages.2.2.gamma": 3, "stages.2.3.gamma": 4, "stages.2.8.gamma": 5,
+            "downsample_layers.3.0.weight": 6, "stages.3.2.gamma": 6, "norm3.weight": 7,
+        },
+    ),
+    "ResNet": (
+        {"depth": 50},
+        {
+            "conv1.weight": 0, "bn1.weight": 0, "layer1.2.conv1.weight": 1, "layer2.1.bn1.weight": 2, "layer2.3.bn1.weight": 3,
+            "layer3.2.bn1.weight": 4, "layer3.5.bn1.weight": 5, "layer4.2.conv3.weight": 6,
+        },
+    ),
+    "HiViT": (
+        {"arch": "tiny"},
+        {"pos_embed": 0, "patch_embed.proj.weight": 0, "blocks.0.norm2.weight": 17, "fc_norm.weight": 17},
+    ),
+    "MixMIMTransformer": (
+        {"arch": "base"},
+        {
+            "patch_embed.norm.weight": 0, "absolute_pos_embed": 0, "layers.0.blocks.1.norm1.weight": 2,
+            "layers.1.blocks.0.norm1.weight": 3, "layers.0.downsample.norm.weight": 2, "norm.weight": 24,
+        },
+    ),
+}  # fmt: skip
+"""What `get_layer_depth` of mmpretrain 1.2.0 says of parameters of its own networks."""
+
+
+@pytest.mark.parametrize("kind", DEPTHS)
+def test_a_parameter_sits_as_deep_as_upstream_says(kind):
+    settings, depths = DEPTHS[kind]
+    layers = layers_of({"type": kind, **settings}, None)
+
+    assert {name: layers.depth(f"backbone.{name}") for name in depths} == depths

@@ -1,5 +1,6 @@
 """Configs as schedules and clocks."""
 
+import sys
 import textwrap
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from classlens import Clock, open_source, replay
 from classlens.adapters.openmm.schedules import clock_of, open_schedule
 from classlens.adapters.openmm.setup import read_setup
 from classlens.config import read_config
-from classlens.errors import ConfigError, NotFound, count_of
+from classlens.errors import ConfigError, MissingDependency, NotFound, count_of
 
 NEW = """
     optim_wrapper = dict(optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05, betas=(0.8, 0.999)))
@@ -213,6 +214,14 @@ def test_the_layers_of_a_network_that_is_not_built_here_are_drawn_but_not_counte
     assert curves.notes == ("the parameters of the layers are not counted: no native backbone named 'BEiTViT'",)
 
 
+def test_counting_parameters_without_torch_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "classlens.adapters.openmm.classifiers", raising=False)
+
+    with pytest.raises(MissingDependency, match="torch is not installed"):
+        open_schedule(setup_of(tmp_path, NEW), count_groups=True)
+
+
 PLATEAU = (
     "dict(type='ReduceOnPlateauLR', monitor='acc', rule='greater', patience=1, factor=0.1, cooldown=1, min_value=5e-5)"
 )
@@ -228,6 +237,44 @@ def test_a_plateau_is_drawn_as_what_it_can_be(tmp_path):
     lowest = undecided.lowest(np.arange(0, curve.clock.steps, epoch), 1e-3)
     assert lowest[2:7].tolist() == pytest.approx([1e-3, 1e-4, 1e-4, 1e-4, 5e-5])
     assert undecided.first in curve.points[0]
+
+
+def test_in_a_run_over_steps_metrics_arrive_after_steps(tmp_path):
+    """After steps 10, 20, ...: the first is never bad, and the second bad one in a row is more than the patience of 1."""
+    text = NEW.replace("dict(type='CosineAnnealingLR', begin=2, eta_min_ratio=0.1)", PLATEAU)
+    text = text.replace("dict(type='LinearLR', start_factor=0.01, end=2, convert_to_iter_based=True),", "")
+    text = text.replace("dict(by_epoch=True, max_epochs=12)", "dict(by_epoch=False, max_iters=50, val_interval=10)")
+    curve = curves_of(setup_of(tmp_path, text), size=None).named("lr")[0]
+
+    assert curve.trajectory.undecided.first == 30
+    assert curve.trajectory.undecided.lowest(np.array([29, 30]), 1e-3).tolist() == pytest.approx([1e-3, 1e-4])
+
+
+def test_epochs_cannot_be_converted_to_steps_where_an_epoch_has_no_known_length(tmp_path):
+    text = NEW.replace("dict(by_epoch=True, max_epochs=12)", "dict(by_epoch=False, max_iters=50)")
+
+    with pytest.raises(ConfigError, match="the steps of an epoch are unknown") as caught:
+        curves_of(setup_of(tmp_path, text), size=None)
+
+    assert "--dataset-size" in caught.value.hint
+
+
+def test_a_cosine_restarts_with_its_weights(tmp_path):
+    """Loshchilov & Hutter, SGDR, ICLR 2017, eq. 5, times the weight of the restart; eta_min is 0."""
+    restarts = "dict(type='CosineRestartLR', periods=[3, 9], restart_weights=[1, 0.5], eta_min=0)"
+    text = NEW.replace("dict(type='CosineAnnealingLR', begin=2, eta_min_ratio=0.1)", restarts)
+    text = text.replace("dict(type='LinearLR', start_factor=0.01, end=2, convert_to_iter_based=True),", "")
+    curve = curves_of(setup_of(tmp_path, text)).named("lr")[0]
+
+    assert curve.at([0, 10, 20, 30, 60, 90]) == pytest.approx([1e-3, 0.75e-3, 0.25e-3, 0.5e-3, 0.375e-3, 0.125e-3])
+
+
+def test_accumulated_gradients_are_said(tmp_path):
+    curves = curves_of(
+        setup_of(tmp_path, NEW.replace("optim_wrapper = dict(", "optim_wrapper = dict(accumulative_counts=4, "))
+    )
+
+    assert "gradients of 4 steps are summed before each update" in curves.notes
 
 
 def test_metrics_arrive_at_the_configs_intervals(tmp_path):
@@ -277,6 +324,14 @@ def test_a_wrong_scheduler_is_told_when_the_config_is_opened(tmp_path, scheduler
         ({"type": "CosineAnnealingLR", "eta_min": 0, "eta_min_ratio": 0}, "eta_min and eta_min_ratio exclude each"),
         ({"type": "CosineAnnealingLR", "eta_min": "1e-5"}, "eta_min is a number, not '1e-5'"),
         ({"type": "CosineRestartLR", "periods": [3]}, "eta_min or eta_min_ratio is missing"),
+        ({"type": "CosineRestartLR", "periods": [3], "restart_weights": [1, 2]}, "1 periods but 2 restart_weights"),
+        ({"type": "CosineRestartLR", "periods": [0], "eta_min": 0}, r"periods are above 0, not \[0\]"),
+        (
+            {"type": "OneCycleParamScheduler", "param_name": "momentum", "eta_max": 1},
+            "it works for lr only, not for momentum",
+        ),
+        ({"type": "ReduceOnPlateauLR", "factor": 1}, "factor lies between 0 and 1, not 1"),
+        ({"type": "ReduceOnPlateauLR", "by_epoch": False}, "metrics arrive after epochs: by_epoch=False and"),
         ({"type": "OneCycleLR", "eta_max": 1, "anneal_strategy": "cosine"}, "anneal_strategy is cos or linear"),
         ({"type": "OneCycleLR", "eta_max": 1, "total_steps": -1}, "total_steps is a whole number of 1 or more, not -1"),
         ({"type": "OneCycleLR", "eta_max": 1, "pct_start": 1}, "pct_start is a float between 0 and 1, not 1"),
@@ -308,6 +363,7 @@ def test_a_scheduler_that_does_not_fit_is_told_with_its_place(tmp_path, schedule
         ("batch_size=16", "batch_size=0", "the batch size is a whole number of 1 or more, not 0"),
         ("batch_size=16, ", "", "the config has no training batch size"),
         ("lr=1e-3", "lr='1e-3'", "optimizer: lr is a number, not '1e-3'"),
+        ("batch_size=16", "batch_size=16, sampler='shuffled'", r"a sampler is dict\(type=...\), not 'shuffled'"),
         ("begin=2", "begin='2'", r"param_scheduler\[1\] \(CosineAnnealingLR\): begin is a number, not '2'"),
     ],
 )
@@ -335,6 +391,24 @@ def test_batches_count_without_a_dataset(tmp_path, text):
     with pytest.raises(ConfigError, match="the number of training samples is unknown") as error:
         clock_of(setup, None, 1)
     assert "--dataset-size N" in error.value.hint
+
+
+def test_a_run_over_steps_of_data_that_are_elsewhere_is_as_long_as_it_says(tmp_path):
+    text = NEW.replace("dict(by_epoch=True, max_epochs=12)", "dict(by_epoch=False, max_iters=50)")
+    (tmp_path / "config.py").write_text(
+        textwrap.dedent(text.replace("type='ImageNet'", "type='CIFAR10', data_root='x'"))
+    )
+
+    assert str(open_source(str(tmp_path / "config.py")).clock()) == "50 steps"
+
+
+def test_a_file_that_sets_nothing_is_the_users_own_python(tmp_path):
+    (tmp_path / "train.py").write_text("import os\nlearning_rate = 0.1\n")
+
+    with pytest.raises(ConfigError, match=r"train\.py sets nothing that a config sets") as caught:
+        open_source(str(tmp_path / "train.py"))
+
+    assert f"py:{tmp_path / 'train.py'}:NAME" in caught.value.hint
 
 
 def test_every_documented_config_has_a_schedule():

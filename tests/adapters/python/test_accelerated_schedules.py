@@ -66,3 +66,15 @@ def test_the_curve_is_what_accelerate_steps_through(fresh_state, name, processes
 def test_the_axis_says_what_a_step_is():
     assert Clock(2, 10).step_words == "step"
     assert Clock(2, 10, gpus=8).step_words == "step: a batch on each of 8 GPUs"
+
+
+def test_a_scheduler_that_accelerate_leaves_to_the_loop_is_stepped_as_any_other(fresh_state):
+    accelerator = accelerate.Accelerator(cpu=True, step_scheduler_with_optimizer=False)
+    optimizer = torch.optim.SGD(torch.nn.Linear(1, 1).parameters(), 0.1)
+    optimizer, scheduler = accelerator.prepare(optimizer, torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5))
+    source = source_of({"optimizer": optimizer, "scheduler": scheduler}, "train", Options())
+
+    curve = classlens.replay(source.schedule(), Clock(EPOCHS, BATCHES, gpus=2)).curves[0]
+
+    expected = [0.1 * 0.5 ** (epoch * BATCHES) for epoch in range(EPOCHS)]  # not twice for two processes
+    assert curve.values[::BATCHES].tolist() == pytest.approx(expected)

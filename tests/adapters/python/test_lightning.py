@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import (
 from torch.utils.data import DataLoader
 
 import classlens
-from classlens.adapters import open_source
+from classlens.adapters import Options, RunLength, open_source
 from classlens.errors import ConfigError, NotFound
 
 lightning = pytest.importorskip("lightning", reason="needs the extra lightning")
@@ -310,3 +310,40 @@ def test_a_data_module_offers_the_datasets_of_its_loaders(photos):
     assert (source.dataset("train").batch.size, source.dataset("val").batch.size) == (2, 1)
     with pytest.raises(NotFound, match="no split named 'test' in Photos"):
         source.dataset("test")
+
+
+def test_what_a_trainer_may_have_and_this_run_has_not_is_asked_for_as_python_asks():
+    def answer(module):
+        optimizer = sgd(module)
+        factor = getattr(module.trainer, "factor_of_mine", 0.25)
+        return [optimizer], [StepLR(optimizer, module.trainer.max_epochs // 2, factor)]
+
+    options = Options(run=RunLength(epochs=4, steps_per_epoch=5))
+    curve, *_ = classlens.replay(open_source(Module(answer), options=options).schedule(), CLOCK).only("lr")
+
+    assert curve.values[::5].tolist() == [1.0, 1.0, 0.25, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (lambda self: {"a": DataLoader(self.data)}, "Photos.train_dataloader gives a dict, not one DataLoader"),
+        (lambda self: self.nothing, "Photos.train_dataloader fails at .*AttributeError: .*'nothing'"),
+    ],
+    ids=["a dict", "an error"],
+)
+def test_a_hook_that_gives_no_loader_is_one_error(given, message, photos, monkeypatch):
+    monkeypatch.setattr(Photos, "train_dataloader", given)
+
+    with pytest.raises(ConfigError, match=message):
+        open_source(Photos(photos)).dataset("train")
+
+
+@pytest.mark.parametrize("frequency", [0, 1.5])
+def test_a_frequency_that_is_none_is_an_error(frequency):
+    def answer(module):
+        optimizer = sgd(module)
+        return [optimizer], [{"scheduler": halved(optimizer), "frequency": frequency}]
+
+    with pytest.raises(ConfigError, match=f"StepLR: frequency is a whole number of 1 or more, not {frequency}"):
+        open_source(answer(Module(sgd))).schedule()

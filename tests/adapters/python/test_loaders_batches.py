@@ -172,3 +172,19 @@ def test_frameworks_that_only_stack_are_left_to_do_so():
     batch = own_batch(DataLoader(Photos(normalised()), batch_size=2), [0, 1])
 
     assert batch.mixing == "not mixed"
+
+
+class Tensors(Photos):
+    def __getitem__(self, index):
+        picture, label = super().__getitem__(index)
+        return transforms.functional.to_tensor(picture), label
+
+
+@pytest.mark.parametrize("photos", [Photos(transforms.ToTensor()), Tensors()], ids=["laid open", "as they come"])
+def test_a_batch_may_stay_a_list_of_samples(photos):
+    loader = DataLoader(photos, batch_size=2, collate_fn=lambda rows: rows)
+
+    batch = own_batch(loader, [1, 2])
+
+    assert [tuple(one) for one in batch.shares] == [("dog",), ("cow",)]
+    np.testing.assert_array_equal(batch.images[1].pixels, np.asarray(Photos()[2][0]))

@@ -266,3 +266,11 @@ def test_a_dataset_alone_and_a_composition_beside_pictures_are_warned_of_too(tmp
 
     assert "Albumentations" in said_of(Albumented(crop()))
     assert "dataset.transform.set_random_seed" in said_of((f"folder:{tmp_path}", crop()))
+
+
+def test_a_composition_that_cannot_be_run_may_draw():
+    dataset = open_source(loader_of(Albumented(A.Compose([A.RandomCrop(64, 64)])))).dataset()
+
+    (remark,) = dataset.remarks(dataset.load(0))
+
+    assert "in every worker and epoch of a DataLoader" in remark

@@ -2,6 +2,7 @@
 
 from collections import namedtuple
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from classlens.adapters import open_source
-from classlens.adapters.python.network import kind_of
+from classlens.adapters.python.network import enter_like, kind_of
 from classlens.cam.explain import explain
 from classlens.errors import ModelError
 from tests.cam.conftest import noise_image
@@ -57,6 +58,7 @@ FORMS = {
     "nested": lambda features, embedding, logits: {"heads": {"main": logits}, "hidden": (embedding, features)},
     "a named tuple": lambda features, embedding, logits: Pair(embedding, logits),
     "a dataclass": lambda features, embedding, logits: Record(embedding, logits),
+    "an object": lambda features, embedding, logits: SimpleNamespace(hidden=features, logits=logits),
     "probabilities, logits": lambda features, embedding, logits: (logits.softmax(1), logits),
 }
 
@@ -182,3 +184,20 @@ def test_a_loss_among_the_parts_of_a_network_says_what_its_logits_are(loss, kind
     expected = logits.sigmoid() if kind == "sigmoid" else logits.softmax(1)
     assert kind_of(network) == kind
     assert found.probability == pytest.approx(expected[0, 1].item(), rel=1e-5)
+
+
+def test_a_size_beside_a_network_is_the_size_of_the_pictures_that_it_is_fed():
+    classifier = open_source({"model": Returning(lambda *parts: parts[-1]).eval(), "size": 16}).classifier()
+
+    assert classifier.prepare(noise_image(40, 20)).size == (16, 16)
+
+
+@pytest.mark.parametrize("white", [1.0, 255.0])
+def test_a_picture_takes_the_range_of_the_sample_whose_place_it_takes(white):
+    image = noise_image(4, 5)
+    sample = (torch.full((3, 2, 2), white), 7)
+
+    picture, label = enter_like(sample, image)
+
+    assert (picture.dtype, label) == (torch.float32, 7)
+    np.testing.assert_allclose(picture.permute(1, 2, 0), image.pixels * (white / 255), rtol=1e-6)

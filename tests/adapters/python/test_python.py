@@ -331,6 +331,31 @@ def test_a_dataset_that_loops_over_its_transforms_is_laid_open():
     assert [snapshot.stage for snapshot in result.snapshots] == ["Looping", "Pad", "ToTensor"]
 
 
+def test_modules_in_a_row_are_a_transform_if_all_of_them_are():
+    beside = nn.Sequential(v2.CenterCrop(4), nn.Sequential(v2.Resize(2)))
+
+    result = classlens.trace(open_source((Pictures(), beside)).dataset(), 3)
+
+    assert [one.stage for one in result.snapshots] == ["Pictures", "CenterCrop", "Resize"]
+    assert result.transformed.image.size == (2, 2)
+
+
+def test_a_transform_cannot_be_put_behind_a_pipeline_of_another_kind(photos):
+    pipeline = [{"type": "LoadImageFromFile"}, {"type": "Resize", "scale": 8}]
+    data = {"type": "CustomDataset", "data_root": str(photos), "pipeline": pipeline}
+    config = write(photos, f"train_dataloader = dict(batch_size=1, dataset={data})")
+
+    with pytest.raises(ConfigError, match="has a pipeline: a transform cannot be put behind it") as caught:
+        open_source((str(config), transforms.CenterCrop(4))).dataset("train")
+
+    assert "folder:PATH" in caught.value.hint
+
+
+def test_words_without_an_object_are_nothing_to_look_at():
+    with pytest.raises(ConfigError, match="dict is nothing to look at"):
+        open_source({"epochs": 3, "classes": ("cat", "dog")})
+
+
 def test_a_transform_without_pictures_says_what_is_missing():
     with pytest.raises(ConfigError, match="is a transform without pictures") as caught:
         open_source(transforms.Compose([transforms.ToTensor()]))

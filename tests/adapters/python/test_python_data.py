@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
+from torch.utils.data import DataLoader
 
 import classlens
 from classlens.adapters import open_source
 from classlens.dataset.selection import of_classes
 from classlens.dataset.statistics import survey
-from classlens.errors import DataError
+from classlens.errors import ConfigError, DataError
 
 torchvision = pytest.importorskip("torchvision")
 from torchvision import transforms  # noqa: E402
@@ -156,6 +157,8 @@ def test_a_list_that_is_as_long_as_the_classes_is_no_list_of_labels():
         (np.ones((20, 24), bool), ()),
         (torch.ones(3, 4), ()),
         ([[1, 2, 3, 4]], ()),
+        ({"target": 2, "path": "a.png"}, ("2",)),
+        ({"colour": 1, "image_id": 7}, ("1",)),
         ({"boxes": torch.ones(3, 4), "labels": torch.tensor([1, 2, 2])}, ("1", "2")),
         ({"boxes": torch.ones(2, 4), "labels": torch.tensor([1, 1])}, ("1",)),
         (0.25, ()),
@@ -229,3 +232,26 @@ def test_labels_of_a_generated_dataset_are_loaded():
     dataset = open_source(given).dataset()
 
     assert [dataset.sample(index).labels for index in range(4)] == [(int(given[index][1]),) for index in range(4)]
+
+
+def test_a_label_that_cannot_be_seen_as_its_sample_cannot_be_loaded_is_none():
+    def broken(index):
+        if index == 1:
+            raise OSError("no such picture")
+        return PICTURE, index
+
+    dataset = open_source(Rows(broken)).dataset()
+
+    assert [dataset.sample(index).labels for index in range(3)] == [(0,), (), (2,)]
+    with pytest.raises(DataError, match="no such picture"):
+        dataset.load(1)
+
+
+class Countable:
+    def __len__(self):
+        return 6
+
+
+def test_what_has_no_samples_by_number_is_no_dataset():
+    with pytest.raises(ConfigError, match="Countable has no samples by number"):
+        open_source(DataLoader(Countable(), batch_size=2)).dataset()

@@ -6,6 +6,7 @@ is left out of the pipeline. A mask of masked image modelling says which patches
 """
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -121,8 +122,8 @@ class Transpose(NativeStep):
 class MaskGenerator(NativeStep):
     """A stage that masks whatever there is: a picture, several views, or nothing that was loaded yet."""
 
-    def mask(self, random: np.random.Generator) -> Pixels:
-        raise NotImplementedError
+    @abstractmethod
+    def mask(self, random: np.random.Generator) -> Pixels: ...
 
     def run(self, state: State, random: np.random.Generator) -> Outcome:
         mask = self.mask(random)

@@ -10,6 +10,7 @@ half can be compared with another implementation on its own.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -135,12 +136,12 @@ Params: TypeAlias = Mapping[str, Any]
 PROBE: Pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)  # a made-up picture
 
 
-class NativeStep:
+class NativeStep(ABC):
     """A stage that needs nothing but its settings."""
 
+    @abstractmethod
     def run(self, state: State, random: np.random.Generator) -> Outcome:
         """The sample after the stage."""
-        raise NotImplementedError
 
 
 class Transform(NativeStep):
@@ -150,9 +151,9 @@ class Transform(NativeStep):
         """What is random, sampled for this picture; nothing unless a transform says so."""
         return {}
 
+    @abstractmethod
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
         """The picture that follows from the parameters; the given array stays as it is."""
-        raise NotImplementedError
 
     def run(self, state: State, random: np.random.Generator) -> Outcome:
         if state.views:
