@@ -19,6 +19,12 @@ LOOKS = {
 }
 SHOWN = """() => ({
   scripted: getComputedStyle(document.getElementById("tools")).display !== "none" || !!document.querySelector(".live"),
+  cut: [...document.querySelectorAll(".scroll")].filter((one) => one.scrollWidth > one.clientWidth).length,
+  gap: Math.min(...[...document.querySelectorAll("header :is(h1, p)")].flatMap((one) => {
+    const language = document.querySelector(".language")?.getBoundingClientRect(), text = document.createRange();
+    text.selectNodeContents(one);
+    return [...text.getClientRects()].filter((line) => language && line.bottom > language.top && line.top < language.bottom).map((line) => language.left - line.right);
+  }), 99),
   wide: document.documentElement.scrollWidth > innerWidth,
   words: document.body.innerText,
   placeholder: document.querySelector("[type=search]").placeholder,

@@ -48,6 +48,16 @@ def test_a_network_shows_its_layers_its_classes_and_the_methods(look):
     assert np.shape(look["colour_maps"]["inferno"]) == (256, 3)
 
 
+def test_the_first_sample_whose_label_the_network_knows_is_the_one_to_begin_with(studio, look):
+    for split in ("train", "val"):
+        rows = studio.wait(f"/data.json?split={split}&count=300")["rows"]
+        known = [
+            one["index"] for one in rows if set(one["classes"]) <= {n for c in look["classes"] for n in c.split(", ")}
+        ]
+
+        assert studio.get(f"/look.json?split={split}")["begin"] == known[0] > 0
+
+
 def test_a_map_is_the_one_that_explain_gives(studio, look):
     source = classlens.open_source("demo")
     image = classlens.trace(source.dataset("train"), 40, keep="first").original.image
@@ -88,6 +98,18 @@ def test_methods_times_layers_times_classes_make_a_grid(studio, look):
     assert "methods=['GradCAM', 'LayerCAM']" in result["python"]
 
 
+def test_what_is_copied_as_python_draws_or_prints_when_it_is_run(studio, look, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (run,) = studio.get("/schedule.json")["runs"]
+    described = run, studio.get("/sample/0/train/5.json"), explain(studio, index=40)["result"]
+
+    for one in (*described, studio.wait("/findings.json")):
+        exec(f"import classlens\n{one['python']}", {})
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["map.png", "sample-5.png", "schedule.png"]
+    assert ": nothing found by " in capsys.readouterr().out
+
+
 def test_an_upload_is_explained_like_any_picture(studio, look):
     _, upload = studio.post("/upload", (PHOTOS / "coffee.png").read_bytes())
 
@@ -125,6 +147,32 @@ def test_slow_work_counts_is_cancelled_and_leaves_browsing_alone(studio, look):
     assert (status, seen["message"], seen["total"]) == (200, "RISE", 1000)
     assert (meanwhile["state"], after["state"]) == ("running", "cancelled")
     assert explain(studio, index=40)["state"] == "done"  # the next one is not waited for in vain
+
+
+def test_a_map_that_nobody_asks_for_any_more_makes_way_for_the_next_one(studio, look):
+    """As after a page was closed, and the browser could not say so: the next page hears what it waits for."""
+    left = studio.post("/explain", {"index": 40, "methods": ["RISE"]})[1]["job"]
+    while not studio.get(f"/jobs/{left}.json")["done"]:
+        time.sleep(0.05)
+
+    job = studio.post("/explain", {"index": 40})[1]["job"]
+    waits = studio.get(f"/jobs/{job}.json")
+    after = studio.wait(f"/jobs/{job}.json")
+
+    assert {name: waits[name] for name in ("state", "ahead", "message", "total")} == {
+        "state": "waiting",
+        "ahead": True,
+        "message": "RISE",
+        "total": 1000,
+    }
+    assert (after["state"], after["ahead"]) == ("done", False)
+    assert studio.get(f"/jobs/{left}.json")["state"] == "cancelled"
+
+
+def test_methods_that_need_attention_are_refused_to_a_network_without_it(look):
+    assert look["refused"] == dict.fromkeys(
+        ("AttentionRollout", "LeGrad"), "attention methods need a plain transformer, such as ViT or DeiT"
+    )
 
 
 def test_a_process_that_dies_costs_its_job_alone(studio, look):

@@ -159,7 +159,7 @@ def test_maps_go_by_numbers_alone_and_no_folder_leaves_the_machine(audited, word
     said = audited.get("/audit.json")
 
     assert said.pop("command") == f"classlens verify {words[-1]}"  # what the user has named is named so
-    assert said.pop("python") == f"rows = next(classlens.read_rows({words[-1]!r}))"
+    assert said.pop("python") == f"rows = next(classlens.read_rows({words[-1]!r}))\nprint(rows)"
     assert folder not in json.dumps(said)
 
 

@@ -159,8 +159,32 @@ def test_commands_are_copied(data):
     data.get_by_role("menuitem", name="Copy as command").click()
 
     expect(data.locator(".message")).to_contain_text("classlens browse demo --class espresso --mode original")
-    expected = "classlens browse demo --class espresso --mode original --output-dir out"
+    expected = "classlens browse demo --class espresso --mode original --output-dir out/browse"
     assert data.evaluate("() => navigator.clipboard.readText()") == expected
+
+
+def test_a_report_says_at_once_that_it_is_being_made_and_then_that_it_is_there(data):
+    """It takes as long as a check and some maps; here it comes when the reader has seen the message."""
+    made = []
+    data.route("**/report.html*", lambda route: made.append(route))
+    data.get_by_role("button", name="Share").click()
+    data.get_by_role("menuitem", name="Save as report").click()
+    message = data.locator(".message")
+    expect(message).to_contain_text("The report is being made")
+
+    with data.expect_download() as download:
+        made[0].fulfill(body="<!doctype html><title>a report</title>", content_type="text/html")
+
+    assert download.value.suggested_filename == "classlens-report.html"
+    assert "a report" in Path(download.value.path()).read_text()
+    expect(message).to_have_text("The report is there: classlens-report.html")
+    data.get_by_role("button", name="Share").click()
+    data.get_by_role("menuitem", name="Save as report").click()
+    expect(message.last).to_contain_text("The report is being made")
+    made[1].fulfill(status=422, json={"error": "the report was cancelled", "hint": ""})
+    expect(message.last).to_have_text("the report was cancelled")
+    data.recorder.console.clear()
+    data.recorder.failed.clear()
 
 
 def copied(page, item):
@@ -181,15 +205,15 @@ def test_what_is_copied_shows_the_same_again(page, studio, tmp_path, monkeypatch
     expect(status(page)).to_contain_text(f"{len(found)} of")
 
     command = copied(page, f"Copy as command (the {len(found)} pictures shown)")
-    assert f" --index {' '.join(map(str, found))} --mode transformed --seed 2 --output-dir out" in command
+    assert f" --index {' '.join(map(str, found))} --mode transformed --seed 2 --output-dir out/browse" in command
     assert main(shlex.split(command)[1:]) == 0
-    assert len(list((tmp_path / "out").rglob("*.jpg"))) == len(found)
+    assert len(list((tmp_path / "out" / "browse").rglob("*.jpg"))) == len(found)
     script = copied(page, "Copy as Python")
     assert script.startswith("import classlens\n")
     (tmp_path / "python").mkdir()
     monkeypatch.chdir(tmp_path / "python")
     exec(script, {})
-    assert len(list((tmp_path / "python" / "out").rglob("*.jpg"))) == len(found)
+    assert len(list((tmp_path / "python" / "out" / "browse").rglob("*.jpg"))) == len(found)
     assert page.recorder.slips == []
 
 
@@ -200,11 +224,11 @@ def test_a_batch_is_copied_as_a_batch_and_no_mode_is_chosen(page, studio):
 
     assert page.locator(".segments input:checked").count() == 0
     command = copied(page, "Copy as command")
-    assert command == "classlens browse demo --batch 16 --number 2 --seed 0 --output-dir out"
+    assert command == "classlens browse demo --batch 16 --number 2 --seed 0 --output-dir out/browse"
     assert "batch=16, number=2" in copied(page, "Copy as Python")
     page.goto(f"{studio.address}/data?at=3&open=1")
     expect(sample(page)).to_contain_text("#3")
-    assert "--index 3 --seed 0 --output-dir out" in copied(page, "Copy as command")
+    assert "--index 3 --seed 0 --output-dir out/browse" in copied(page, "Copy as command")
 
 
 def test_language_and_theme_are_chosen_and_remembered(data):

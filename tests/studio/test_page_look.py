@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -247,6 +248,69 @@ def test_slow_maps_can_be_cancelled_and_asked_for_again(look):
     expect(page.get_by_text("Cancelled.")).to_have_count(0)
     expect(page.locator("[aria-busy=true]")).to_have_count(0)
     expect(maps(page)).to_have_count(1)
+
+
+def wait_for_end(studio, job, within):
+    """A job that is wanted no more is cancelled within so many seconds; asking for it here would make it wanted."""
+    time.sleep(within)
+    assert studio.get(f"/jobs/{job}.json")["state"] == "cancelled"
+
+
+def test_the_view_begins_with_a_picture_whose_label_the_network_knows(page, studio):
+    page.goto(f"{studio.address}/look?split=val")
+    expect(maps(page)).to_have_count(1, timeout=60_000)
+
+    begin = studio.get("/look.json?split=val")["begin"]
+    expect(page.get_by_label(re.compile("^Sample, 0 to"))).to_have_value(str(begin))
+    assert page.recorder.slips == []
+
+
+def test_a_page_that_is_left_ends_its_slow_map_and_another_page_says_what_it_waits_for(look, open_page, studio):
+    page, slow = look(), f"{studio.address}/look?split=val&index={SAMPLE}&method=RISE"
+    with page.expect_response("**/explain") as begun:
+        page.goto(slow)
+    job = begun.value.json()["job"]
+    expect(page.locator(".maps .progress-text")).to_contain_text(re.compile("RISE · [1-9]"))
+    other = open_page()
+    other.goto(f"{studio.address}/look?split=val&index=35")
+    expect(other.locator(".maps .progress-text")).to_contain_text("waiting for another job: RISE")
+
+    page.goto(f"{studio.address}/look?split=val&index=31")
+    wait_for_end(studio, job, within=4)  # the page has said that it goes: nobody waits until it is missed
+
+    expect(maps(other)).to_have_count(1)
+    expect(maps(page)).to_have_count(1)
+    assert other.recorder.slips == []
+
+
+def test_methods_that_this_network_cannot_have_are_greyed_out_with_the_reason(look):
+    page = look()
+    page.get_by_text("Slow ones").click()
+    for name in ("AttentionRollout", "LeGrad"):
+        button = page.get_by_role("button", name=name)
+        expect(button).to_have_attribute("aria-disabled", "true")
+        expect(button).to_have_attribute("title", re.compile("need a plain transformer"))
+        expect(button).to_have_accessible_name(re.compile(f"{name} attention methods need a plain transformer"))
+        button.click(force=True)
+    expect(page.locator(".chips button[aria-disabled]")).to_have_count(2)
+    assert "method" not in page.url
+
+
+def test_a_class_that_there_is_not_is_answered_with_those_like_it(look):
+    page = look()
+    field = page.get_by_label("Add a class")
+
+    field.fill("zzzz")
+    field.press("Enter")
+    expect(page.locator(".message").last).to_have_text("There is no class “zzzz”")
+    field.fill("tabbi")
+    field.press("Enter")
+    expect(page.locator(".message").last).to_contain_text("Did you mean: tabby")
+    field.fill("Tabby")
+    field.press("Enter")
+
+    expect(page.get_by_role("button", name="tabby", exact=True)).to_be_visible()
+    expect(field).to_have_value("")
 
 
 SETUP = """

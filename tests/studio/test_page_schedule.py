@@ -265,6 +265,19 @@ def test_several_runs_share_one_axis(open_page, several):
     assert page.recorder.slips == []
 
 
+def test_in_chinese_groups_landmarks_and_the_length_of_the_run_are_chinese(open_page, studio):
+    page = open_page(locale="zh-CN")
+    page.goto(f"{studio.address}/schedule")
+    expect(page.locator(".views a")).to_have_text(["数据", "学习率调度", "类激活图", re.compile("检查结果")])
+
+    expect(page.get_by_role("button", name="峰值、预热结束")).to_be_visible()
+    expect(page.get_by_text("560 步 = 40 个 epoch × 14 步")).to_be_visible()
+    expect(page.get_by_text("224 个样本 /（1 块 GPU × 16），保留最后一个批次：每个 epoch 14 步")).to_be_visible()
+    expect(page.locator(".legend").last).to_contain_text("偏置")
+    assert not re.search("[a-z]{3,} (layers|parameters|epochs|steps)", page.locator("main").inner_text())
+    assert page.recorder.slips == []
+
+
 @pytest.mark.parametrize(("scheme", "locale", "width"), [("light", "en-US", 1400), ("dark", "zh-CN", 390)])
 def test_axe_finds_nothing(open_page, studio, scheme, locale, width):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()

@@ -229,6 +229,8 @@ def test_an_unknown_page_says_where_the_studio_begins(studio):
 
     check_refusal(*answer, 404)
     assert b"<p>The studio begins at /.</p>" in answer[2]
+    (sheet,) = re.findall(rb'<link rel="stylesheet" href="([^"]+)">', answer[2])
+    assert studio.ask(sheet.decode())[0] == 200
 
 
 @pytest.mark.parametrize(

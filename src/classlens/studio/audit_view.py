@@ -103,7 +103,7 @@ def describe_audit(session: Session) -> dict[str, Any]:
             "network": without_folders(f"{manifest.target} {manifest.checkpoint or ''}".strip()),
             "target": next((at for at, one in enumerate(session.request.targets) if one == data), None),
             "command": shlex.join(["classlens", "verify", place.address]),
-            "python": f"rows = next(classlens.read_rows({place.address!r}))",
+            "python": f"rows = next(classlens.read_rows({place.address!r}))\nprint(rows)",
         }
 
 

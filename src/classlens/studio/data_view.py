@@ -162,7 +162,10 @@ async def show_sample(request: Request) -> Response:
     session, (dataset, (target, split, index, seed)) = session_of(request), await open_sample(request)
     name, words = session.name(target), split_words(split)
     command = session.command("browse", name, "--mode", "pipeline", "--index", index, *words, "--seed", seed)
-    python = f"classlens.trace(classlens.open_source({name!r}).dataset({split!r}), {index}, {seed})"
+    python = (
+        f"strip = classlens.draw(classlens.trace(classlens.open_source({name!r}).dataset({split!r}), {index}, {seed}))"
+    )
+    python += f"\nstrip.save('sample-{index}.png')"
     facts: dict[str, Any] = {"index": index, "seed": seed, "command": command, "python": python}
     from classlens.dataset.decode import BAD_SAMPLE, damage_in
     from classlens.runs.browse_samples import describe_failure

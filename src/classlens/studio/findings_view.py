@@ -28,7 +28,7 @@ async def show_findings(request: Request) -> Response:
     weights, training = session.first_checkpoint(target), session.training(target)
     facts["command"] = session.command("check", name, *filter(None, [weights]), **training)
     said = keywords({"checkpoint": weights, "log": training["log"]})
-    facts["python"] = f"classlens.check(classlens.open_source({name!r}){said})"
+    facts["python"] = f"print(classlens.draw(classlens.check(classlens.open_source({name!r}){said})))"
     facts["targets"] = [count_findings(session, number) for number in range(len(session.request.targets))]
     return answer(facts | (job.result.facts if job.result else {"findings": [], "skipped": []}))
 

@@ -212,15 +212,18 @@ def limited(scope: Scope, receive: Receive) -> Receive:
 
 
 REFUSAL = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">
-<meta name="viewport" content="width=device-width"><title>Classlens studio</title>
+<meta name="viewport" content="width=device-width"><title>Classlens studio</title>{}
 <h1>Classlens studio</h1><p>{}</p><p>{}</p></html>"""
+LOOK = '<link rel="stylesheet" href="/static/style.css"><body class="state">'  # for those who may have the file
 WORK = ("upload", "explain", "jobs")  # addresses without an ending that scripts ask
 
 
-def refusal(scope: Scope, facts: Mapping[str, Any], status: int, headers: Mapping[str, str] | None = None) -> Response:
+def refusal(
+    scope: Scope, facts: Mapping[str, Any], status: int, headers: Mapping[str, str] | None = None, *, look: str = ""
+) -> Response:
     """The `error` and `hint` as a page where a user may have gone, and as JSON for scripts."""
     path = scope["path"]
     if scope["method"] not in READING_SAFELY or "." in path.rpartition("/")[2] or path.split("/")[1] in WORK:
         return Response(json_text(facts), status, headers, "application/json")
     sentences = (escape(f"{text[:1].upper()}{text[1:]}.") if text else "" for text in (facts["error"], facts["hint"]))
-    return HTMLResponse(REFUSAL.format(*sentences), status, headers)
+    return HTMLResponse(REFUSAL.format(look, *sentences), status, headers)

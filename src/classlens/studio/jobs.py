@@ -42,6 +42,9 @@ State: TypeAlias = Literal["waiting", "running", "done", "failed", "cancelled"]
 PAUSE = 0.05  # seconds between two words about progress
 SETTLED = 1.0  # seconds until the end of a process that has closed its connection is known
 LOOKS = 0.1  # seconds between two looks at whether a job is still wanted
+PATIENCE = (
+    5.0  # seconds after which a page that asks for its job no more has gone; one that is there asks without a pause
+)
 
 WORKING_WRONG = (
     *(ClasslensError, RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError),
@@ -77,12 +80,19 @@ class Job:
     total: int = 0
     result: Made | None = None
     is_wanted: bool = True
+    asked: float | None = None  # when a page last asked for it, of a job that only this page wants
+    ahead: Callable[[], Job | None] = lambda: None  # what its workshop is doing while it waits
     about: dict[str, Any] = field(default_factory=dict)
     over: Future[None] = field(default_factory=Future, repr=False)
 
     def end(self, state: State, message: str = "", hint: str = "") -> None:
         self.state, self.message, self.hint = state, message, hint
         self.over.set_result(None)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the page that wanted it has gone: reloaded, closed, or cut off."""
+        return self.asked is not None and monotonic() - self.asked > PATIENCE
 
     def cancel(self) -> None:
         """It is not begun any more, or stops at the next word about its progress."""
@@ -103,9 +113,11 @@ class Workshop:
     process: SpawnProcess | None = None
     connection: Connection | None = None
     watched: Array[c_ubyte] | None = None  # what the process is working on
+    job: Job | None = None  # the last that was begun
 
     def submit(self, job: Job, work: Work, *words: object) -> Job:
         """Put a job behind those that wait."""
+        job.ahead = lambda: self.job
         self.thread.submit(self.run, job, work, words)
         return job
 
@@ -114,8 +126,11 @@ class Workshop:
 
         With a process that dies otherwise it has failed, unless that was ended to cancel it.
         """
+        if job.is_left:
+            job.cancel()
         if not job.over.set_running_or_notify_cancel():
             return
+        self.job = job
         while not job.over.done():
             try:
                 self.do(job, work, words)
@@ -137,6 +152,8 @@ class Workshop:
                 if kind != "progress":
                     break
                 job.message, job.done, job.total = said
+            if job.is_left:
+                job.cancel()
             if not job.is_wanted and asked is None:
                 asked = monotonic()
                 connection.send("cancel")

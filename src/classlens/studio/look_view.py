@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from math import prod
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from classlens.dataset.conventions import letters_of, numbers_by_name
+from classlens.errors import ClasslensError
 from classlens.studio.guard import Refused
 from classlens.studio.replies import (
     answer,
@@ -28,11 +32,13 @@ from classlens.words import say
 if TYPE_CHECKING:
     from classlens.image import Image
     from classlens.studio.jobs import Job
+    from classlens.studio.session import Session
 
 UPLOADED_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 UPLOADED_PIXELS = 50_000_000
 PACE = 0.15  # seconds between two answers about a job that goes on
 MOST_MAPS = 64  # of one request
+LOOKED_THROUGH = 300  # samples, for one whose label the network knows
 LONGEST_WORD = 200
 
 
@@ -41,11 +47,28 @@ async def show_network(request: Request) -> Response:
 
     After loading was cancelled, or has failed, it is begun anew with `again=1`.
     """
-    session, target, again = session_of(request), number(request, "target", 0), number(request, "again", 0, 0, 1)
+    session, (target, split), again = session_of(request), split_of(request), number(request, "again", 0, 0, 1)
     job = await while_connected(request, session.readers, partial(session.look, target, again=bool(again)))
     facts = describe_job(job, waiting="loading", running="loading", done="ready", cancelled="failed")
     choices = await while_connected(request, session.readers, describe_choices)
-    return answer(facts | choices | (job.result.facts if job.result else {}))
+    if job.result is None:
+        return answer(facts | choices)
+    begin = partial(find_first, session, target, split, job.result.facts["classes"] or ())
+    facts["begin"] = await while_connected(request, session.readers, begin)
+    return answer(facts | choices | job.result.facts)
+
+
+def find_first(session: Session, target: int, split: str, classes: Sequence[str]) -> int:
+    """The first sample whose label is a class of the network, of those that are listed already; 0 without one."""
+    listed = session.opened.things.get(("first", target, split))
+    if listed is None or not listed.done() or listed.exception():
+        return 0
+    dataset, numbers = listed.result(), numbers_by_name(classes)
+    with suppress(ClasslensError):  # of a bad sample its own page says what is wrong
+        for index in range(min(dataset.length, LOOKED_THROUGH)):
+            if letters_of(", ".join(dataset.class_names(index))) in numbers:
+                return index
+    return 0
 
 
 @cache
@@ -101,6 +124,7 @@ async def begin_map(request: Request) -> Response:
     order = LookOrder(image, **chosen, whole=bool(words.get("whole")), evaluate=bool(words.get("evaluate")))
     model = await while_connected(request, session.readers, partial(session.model, target))
     job = session.submit(session.looks, explain_picture, model, order)
+    job.asked = monotonic()
     options = {"--method": "methods", "--target-layers": "layers", "--target-category": "classes"}
     said = [word for option, name in options.items() if chosen[name] for word in (option, *chosen[name])]
     said += ["--each-layer"] if len(chosen["layers"]) > 1 else []
@@ -110,7 +134,8 @@ async def begin_map(request: Request) -> Response:
     named = {"methods": "methods", "layers": "layers", "classes": "targets"}
     asked = "".join(f", {word}={list(chosen[name])!r}" for name, word in named.items() if chosen[name])
     weight = repr(weights[0]) if weights else ""
-    python = f"classlens.explain(classlens.open_source({model.target!r}).classifier({weight}), {path!r}{asked})"
+    classifier = f"classlens.open_source({model.target!r}).classifier({weight})"
+    python = f"classlens.explain({classifier}, {path!r}{asked}).save('map.png')"
     job.about |= {"original": original, "command": command, "python": python}
     return answer({"job": job.number})
 
@@ -174,6 +199,8 @@ def job_of(request: Request) -> Job:
 async def show_job(request: Request) -> Response:
     """How far a job is, and what came of it: at once when it has ended, else after `PACE`, so it can be asked for anew."""
     job = job_of(request)
+    if job.asked is not None:
+        job.asked = monotonic()
     await is_soon(job.over, PACE)
     return answer(describe_job(job) | {"result": job.result.facts | job.about if job.result else None})
 

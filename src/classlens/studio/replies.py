@@ -21,7 +21,7 @@ from starlette.responses import Response
 from classlens.dataset.conventions import SPLITS
 from classlens.errors import NotFound, NotOffered, WrongIndex, WrongValue
 from classlens.printed import ONE_LINE, json_text, print_aside
-from classlens.studio.guard import Refused, refusal, without_folders
+from classlens.studio.guard import LOOK, Refused, refusal, without_folders
 from classlens.words import say
 
 if TYPE_CHECKING:
@@ -49,11 +49,11 @@ async def on_error(request: Request, error: Exception) -> Response:
     """The message and the hint of an error, under the status that says whose it is."""
     if isinstance(error, HTTPException):
         hint = "the studio begins at /" if error.status_code == 404 else ""
-        return refusal(request.scope, {"error": error.detail.lower(), "hint": hint}, error.status_code)
+        return refusal(request.scope, {"error": error.detail.lower(), "hint": hint}, error.status_code, look=LOOK)
     missing = isinstance(error, NotFound | NotOffered | WrongIndex | WrongValue)
     status = error.status if isinstance(error, Refused) else 404 if missing else 422
     absent = {"offered": False} if isinstance(error, NotOffered) else {}  # a state of the target: nobody failed
-    return refusal(request.scope, words_of(error) | absent, status)
+    return refusal(request.scope, words_of(error) | absent, status, look=LOOK)
 
 
 def words_of(error: Exception) -> dict[str, Any]:
@@ -129,9 +129,12 @@ async def soon(future: Future[Thing]) -> Thing | None:
 
 
 def describe_job(job: Job, **states: str) -> dict[str, Any]:
-    """How far a job is, and what it has come to; `states` are other words for its states."""
-    facts = {"job": job.number, "state": states.get(job.state, job.state), "done": job.done, "total": job.total}
-    return facts | {"message": without_folders(job.message), "hint": without_folders(job.hint)}
+    """How far a job is, or the one `ahead` for which it waits, and what it has come to; `states` are other words for its states."""
+    before = job.ahead() if job.state == "waiting" else None
+    shown = job if before is None or before.over.done() else before
+    facts = {"job": job.number, "state": states.get(job.state, job.state), "done": shown.done, "total": shown.total}
+    words = {"message": without_folders(shown.message), "hint": without_folders(job.hint)}
+    return facts | words | {"ahead": shown is not job}
 
 
 def picture(data: bytes, error: str = "") -> Response:

@@ -119,7 +119,8 @@ def describe_run(session: Session, place: int, plots: SchedulePlots, number: int
         "lints": lints,
         "notes": list(run.notes),
         "command": session.command("lr", target, "--parameter", "all", **asked),
-        "python": f"classlens.plot_schedules(classlens.LrRequest(({target!r},), parameter='all'{keywords(asked)}))",
+        "python": f"plots = classlens.plot_schedules(classlens.LrRequest(({target!r},), parameter='all'{keywords(asked)}))"
+        "\nclasslens.draw(plots).save('schedule.png')",
     }
 
 

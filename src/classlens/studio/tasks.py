@@ -7,6 +7,7 @@ process: what goes back are numbers, names, pictures, and heat maps of one byte 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from classlens.cam.saliency import facts as facts_of
 from classlens.image import Image
 from classlens.runs.explain_files import MapOptions, MapRequest, ModelRequest, plan_maps
 from classlens.runs.own_process import Progress, collecting_later
-from classlens.studio.jobs import Made
+from classlens.studio.jobs import WORKING_WRONG, Made
 
 if TYPE_CHECKING:
     from classlens.cam.layers import PreviewRow
@@ -52,6 +53,7 @@ def load(report: Progress, number: int, model: ModelRequest) -> Made:
     notes: list[str] = []
     networks = open_once(report, model, notes)
     from classlens.cam.layers import preview
+    from classlens.cam.methods.attention import find_refused
 
     report("looking at every layer", 2, 3)
     first = next(iter(networks.values()))
@@ -59,6 +61,9 @@ def load(report: Progress, number: int, model: ModelRequest) -> Made:
     facts: dict[str, Any] = {"default_layer": first.layers[0], "checkpoints": list(networks)}
     classes = None if classifier.classes is None else list(classifier.classes)
     facts |= {"classes": classes, "size": list(classifier.size), "name": classifier.name}
+    facts["refused"] = {}
+    with suppress(*WORKING_WRONG):  # what is wrong with a method is said when it is asked for, too
+        facts["refused"] = {name: error.hint or str(error) for name, error in find_refused(classifier).items()}
     return Made(facts | {"layers": layer_tree(preview(classifier).rows), "notes": list(dict.fromkeys(notes))})
 
 

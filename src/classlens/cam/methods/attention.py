@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from classlens.cam.classifier import Layer
-from classlens.cam.evidence import Evidence, Probe
-from classlens.cam.forward import hook_layers, logits_of
+from classlens.cam.classifier import Batch, Classifier, Layer, preserved
+from classlens.cam.evidence import Evidence
+from classlens.cam.forward import hook_layers, logits_of, noise
 from classlens.cam.layout import Grid, Layout, extra_tokens, layout_of
 from classlens.errors import ModelError
 
@@ -90,7 +90,7 @@ def attention_rollout(evidence: Evidence) -> Grid:
     """
     weights: list[Tensor] = []
     with Watching(weights):
-        layout = run_attention(evidence.model, weights)
+        layout = run_attention(evidence.model.classifier, evidence.model.batch, weights)
     flow = torch.eye(weights[0].shape[-1], device=weights[0].device)
     for layer in weights:
         mixed = (layer.detach().float().mean(dim=1) + torch.eye(layer.shape[-1], device=layer.device)) / 2
@@ -109,11 +109,8 @@ def attention_gradients(evidence: Evidence) -> Grid:
     probe = evidence.model
     weights: list[Tensor] = []
     with Watching(weights), note_blocks(probe.classifier.module, weights) as blocks:
-        layout = run_attention(probe, weights)
-    if len(blocks) < len(weights):
-        message = "has attention that is not in a block of its own with tokens as its output"
-        hint = "LeGrad needs a plain transformer, such as ViT or DeiT"
-        raise ModelError(f"{probe.classifier.name} {message}", hint=hint)
+        layout = run_attention(probe.classifier, probe.batch, weights)
+    check_blocks(probe.classifier, weights, blocks)
     layers = range(len(weights))
     means = torch.cat([blocks[number][1].mean(dim=1, keepdim=True) for number in layers])
 
@@ -129,17 +126,40 @@ def attention_gradients(evidence: Evidence) -> Grid:
     return layout.grid(by_layer.mean(dim=0)[:, :, None])
 
 
-def run_attention(probe: Probe, weights: list[Tensor]) -> Layout:
+def find_refused(classifier: Classifier) -> dict[str, ModelError]:
+    """Which methods of attention cannot explain a network, and why; known after one forward pass."""
+    weights: list[Tensor] = []
+    with preserved(classifier.module), torch.no_grad(), Watching(weights):
+        with note_blocks(classifier.module, weights) as blocks:
+            try:
+                run_attention(classifier, noise(classifier), weights)
+            except ModelError as error:
+                return {"AttentionRollout": error, "LeGrad": error}
+        try:
+            check_blocks(classifier, weights, blocks)
+        except ModelError as error:
+            return {"LeGrad": error}
+    return {}
+
+
+def check_blocks(classifier: Classifier, weights: Sequence[Tensor], blocks: Mapping[int, object]) -> None:
+    """Refuse a network where a layer of attention is in no block of its own."""
+    if len(blocks) < len(weights):
+        message = "has attention that is not in a block of its own with tokens as its output"
+        raise ModelError(f"{classifier.name} {message}", hint="LeGrad needs a plain transformer, such as ViT or DeiT")
+
+
+def run_attention(classifier: Classifier, batch: Batch, weights: list[Tensor]) -> Layout:
     """Run the model while its attention `weights` are noted: how the tokens that attend to each other lie."""
-    logits_of(probe.classifier, probe.batch)
+    logits_of(classifier, batch)
     shapes = {(len(layer), layer.ndim, *layer.shape[-2:]) for layer in weights}
     tokens = weights[0].shape[-1] if weights else 0
-    if shapes != {(len(probe.batch), 4, tokens, tokens)}:
+    if shapes != {(len(batch), 4, tokens, tokens)}:
         message = "has no attention over all tokens of a picture from its first layer to its last"
         hint = "attention methods need a plain transformer, such as ViT or DeiT"
-        raise ModelError(f"{probe.classifier.name} {message}", hint=hint)
-    place, shape = Layer("attention", nn.Identity()), (len(probe.batch), tokens, 1)
-    return layout_of(place, shape, probe.batch.shape, extra_tokens(probe.classifier))
+        raise ModelError(f"{classifier.name} {message}", hint=hint)
+    place, shape = Layer("attention", nn.Identity()), (len(batch), tokens, 1)
+    return layout_of(place, shape, batch.shape, extra_tokens(classifier))
 
 
 @contextmanager

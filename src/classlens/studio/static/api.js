@@ -52,7 +52,8 @@ export async function getPicture(path, signal) {
 export async function post(path, body, signal) {
   const isRaw = body instanceof Blob;
   const headers = { "Content-Type": isRaw ? "application/octet-stream" : "application/json" };
-  const answer = await answerOf(path, { method: "POST", headers, body: isRaw ? body : JSON.stringify(body), signal });
+  // What a page asks for while it is being left still arrives.
+  const answer = await answerOf(path, { method: "POST", headers, body: isRaw ? body : JSON.stringify(body), signal, keepalive: !isRaw });
   return answer.json();
 }
 
@@ -97,7 +98,7 @@ export function useJson(path, query = {}, isUnfinished) {
   return { data: answer.data, error: answer.error, isLoading: address !== null && answer.address !== address, again };
 }
 
-/** @typedef {{id: number, state: string, done: number, total: number, message: string, result: any}} Job */
+/** @typedef {{id: number, state: string, done: number, total: number, message: string, ahead?: boolean, result: any}} Job  of one that waits, how far the one ahead is */
 
 /**
  * Long work on the server: start it, see how far it is, cancel it. Starting anew, or leaving, cancels what is running.
@@ -136,6 +137,12 @@ export function useJob() {
       setError(problem);
     }
   }, []);
-  useEffect(() => cancel, []);
+  useEffect(() => {
+    addEventListener("pagehide", cancel);
+    return () => {
+      cancel();
+      removeEventListener("pagehide", cancel);
+    };
+  }, []);
   return { job, error, start, cancel };
 }

@@ -31,7 +31,7 @@ export function BatchView({ target, name, split, seed, number, length }) {
       <${Button} icon="left" label=${t("batch.previous")} disabled=${number < 1} onClick=${() => to(number - 1)} />
       <${Button} icon="right" label=${t("batch.next")} disabled=${(number + 2) * size > length} onClick=${() => to(number + 1)} />
       <span class="muted">${batch && t("batch.mixing", { count: batch.rows.length, mixing: workText(batch.mixing) })}</span>
-      ${batch && html`<span class="push"><${Share} command=${batch.command} saving="--output-dir out" python=${browsing(name, { phase: split, batch: size, number: number + 1, seed: Number(seed) })} /></span>`}</div>
+      ${batch && html`<span class="push"><${Share} command=${batch.command} saving="--output-dir out/browse" python=${browsing(name, { phase: split, batch: size, number: number + 1, seed: Number(seed) })} /></span>`}</div>
     <${Await} answer=${answer}>${batch && html`
       ${batch.bad.map((one) => html`<p key=${one.index} class="notice bad"><b>#${one.index}</b> ${one.error}</p>`)}
       <ul class="cards ${answer.isLoading ? "old" : ""}">

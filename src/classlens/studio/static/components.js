@@ -4,11 +4,11 @@
  */
 import { html, useEffect, useLayoutEffect, useRef, useState } from "/static/vendor/htm-preact.js";
 import { useKeys, keyName, liveBindings } from "./keys.js";
+import { ApiError, getBytes } from "./api.js";
 import { queryText, setQuery, useRoute } from "./router.js";
 import { makeStore, useStore } from "./stores.js";
 import { languageOf, t, workText } from "./text.js";
 
-/** @typedef {import("./api.js").ApiError} ApiError */
 /** @typedef {any} Children */
 
 /** Paths of 24 × 24. */
@@ -35,14 +35,15 @@ const ICONS = {
 export const Icon = ({ name }) => html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><path d=${ICONS[name]} /></svg>`;
 
 /**
- * A button; with `icon` and no children it is as wide as the icon, and `label` is its name.
+ * A button; with `icon` and no children it is as wide as the icon, and `label` is its name. One that cannot be used says
+ * why (`refused`), to those who hear it, too: they reach it like the others.
  * @param {{label?: string, icon?: IconName, kind?: "plain" | "main" | "quiet", onClick: (event: MouseEvent) => void,
- *   isPressed?: boolean, disabled?: boolean, children?: Children}} props
+ *   isPressed?: boolean, disabled?: boolean, refused?: string, children?: Children}} props
  */
-export function Button({ label, icon, kind = "plain", onClick, isPressed, disabled, children }) {
-  return html`<button type="button" class="button ${kind}" title=${label} aria-label=${children ? undefined : label}
-    aria-pressed=${isPressed === undefined ? undefined : String(isPressed)} disabled=${disabled} onClick=${onClick}>
-    ${icon && html`<${Icon} name=${icon} />`}${children && html`<span class="button-text">${children}</span>`}
+export function Button({ label, icon, kind = "plain", onClick, isPressed, disabled, refused, children }) {
+  return html`<button type="button" class="button ${kind}" title=${refused || label} aria-disabled=${refused ? "true" : undefined} aria-label=${children ? undefined : label}
+    aria-pressed=${isPressed === undefined ? undefined : String(isPressed)} disabled=${disabled} onClick=${refused ? undefined : onClick}>
+    ${icon && html`<${Icon} name=${icon} />`}${children && html`<span class="button-text">${children}</span>`}${refused && html`<span class="unseen"> ${refused}</span>`}
   </button>`;
 }
 
@@ -120,11 +121,12 @@ export function Await({ answer, children }) {
 const messages = makeStore(/** @type {Message[]} */ ([]));
 let lastMessage = 0;
 
-/** Say something in the corner for some seconds. @param {string} text @param {{hint?: string, isError?: boolean}} [options] */
-export function say(text, { hint = "", isError = false } = {}) {
+/** Say something in the corner for some seconds, or until it is dismissed by its number. @param {string} text @param {{hint?: string, isError?: boolean, stays?: boolean}} [options] */
+export function say(text, { hint = "", isError = false, stays = false } = {}) {
   const id = ++lastMessage;
   messages.set([...messages.get().slice(-2), { id, text, hint, isError }]);
-  setTimeout(() => dismiss(id), isError ? 12000 : 4000);
+  if (!stays) setTimeout(() => dismiss(id), isError ? 12000 : 4000);
+  return id;
 }
 
 /** @param {number} id */
@@ -143,6 +145,24 @@ export async function copy(text) {
     say(t("action.copied", { text }));
   } catch {
     say(t("action.not_copied", { text }), { isError: true });
+  }
+}
+
+/** A report takes as long as a check and some maps: that it is being made is said at once. @param {string} address */
+async function saveReport(address) {
+  const waiting = say(t("action.report_making"), { stays: true });
+  try {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([await getBytes(address)], { type: "text/html" }));
+    link.download = "classlens-report.html";
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+    say(t("action.report_made", { file: link.download }));
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    say(error.message, { hint: error.hint, isError: true });
+  } finally {
+    dismiss(waiting);
   }
 }
 
@@ -196,7 +216,8 @@ export function Share({ command, python, saving = "", only }) {
   const script = python && (python.startsWith("import ") ? python : `import classlens\n${python}`);
   if (line) items.push({ text: t("action.copy_command") + of, run: () => void copy(line) });
   if (script) items.push({ text: t("action.copy_python") + of, run: () => void copy(script) });
-  return html`<${ShareMenu} items=${[...items, { text: t("action.save_report"), href: `/report.html${queryText({ view, ...query })}` }]} />`;
+  const report = `/report.html${queryText({ view, ...query })}`;
+  return html`<${ShareMenu} items=${[...items, { text: t("action.save_report"), href: report, run: () => void saveReport(report) }]} />`;
 }
 
 /** What is remarkable about what is shown: a button that opens it. @param {{notes: string[]}} props */

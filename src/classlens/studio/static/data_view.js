@@ -118,7 +118,7 @@ function Bar({ way, query, session, isPanelOpen, name, onReroll, onPanel, list, 
     <${Button} icon="bad" isPressed=${query.bad === "1"} onClick=${() => change({ bad: query.bad !== "1" })}>${t("data.bad")}<//>
     <${Search} words=${query.q ?? ""} />
     <span class="push"></span>
-    ${!isBatch && !query.open && html`<${Share} command=${command || undefined} saving="--output-dir out" python=${python || undefined} only=${indices?.length} />`}</div>`;
+    ${!isBatch && !query.open && html`<${Share} command=${command || undefined} saving="--output-dir out/browse" python=${python || undefined} only=${indices?.length} />`}</div>`;
 }
 
 /** The numbers of the pictures of a short list, or of those in sight. @param {import("./data_rows.js").List} list @param {[number, number]} seen */

@@ -11,7 +11,7 @@ import { paint, placeKey, readPixels } from "./heat.js";
 import { useKeys } from "./keys.js";
 import { LayerTree } from "./layer_tree.js";
 import { hrefOf, listOf, setQuery, toggled } from "./router.js";
-import { firstName, percent, t, workText } from "./text.js";
+import { firstName, nearNames, percent, t, workText } from "./text.js";
 
 /**
  * @typedef {import("./heat.js").Style} Style
@@ -48,11 +48,12 @@ async function upload(file) {
 export function View({ query, session }) {
   const target = query.target ?? String(session.targets.find((one) => one.parts.includes("classifier"))?.id ?? 0);
   const canLook = session.targets.some((one) => String(one.id) === target && one.parts.includes("classifier"));
-  const look = useJson(canLook ? "/look.json" : null, { target }, (data) => data.state === "loading");
   const hasData = session.targets.find((one) => String(one.id) === target)?.parts.includes("dataset") ?? false;
   const split = query.split ?? session.splits[0];
-  const data = useJson(canLook && hasData && !query.upload ? "/data.json" : null, { target, split, start: query.index ?? "0", count: 1 }, (answer) => answer.state === "counting");
-  const choice = { target, split, hasData, index: query.index ?? "0", upload: query.upload ?? "", length: hasData ? data.data?.length ?? 0 : 0,
+  const look = useJson(canLook ? "/look.json" : null, { target, split }, (data) => data.state === "loading");
+  const index = query.index ?? String(look.data?.begin ?? 0); // the first whose label the network knows
+  const data = useJson(canLook && hasData && !query.upload ? "/data.json" : null, { target, split, start: index, count: 1 }, (answer) => answer.state === "counting");
+  const choice = { target, split, hasData, index, upload: query.upload ?? "", length: hasData ? data.data?.length ?? 0 : 0,
     row: data.data?.rows?.[0] ?? null, error: hasData ? data.error : null };
   const retry = () => void getJson("/look.json", { target, again: 1 }).then(look.again, look.again);
   const [isOver, setOver] = useState(false);
@@ -160,11 +161,12 @@ function Looking({ look, query, session, choice, onRetry }) {
 /** What the page is doing, and since when. @param {any} props */
 function Status({ look, job, error, isBusy, cancel, again, onRetry }) {
   if (look.state === "failed") return html`<${Failure} error=${{ ...look, message: look.message || t("look.cancelled") }} onRetry=${onRetry} />`;
-  if (look.state !== "ready") return html`<div class="state"><${Progress} message=${t("look.network", { what: workText(look.message) || t("state.loading"), seconds: +Number(look.seconds ?? 0).toFixed(1) })} done=${look.done} total=${look.total} onCancel=${look.job && (() => post(`/jobs/${look.job}/cancel`, {}))} /><p class="muted">${t("look.network_hint")}</p></div>`;
+  const doing = (/** @type {{message: string, ahead?: boolean}} */ { message, ahead }, usual = "") => (ahead ? t("look.ahead", { what: workText(message || "explaining") }) : workText(message) || usual);
+  if (look.state !== "ready") return html`<div class="state"><${Progress} message=${t("look.network", { what: doing(look, t("state.loading")), seconds: +Number(look.seconds ?? 0).toFixed(1) })} done=${look.done} total=${look.total} onCancel=${look.job && (() => post(`/jobs/${look.job}/cancel`, {}))} /><p class="muted">${t("look.network_hint")}</p></div>`;
   if (error) return html`<${Failure} error=${error} onRetry=${again} />`;
   if (job?.state === "failed") return html`<${Failure} error=${job} onRetry=${again} />`;
   if (job?.state === "cancelled") return html`<p class="busy">${t("look.cancelled")} <${Button} onClick=${again}>${t("action.again")}<//></p>`;
-  return isBusy ? html`<div class="busy"><${Progress} message=${workText(job.message || "explaining")} done=${job.done} total=${job.total} onCancel=${cancel} /></div>` : null;
+  return isBusy ? html`<div class="busy"><${Progress} message=${doing(job, workText("explaining"))} done=${job.done} total=${job.total} onCancel=${cancel} /></div>` : null;
 }
 
 /** How maps are painted. @param {{look: any, query: Query, style: Style, result: Result | null, session: import("./app.js").Session, target: string, setDraft: (draft: object) => void}} props */
@@ -217,7 +219,11 @@ function Guesses({ result, query, classes }) {
   const choose = (/** @type {number} */ one) => setQuery({ class: toggled(chosen, String(one)).join() });
   const differs = new Set(top.map((guesses) => guesses[0]?.target)).size > 1;
   const add = (/** @type {any} */ event) => {
-    const place = classes?.findIndex((name) => name === event.target.value) ?? -1;
+    if (!classes || !event.target.value) return;
+    const said = event.target.value.trim().toLowerCase(), exact = classes.indexOf(event.target.value), isEntered = event.type === "change";
+    const place = exact < 0 && isEntered ? classes.findIndex((name) => [name, ...name.split(", ")].some((one) => one.toLowerCase() === said)) : exact;
+    const near = place < 0 && isEntered ? nearNames(classes, said) : [];
+    if (place < 0 && isEntered) say(t("look.no_class", { name: event.target.value }), { hint: near.length ? t("look.near", { names: near.map(firstName).join(" · ") }) : "", isError: true });
     if (place < 0) return;
     event.target.value = "";
     if (!chosen.includes(String(place))) choose(place);
@@ -228,7 +234,7 @@ function Guesses({ result, query, classes }) {
       <ol>${guesses.map((guess) => html`<li key=${guess.target}><button type="button" class="guess" aria-pressed=${String(chosen.includes(String(guess.target)))} title=${guess.class_name}
         onClick=${() => choose(guess.target)}><span class="guess-bar" style=${{ width: `${100 * guess.probability}%` }}></span><span class="clip">${firstName(guess.class_name)}</span><span>${percent(guess.probability)}</span></button></li>`)}</ol></div>`)}
     ${others.length > 0 && html`<div class="chips">${others.map((one) => html`<${Button} key=${one} isPressed=${true} onClick=${() => choose(one)}>${firstName(classes?.[one] ?? String(one))}<//>`)}</div>`}
-    ${classes && html`<input class="input" list="look-classes" placeholder=${t("look.add_class")} aria-label=${t("look.add_class")} onInput=${add} />
+    ${classes && html`<input class="input" list="look-classes" placeholder=${t("look.add_class")} aria-label=${t("look.add_class")} onInput=${add} onChange=${add} />
       <datalist id="look-classes">${classes.map((name) => html`<option key=${name} value=${name} />`)}</datalist>`}
     <p class="muted">${chosen.length ? t("look.chosen_hint") : t("look.top_hint")}</p></article>`;
 }
@@ -238,7 +244,7 @@ function Choices({ look, query }) {
   const methods = query.method ? listOf(query.method) : USUAL.methods, layers = listOf(query.layer), checkpoints = listOf(query.checkpoint ?? "0");
   const pick = (/** @type {string} */ name, /** @type {string[]} */ list) => list.length && setQuery({ [name]: list.join() });
   const chips = (/** @type {Method[]} */ some) => html`<div class="chips">${some.map(({ name, paper }) => html`<${Button} key=${name} isPressed=${methods.includes(name)}
-    label=${paper ? `${name}: ${paper}` : name} onClick=${() => pick("method", toggled(methods, name))}>${name}<//>`)}</div>`;
+    refused=${methods.includes(name) ? "" : workText(look.refused[name] ?? "")} label=${paper ? `${name}: ${paper}` : name} onClick=${() => pick("method", toggled(methods, name))}>${name}<//>`)}</div>`;
   /** @type {Method[]} */
   const every = look.methods, slow = every.filter((one) => one.cost === "slow");
   const flag = (/** @type {"whole" | "scores"} */ name) => html`<label class="check"><input type="checkbox" checked=${query[name] === "1"} onChange=${() => setQuery({ [name]: query[name] !== "1" })} />${t(`look.${name}`)}</label>`;

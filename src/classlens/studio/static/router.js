@@ -27,7 +27,7 @@ export function queryText(patch) {
 }
 
 /** Python that saves what a view shows of a data set. @param {string} target @param {Record<string, string | number | (string | number)[] | undefined>} asked */
-export const browsing = (target, asked) => `for row in classlens.browse(${JSON.stringify(target)}, classlens.BrowseRequest(${Object.entries({ ...asked, output_dir: "out" })
+export const browsing = (target, asked) => `for row in classlens.browse(${JSON.stringify(target)}, classlens.BrowseRequest(${Object.entries({ ...asked, output_dir: "out/browse" })
   .filter(([, value]) => value !== undefined).map(([key, value]) => `${key}=${Array.isArray(value) ? `(${value.map((one) => `${JSON.stringify(one)},`).join(" ")})` : JSON.stringify(value)}`).join(", ")})):\n    print(row)`;
 /** @param {string} view @param {Patch} [query] */
 export const hrefOf = (view, query = {}) => `/${view}${queryText(query)}`;

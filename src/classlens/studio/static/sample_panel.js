@@ -65,6 +65,6 @@ export function SamplePanel({ target, split, seed, row, begins, canLook, onStep,
       <div class="sample-inside ${isOld ? "old" : ""}">
       <div class="sample-actions">${canLook && html`
         <a class="button main" href=${hrefOf("look", { target, split, index: row?.index })}><${Icon} name="eye" /><span>${t("sample.look")}</span></a>`}
-        <${Button} icon="dice" onClick=${onReroll}>${t("data.reroll")}<//><${Share} command=${sample.command} python=${sample.python} saving="--output-dir out" /></div>
+        <${Button} icon="dice" onClick=${onReroll}>${t("data.reroll")}<//><${Share} command=${sample.command} python=${sample.python} saving="--output-dir out/browse" /></div>
       <${Facts} sample=${sample} /><${Stages} key=${sample.index} sample=${sample} begins=${begins} /></div>`}<//></div></aside>`;
 }

@@ -8,7 +8,7 @@ import { Await, Button, Empty, Failure, Progress, Segments, Select, Severity, Sh
 import { CurvePanel, short, valueAt, valuesPerPixel } from "./curve_panel.js";
 import { useKeys } from "./keys.js";
 import { listOf, setQuery, toggled } from "./router.js";
-import { errorText, languageOf, formatNumber, t, workText } from "./text.js";
+import { errorText, groupText, languageOf, listText, formatNumber, t, workText } from "./text.js";
 
 /**
  * @typedef {import("./curve_panel.js").Line} Line
@@ -86,7 +86,7 @@ function panelsOf(runs, { unitOf }) {
   const names = [...new Set(runs.flatMap((run) => run.curves.map((curve) => curve.name)))];
   return names.map((name) => {
     return [name, runs.flatMap((run, place) => run.curves.filter((curve) => curve.name === name).map((curve, index, own) => {
-      const label = runs.length === 1 ? curve.group : own.length === 1 ? run.name : `${run.name} · ${curve.group}`;
+      const label = runs.length === 1 ? groupText(curve.group) : own.length === 1 ? run.name : `${run.name} · ${groupText(curve.group)}`;
       const width = unitOf(run) * (curve.unit === "epoch" ? run.clock.steps_per_epoch ?? 1 : 1);
       const colour = `--series-${1 + ((place + index * runs.length) % COLOURS)}`;
       return { key: `${run.id}.${curve.id}`, run, curve, line: { label, width, values: NOTHING, steps: null, colour, dash: DASHES[place % DASHES.length] } };
@@ -228,7 +228,7 @@ function Schedules({ every, drawn, query, at, setAt, lengths, broken, absent }) 
       ${panels.map(([name, entries]) => html`<${Panel} key=${name} name=${name} entries=${entries} axis=${axis} at=${at} setAt=${setAt} zoom=${ways.zoom}
         places=${places} query=${query} />`)}
       <${Landmarks} places=${places} visit=${ways.visit} isOne=${runs.length === 1} />
-      <ul class="block muted" lang="en">${absent.map((one) => html`<li key=${-1 - one.id}><b>${one.name}</b>: ${workText(one.error)}</li>`)}${runs.map((run) => html`<li key=${run.id}><b>${run.name}</b>: ${[run.clock.words, run.clock.note, ...(run.notes ?? [])].filter(Boolean).join(" · ")}</li>`)}</ul>
+      <ul class="block muted">${absent.map((one) => html`<li key=${-1 - one.id}><b>${one.name}</b>: ${workText(one.error)}</li>`)}${runs.map((run) => html`<li key=${run.id}><b>${run.name}</b>: ${[run.clock.words, run.clock.note, ...(run.notes ?? [])].filter(Boolean).map((one = "", at) => html`${at > 0 && " · "}<span lang=${languageOf(one)}>${workText(one)}</span>`)}</li>`)}</ul>
     </div>`;
 }
 
@@ -303,7 +303,7 @@ function Landmarks({ places, visit, isOne }) {
   return html`<article class="block"><h2>${t("schedule.landmarks")}</h2><div class="wide-table"><table class="landmarks">
     <thead><tr>${columns.map((name) => html`<th key=${name} scope="col">${t(`schedule.${name}`)}</th>`)}${numbers.map((name) => html`<th key=${name} scope="col" class="number">${t(`schedule.${name}`)}</th>`)}</tr></thead>
     <tbody>${places.map(({ run, curve, landmark, names, x, number }) => html`<tr key=${number}><td>${number}</td>
-      <td><button type="button" class="link" onClick=${() => visit(x)}>${names.join(", ")}</button></td>${!isOne && html`<td>${run.name}</td>`}<td>${titleOf(curve.name)}</td>
+      <td><button type="button" class="link" onClick=${() => visit(x)}>${listText(names)}</button></td>${!isOne && html`<td>${run.name}</td>`}<td>${titleOf(curve.name)}</td>
       <td class="number">${formatNumber(landmark.step)}</td><td class="number">${landmark.epoch === null ? "" : formatNumber(+landmark.epoch.toFixed(3))}</td>
       <td class="number">${landmark.value === null ? "" : short(landmark.value)}</td></tr>`)}</tbody></table></div></article>`;
 }
