@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import wait
 
 import numpy as np
 import pytest
@@ -293,6 +294,17 @@ def test_work_that_is_cancelled_ends_with_its_process_where_it_says_nothing(work
 
     assert job.state == "cancelled"
     assert bool(workshop.process) is goes_on
+
+
+def test_work_for_a_page_that_asks_no_more_is_cancelled_or_not_begun(workshop, monkeypatch):
+    monkeypatch.setattr(jobs, "LEFT", 0.3)
+    left, waiting = Job(1, asked=time.monotonic()), Job(2, asked=time.monotonic())
+    for job in (left, waiting):
+        workshop.submit(job, report_for_ever)
+
+    wait([left.over, waiting.over], timeout=30)
+
+    assert (left.state, waiting.state) == ("cancelled", "cancelled")
 
 
 def test_maps_of_every_checkpoint_and_their_scores_are_those_of_explain(tmp_path, monkeypatch):

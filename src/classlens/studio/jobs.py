@@ -42,9 +42,7 @@ State: TypeAlias = Literal["waiting", "running", "done", "failed", "cancelled"]
 PAUSE = 0.05  # seconds between two words about progress
 SETTLED = 1.0  # seconds until the end of a process that has closed its connection is known
 LOOKS = 0.1  # seconds between two looks at whether a job is still wanted
-PATIENCE = (
-    5.0  # seconds after which a page that asks for its job no more has gone; one that is there asks without a pause
-)
+LEFT = 15.0  # seconds after which a page that asks for its job no more has gone; one that is there asks without a pause
 
 WORKING_WRONG = (
     *(ClasslensError, RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError),
@@ -92,7 +90,7 @@ class Job:
     @property
     def is_left(self) -> bool:
         """Whether the page that wanted it has gone: reloaded, closed, or cut off."""
-        return self.asked is not None and monotonic() - self.asked > PATIENCE
+        return self.asked is not None and monotonic() - self.asked > LEFT
 
     def cancel(self) -> None:
         """It is not begun any more, or stops at the next word about its progress."""
