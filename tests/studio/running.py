@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -117,8 +118,12 @@ def ask_inside(session, address, receive=None):
     async def send(message):
         sent.append(message)
 
+    async def answer():
+        await make_application(session)(scope, receive or wait, send)
+
     try:
-        asyncio.run(make_application(session)(scope, receive or wait, send))
+        with ThreadPoolExecutor(1) as thread:  # in this one a browser's driver may have a loop that runs
+            thread.submit(asyncio.run, answer()).result()
     except LookupError:  # a mistake is raised again once it is answered
         assert sent[0]["status"] == 500
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
