@@ -19,7 +19,7 @@ from classlens.figures.overlay import COLORMAPS, OverlayStyle, color_table
 from classlens.figures.page import HtmlPage, Picture, Section, webp_of
 from classlens.files import PHOTOS
 from classlens.image import Image
-from tests.figures.browsing import CHROMIUM, LOOKS
+from tests.figures.browsing import CHROMIUM, LOOKS, looks_of
 
 MANY = 5000
 PER_THOUSAND = 5_000_000  # bytes
@@ -75,8 +75,7 @@ def seen(places):
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("look", LOOKS)
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(("page", "look"), [(page, look) for page in PAGES for look in looks_of(page)])
 def test_a_page_opens_without_a_slip_or_a_request(page, look, seen):
     said = seen[page][look]
 
@@ -204,7 +203,7 @@ def test_pages_can_be_printed(seen):
 def test_thousands_of_pictures_stay_small(seen, places, capsys):
     size = next(place for place in places if place.name == "many.html").stat().st_size
     with capsys.disabled():
-        seconds = {look: round(seen["many.html"][look]["seconds"], 2) for look in LOOKS}
+        seconds = {look: round(seen["many.html"][look]["seconds"], 2) for look in looks_of("many.html")}
         print(f"\n{MANY} pictures: {size / MANY * 1000 / 1e6:.2f} MB per 1,000, opened and painted in s: {seconds}")
 
     assert size <= PER_THOUSAND * MANY / 1000

@@ -3,7 +3,6 @@
 Every one is a real request to a real server, written byte by byte where a client would not send it.
 """
 
-import asyncio
 import http.client
 import io
 import json
@@ -497,7 +496,7 @@ def test_what_is_no_request_of_http_is_answered_by_nobody():
     guard = Guard(None, StudioRequest(("demo",)), 80, Keys())
 
     with pytest.raises(RuntimeError, match="the studio answers http only, not websocket"):
-        asyncio.run(guard({"type": "websocket"}, None, None))
+        guard({"type": "websocket"}, None, None).send(None)
 
 
 @pytest.mark.parametrize("name", SINGLE)
