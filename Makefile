@@ -89,7 +89,7 @@ check-wheel: $(VENV)/test.done
 	  done; cd ../..; \
 	done
 
-# All comparisons in one go, into docs/benchmarks.md: half an hour, on an idle machine.
+# All comparisons in one go, into docs/benchmarks.md: an hour, on an idle machine.
 bench: .venv-peers/done
 	.venv-peers/bin/python -m pip install --quiet --editable '.[bench]'
 	.venv-peers/bin/python benchmarks/run.py --write

@@ -175,13 +175,14 @@ def process_seconds(who, config, number, *, mode="original"):
     """Wall-clock and CPU seconds of one process that writes `number` pictures, its workers' time included."""
     folder = tempfile.mkdtemp(dir=config.parent)
     words = [str(config), "--output-dir", folder, "--mode", mode, "--not-show", "-n", str(number)]
-    command = ["-m", "classlens.cli.main", "browse"] if who == "ours" else [str(PEER)]
+    command = ["-m", "classlens", "browse"] if who == "ours" else [str(PEER)]
     settings = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     settings["PYTHONPYCACHEPREFIX"] = str(config.parent / "bytecode")
     start, before = time.perf_counter(), os.times()
     subprocess.run([sys.executable, *command, *words], check=True, capture_output=True, env=settings)
-    after = os.times()
-    return np.array([time.perf_counter() - start, sum(after[2:4]) - sum(before[2:4])])
+    seconds, after = time.perf_counter() - start, os.times()
+    assert who == "peer" or len(list(Path(folder).rglob("*.jpg"))) == number
+    return np.array([seconds, sum(after[2:4]) - sum(before[2:4])])
 
 
 def whole_runs(config, number, repetitions, *, mode="original", of_peer=None):

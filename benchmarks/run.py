@@ -1,8 +1,8 @@
 """All benchmarks, one after the other, each in a process of its own.
 
-    .venv-peers/bin/python benchmarks/run.py            # about half an hour on an idle machine
+    .venv-peers/bin/python benchmarks/run.py            # about an hour on an idle machine
     .venv-peers/bin/python benchmarks/run.py --write    # and put what they print into docs/benchmarks.md
-    .venv-peers/bin/python benchmarks/run.py config zoo # these two
+    .venv-peers/bin/python benchmarks/run.py config zoo # these two; with --write the others stay as they are
 
 Every figure is a ratio to a peer, or to a plain forward pass, measured in the same run. Run it on an idle machine.
 """
@@ -48,10 +48,21 @@ def main() -> int:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
     results = [run(name, words) for name in arguments.names or BENCHMARKS for words in BENCHMARKS[name]]
     if arguments.write:
-        kept = DOCUMENT.read_text().split(f"\n{HEADING}\n")[0].rstrip()
-        sections = "\n".join(f"### {title}\n\n```text\n{output}\n```\n" for title, output, _ in results)
-        DOCUMENT.write_text(f"{kept}\n\n{HEADING}\n\n{describe_machine()}\n\n{sections}")
+        write({title: output for title, output, _ in results})
     return sum(status != 0 for _, _, status in results)
+
+
+def write(outputs: dict[str, str]) -> None:
+    """Put what was printed into the document; what others printed there stays."""
+    kept, _, printed = DOCUMENT.read_text(encoding="utf-8").partition(f"\n{HEADING}\n")
+    pairs = (section.split("\n", 1) for section in printed.split("\n### ")[1:])
+    sections = {title: text.strip() for title, text in pairs}
+    sections |= {title: f"```text\n{output}\n```" for title, output in outputs.items()}
+    order = [f"{name} {words}".rstrip() for name, runs in BENCHMARKS.items() for words in runs]
+    parts = [f"### {title}\n\n{sections[title]}\n" for title in order if title in sections]
+    DOCUMENT.write_text(
+        "\n".join([f"{kept.rstrip()}\n", f"{HEADING}\n", f"{describe_machine()}\n", *parts]), encoding="utf-8"
+    )
 
 
 def run(name: str, words: str) -> tuple[str, str, int]:
@@ -66,7 +77,11 @@ def run(name: str, words: str) -> tuple[str, str, int]:
             print(line, end="", flush=True)
             lines.append(line.rstrip())
     minutes = (time.monotonic() - begun) / 60
-    lines.append(f"({minutes:.0f} min)" if process.returncode == 0 else f"(failed: status {process.returncode})")
+    lines.append(
+        f"({time.strftime('%Y-%m-%d')}, {minutes:.0f} min)"
+        if process.returncode == 0
+        else f"(failed: status {process.returncode})"
+    )
     return title, "\n".join(lines), process.returncode
 
 
