@@ -149,6 +149,15 @@ def test_an_unknown_kind_of_address_lists_the_known_ones():
     assert "timm" in caught.value.hint
 
 
+def write_distribution(place, name, version, points):
+    """What pip leaves beside a package: its name, its version, and the adapters that it names."""
+    folder = place / f"{name.replace('-', '_')}-{version}.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    lines = [f"{scheme} = {address}" for scheme, address in points.items()]
+    (folder / "entry_points.txt").write_text("\n".join(["[classlens.adapters]", *lines, ""]))
+
+
 @pytest.fixture
 def installed_example(tmp_path, monkeypatch):
     """The example as pip would leave it: its package on the path, with a dist-info that names the entry point."""
@@ -156,11 +165,7 @@ def installed_example(tmp_path, monkeypatch):
 
     project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     points = project["entry-points"]["classlens.adapters"]
-    folder = tmp_path / f"classlens_letters-{project['version']}.dist-info"
-    folder.mkdir()
-    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    lines = [f"{name} = {value}" for name, value in points.items()]
-    (folder / "entry_points.txt").write_text("\n".join(["[classlens.adapters]", *lines, ""]))
+    write_distribution(tmp_path, project["name"], project["version"], points)
     monkeypatch.syspath_prepend(EXAMPLE / "src")
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -181,10 +186,7 @@ def test_a_package_adds_a_kind_of_address_by_its_entry_point(installed_example, 
 
 
 def test_a_foreign_adapter_that_needs_something_names_it(tmp_path, monkeypatch):
-    folder = tmp_path / "needy-1.0.dist-info"
-    folder.mkdir()
-    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: needy\nVersion: 1.0\n")
-    (folder / "entry_points.txt").write_text("[classlens.adapters]\nneedy = needy_adapter:open_it\n")
+    write_distribution(tmp_path, "needy", "1.0", {"needy": "needy_adapter:open_it"})
     (tmp_path / "needy_adapter.py").write_text("import a_package_that_is_not_there\n")
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -195,10 +197,7 @@ def test_a_foreign_adapter_that_needs_something_names_it(tmp_path, monkeypatch):
 
 
 def test_a_module_that_a_foreign_adapter_misses_without_a_name_is_its_own_error(tmp_path, monkeypatch):
-    folder = tmp_path / "vague-1.0.dist-info"
-    folder.mkdir()
-    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: vague\nVersion: 1.0\n")
-    (folder / "entry_points.txt").write_text("[classlens.adapters]\nvague = vague_adapter:open_it\n")
+    write_distribution(tmp_path, "vague", "1.0", {"vague": "vague_adapter:open_it"})
     (tmp_path / "vague_adapter.py").write_text("raise ModuleNotFoundError('something is missing')\n")
     monkeypatch.syspath_prepend(tmp_path)
 
