@@ -1,11 +1,13 @@
 """How a studio starts and ends: its link, its port, its signals, and what it says to who is elsewhere."""
 
+import http.client
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -105,6 +107,10 @@ def test_the_browser_of_the_system_opens_the_link_unless_it_is_another_machines(
             link = read_link(run)
             while settings is here and not (tmp_path / "opened").exists():
                 time.sleep(0.05)
+            connection = http.client.HTTPConnection(urlsplit(link).netloc, timeout=30)
+            connection.request("GET", "/")
+            connection.getresponse()  # whoever answers has said all that is said before
+            connection.close()
             run.send_signal(signal.SIGTERM)
             said.append((link, run.communicate(timeout=10)[1]))
 
