@@ -27,6 +27,7 @@ from classlens.files import limit
 from classlens.printed import print_aside
 
 if TYPE_CHECKING:
+    from ctypes import Array, c_ubyte
     from multiprocessing.process import BaseProcess
 
 NAMES = ("INT", "TERM", "HUP", "QUIT", "XCPU", "USR1", "USR2", "ALRM", "VTALRM")
@@ -231,19 +232,25 @@ def outlive_crashes(run: Callable[[], int], *, is_last: bool, renew: Callable[[]
     if not (is_last and can_fork()):
         return run()
     WATCHED.append(mmap(-1, RISK))  # shared with the child
-    for _ in range(MOST_CRASHES):
+    for left in range(MOST_CRASHES, -1, -1):
         status = run_in_child(run)
-        crash = describe_crash_of_child(status)
-        what = bytes(WATCHED[-1]).rstrip(b"\0").decode(errors="replace")
-        if not crash or (renew is None and (not what or what in KILLERS)):
+        said = note_killer(status, WATCHED[-1]) or (renew and describe_crash_of_child(status))
+        if not said or not left:
             break
-        if what:
-            KILLERS[what] = crash
-        print_aside(f"note:  {what}{': ' if what else ''}{crash}; beginning again without it")
+        print_aside(f"note:  {said}; beginning again without it")
         WATCHED[-1][:] = bytes(RISK)
         if renew:
             renew()
     return report_end(status)
+
+
+def note_killer(status: int, watched: "mmap | bytes | bytearray | memoryview | Array[c_ubyte]") -> str:
+    """What killed a process that ended so while it named that, remembered in `KILLERS`; "" if nothing new is known."""
+    what, crash = bytes(watched).rstrip(b"\0").decode(errors="replace"), describe_crash_of_child(status)
+    if not (crash and what) or what in KILLERS:
+        return ""
+    KILLERS[what] = crash
+    return f"{what}: {crash}"
 
 
 def report_end(status: int) -> int:

@@ -26,10 +26,10 @@ from classlens.runs.own_process import (
     RISK,
     SPARE,
     WATCHED,
-    describe_crash_of_child,
     end_processes,
     end_with,
     holding,
+    note_killer,
 )
 
 if TYPE_CHECKING:
@@ -133,10 +133,8 @@ class Workshop:
             try:
                 self.do(job, work, words)
             except (EOFError, OSError):
-                what, crash = self.leave()
-                if job.is_wanted and crash and what and what not in KILLERS and len(KILLERS) < MOST_CRASHES:
-                    KILLERS[what] = crash
-                else:
+                killer = self.leave()
+                if not (killer and job.is_wanted and len(KILLERS) <= MOST_CRASHES):
                     job.end(*(("failed", "the process that worked on it died") if job.is_wanted else ("cancelled",)))
 
     def do(self, job: Job, work: Work, words: tuple[Any, ...]) -> None:
@@ -178,16 +176,15 @@ class Workshop:
             theirs.close()
         return self.connection
 
-    def leave(self) -> tuple[str, str]:
-        """End the process, whatever it does; what it was working on, and how that killed it, if it did."""
-        what = crash = ""
+    def leave(self) -> str:
+        """End the process, whatever it does; what it was working on that killed it, if it did."""
+        killer = ""
         if self.process is not None:
             self.process.join(SETTLED)
-            crash = describe_crash_of_child(self.process.exitcode or 0)
-            what = bytes(self.watched or ()).rstrip(b"\0").decode(errors="replace")
+            killer = note_killer(self.process.exitcode or 0, self.watched or b"")
             end_processes([self.process])
         self.process = self.connection = None
-        return what, crash
+        return killer
 
     def close(self) -> None:
         """Do nothing more."""
