@@ -6,6 +6,7 @@ mention it on the process's standard error; here that text is caught and becomes
 """
 
 import os
+import re
 import struct
 import tempfile
 import zlib
@@ -77,6 +78,8 @@ NO_PICTURES = {
 """How files begin that no reader of headers understands, and what they are."""
 
 COMPLAINTS = ("corrupt", "premature end", "extraneous bytes", "invalid", "crc", "inconsistent", "warning", "error")
+HARMLESS = re.compile(r"libpng warning: (iCCP|sRGB|cHRM|gAMA|eXIf|[tzi]TXt|tIME|pHYs|sPLT|hIST|bKGD): ")
+"""About what stands beside the pixels, which no loader reads: a profile of another program. Damage fails its checksum."""
 DAMAGED, STOPS = "damaged data, shown as decoded: ", "training stops here: "
 """How the remarks begin on a file that is not what was saved, and on a sample that never reaches the network."""
 
@@ -304,7 +307,8 @@ def capture_damage() -> Iterator[list[str]]:
                 lines = os.read(sink, size).decode("utf-8", "replace").splitlines()
                 os.ftruncate(sink, 0)
                 os.lseek(sink, 0, os.SEEK_SET)
-                complaints += [line.strip() for line in lines if any(word in line.lower() for word in COMPLAINTS)]
+                harmful = [line.strip() for line in lines if not HARMLESS.match(line)]
+                complaints += [line for line in harmful if any(word in line.lower() for word in COMPLAINTS)]
 
 
 @cache
