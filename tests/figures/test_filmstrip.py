@@ -1,9 +1,18 @@
 import numpy as np
 import pytest
 
+from classlens.dataset.batch import Batch
 from classlens.dataset.trace import Snapshot, Trace
 from classlens.figures import draw
-from classlens.figures.filmstrip import CAPTION, bad_tile, describe_params, draw_trace, draw_under_title
+from classlens.figures.filmstrip import (
+    CAPTION,
+    MARGIN,
+    SMALLEST,
+    bad_tile,
+    describe_params,
+    draw_trace,
+    draw_under_title,
+)
 from classlens.figures.terminal import preview
 from classlens.figures.text import shorten_end, width_of, wrap_lines
 from classlens.image import Image
@@ -161,3 +170,15 @@ def test_a_terminal_shows_two_pixels_per_letter():
     text = preview(np.array([[[255, 0, 0]], [[0, 0, 255]]], np.uint8), 80)
 
     assert text == "\x1b[38;2;255;0;0m\x1b[48;2;0;0;255m\N{UPPER HALF BLOCK}\x1b[0m"
+
+
+def test_names_of_mixed_classes_keep_to_their_picture():
+    shares = {"rocket": 0.75, "cat": 0.25}
+    batch = Batch("toy", (33, 25), 0, (picture(128, 128), picture(128, 128)), (shares, shares))
+
+    pixels = draw(batch).pixels
+
+    below = pixels[-60:, : 2 * MARGIN + 2 * SMALLEST]
+    between = below[:, MARGIN + SMALLEST : 2 * MARGIN + SMALLEST]
+    assert below.min() < 100
+    assert between.min() == 255

@@ -48,12 +48,13 @@ DOTS_PER_INCH = 300  # of pictures on paper, at most
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """A picture with the lines under it, of which the first is bold, and the width of both; `fine` is it on paper."""
+    """A picture with the lines under it, of which the first `bold` are, and the width of both; `fine` is it on paper."""
 
     pixels: Pixels
     width: int
     lines: tuple[tuple[str, Colour], ...] = ()
     fine: Image | None = None
+    bold: int = 1
 
 
 def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float | None = None) -> Drawing:
@@ -172,7 +173,7 @@ def draw_tiles(tiles: Sequence[Tile], title: str, remarks: Sequence[str]) -> Pix
             canvas[top + floor - height : top + floor, left : left + width] = tile.pixels
             for number, (line, colour) in enumerate(tile.lines):
                 place = (left, top + floor + 4 + number * CAPTION_HEIGHT)
-                write(canvas, line, place, size=CAPTION, colour=colour, bold=number == 0)
+                write(canvas, line, place, size=CAPTION, colour=colour, bold=number < tile.bold)
             left += tile.width + MARGIN
         top += floor + FOOT + caption
     return canvas
@@ -228,7 +229,7 @@ def lay_out_page(rows: Sequence[Sequence[Tile]], title: str, notes: Sequence[str
             dots = max(size) / 72 * DOTS_PER_INCH
             parts.append(Raster(at, size, resize(source, min(1.0, dots / max(source.size)))))
             for number, (line, colour) in enumerate(tile.lines):
-                say(line, left, top + floor + 4 + number * CAPTION_HEIGHT, CAPTION, colour, bold=number == 0)
+                say(line, left, top + floor + 4 + number * CAPTION_HEIGHT, CAPTION, colour, bold=number < tile.bold)
             left += tile.width + MARGIN
         top += floor + FOOT + max(len(tile.lines) for tile in row) * CAPTION_HEIGHT
     size = width * SCALE, top * SCALE
@@ -289,8 +290,8 @@ def draw_batch(result: Batch, *, rescale: float | None = None, left_out: Sequenc
         label = " + ".join(name if share == 1 else f"{share:.2f} {name}" for name, share in shares.items())
         room = max(int(pixels.shape[1]), SMALLEST)
         numbers = " + ".join(f"#{index}" for index in dict.fromkeys(pair))
-        lines = [(line, INK) for line in wrap_lines(label or "no label", CAPTION, room)]
-        tiles.append(Tile(pixels, room, (*lines, (numbers, FAINT)), image))
+        lines = [(line, INK) for line in wrap_lines(label or "no label", CAPTION, room, bold=True)]
+        tiles.append(Tile(pixels, room, (*lines, (numbers, FAINT)), image, bold=len(lines)))
     tiles += [Tile(image.pixels, max(image.size[1], SMALLEST)) for image in left_out]
     params = describe_params({key: value for key, value in result.params.items() if key != "partners"})
     title = DOT.join([result.mixing, *params, f"{count_of(len(result.images), 'sample')} of {result.dataset}"])

@@ -125,10 +125,12 @@ def shorten_end(text: str, size: int, width: int, *, bold: bool = False) -> str:
 
 
 @lru_cache(maxsize=4096)
-def wrap_lines(text: str, size: int, width: int) -> tuple[str, ...]:
+def wrap_lines(text: str, size: int, width: int, *, bold: bool = False) -> tuple[str, ...]:
     text = text if len(text) <= LONGEST else text[:LONGEST] + ELLIPSIS
-    return tuple(
-        fill(text.split(" "), lambda line: width_of(line, size) <= width, lambda word: shorten_end(word, size, width))
+    return fill(
+        text.split(" "),
+        lambda line: width_of(line, size, bold=bold) <= width,
+        lambda word: shorten_end(word, size, width, bold=bold),
     )
 
 
