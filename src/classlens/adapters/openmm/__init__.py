@@ -13,7 +13,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
-from classlens.adapters.openmm.setup import names_of, read_setup
+from classlens.adapters.openmm.setup import names_of, read_setup, unread_keys
 from classlens.config import load_config
 from classlens.config.open_file import hint_for_own_python
 from classlens.dataset.conventions import SPLITS
@@ -63,6 +63,8 @@ def open_config(path: str | Path, options: Options, photos: Path | None = None) 
     how = {"untrained": options.untrained, "trust_checkpoint": options.trust_checkpoint}
     classifier = partial(build, setup, "classifiers:open_classifier", "model", how, trust=trust)
     clock = partial(build, setup, "schedules:clock_of", "", {})
+    head = (setup.model or {}).get("head")
+    outputs = head.get("num_classes") if isinstance(head, Mapping) else None
     source = Source(
         origin=str(setup.path),
         open_dataset=partial(open_dataset, setup, options, make_data) if setup.splits else None,
@@ -70,8 +72,8 @@ def open_config(path: str | Path, options: Options, photos: Path | None = None) 
         open_classifier=classifier if setup.model else None,
         open_loading=partial(open_loading, setup, options, make_data) if "train" in setup.splits else None,
         plan=Plan(clock, partial(count, setup, make_data) if "train" in setup.splits else None),
-        outputs=outputs_of(setup.model) if trains and "train" in setup.splits else None,
-        notes=(*config.deprecations, *config.slips),
+        outputs=outputs if trains and "train" in setup.splits and isinstance(outputs, int) else None,
+        notes=(*config.deprecations, *config.slips, *(unread_keys(config) if setup.generation == "1.x" else ())),
     )
     is_empty = not (setup.splits or setup.model or trains)
     if is_empty and (hint := hint_for_own_python(Path(path))):
@@ -86,13 +88,6 @@ def open_demo(rest: str, options: Options) -> Source:
     path = CONFIGS / "demo" / "efficientnet-lite0_photos.py"
     source = open_config(path, options, user_cache_path("classlens") / "demo-photos-2")
     return replace(source, class_names=partial(names_of, "ImageNet"), outputs=None)  # it looks, and is not trained
-
-
-def outputs_of(model: object) -> int | None:
-    """How many classes the head of a model is set to, if it has one that says so."""
-    head = model.get("head") if isinstance(model, Mapping) else None
-    number = head.get("num_classes") if isinstance(head, Mapping) else None
-    return number if isinstance(number, int) else None
 
 
 def open_dataset(setup: Setup, options: Options, make_data: Callable[[], object] | None, name: str) -> Dataset:

@@ -5,8 +5,9 @@ the two generations mean different curves, so each keeps its own words here and 
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -257,3 +258,45 @@ def names_of(dataset: str) -> tuple[str, ...] | None:
     """
     file = Path(__file__).parent / "class_names" / f"{dataset.lower()}.txt"
     return tuple(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else None
+
+
+LOADER = """dataset sampler batch_sampler batch_size num_workers collate_fn drop_last pin_memory persistent_workers shuffle
+    timeout worker_init_fn multiprocessing_context generator prefetch_factor pin_memory_device num_batch_per_epoch"""
+KEYS_READ: Mapping[str, str] = {
+    "": """model work_dir train_dataloader val_dataloader test_dataloader train_cfg val_cfg test_cfg auto_scale_lr
+        optim_wrapper param_scheduler val_evaluator test_evaluator default_hooks custom_hooks data_preprocessor load_from
+        resume launcher env_cfg log_processor log_level visualizer vis_backends default_scope randomness experiment_name
+        custom_imports""",
+    "train_cfg": "type by_epoch max_epochs max_iters val_begin val_interval dynamic_intervals",
+    "optim_wrapper": "type optimizer paramwise_cfg constructor accumulative_counts clip_grad loss_scale dtype use_fp16",
+    "auto_scale_lr": "enable base_batch_size",
+    **dict.fromkeys((f"{split}_dataloader" for split in SPLITS), LOADER),
+}
+"""What mmengine reads in a config of 1.x, and in its parts; `mmengine.runner` names all of it."""
+
+
+def unread_keys(config: Config) -> Iterator[str]:
+    """Notes on lines of a config of 1.x that do nothing, or stop training, because of their name.
+
+    Variables are written like settings, so a name is only noted if it nearly equals one that is read. A base's
+    `pipeline=train_pipeline` was resolved there: set anew in another file, the variable changes no dataset.
+    """
+    for part, words in KEYS_READ.items():
+        settings, known = config.get(part) if part else config, words.split()
+        for key in settings if isinstance(settings, Mapping) else ():
+            if key not in known and (near := get_close_matches(str(key)[:100], known, n=1, cutoff=0.85)):
+                dotted = f"{part}.{key}" if part else key
+                yield f"{place(config, dotted)}: training knows no `{dotted}`; did you mean {near[0]}?"
+    for split in SPLITS:
+        name, top, used = f"{split}_pipeline", f"{split}_dataloader.dataset", dict[str, object]()
+        inside = [(top, (config.get(f"{split}_dataloader") or {}).get("dataset"))]
+        for way, dataset in inside:  # grows while it is gone through
+            if isinstance(dataset, Mapping):
+                used |= {f"{way}.pipeline": dataset["pipeline"]} if "pipeline" in dataset else {}
+                inside.append((f"{way}.dataset", dataset.get("dataset")))
+                inside += [(f"{way}.datasets.{index}", one) for index, one in enumerate(dataset.get("datasets") or ())]
+        if used and isinstance(config.get(name), list) and config[name] not in used.values():
+            written, *users = (config.where(way).rpartition(":")[0] for way in (name, *used))
+            if written not in users:
+                cure = f"{split}_dataloader = dict(dataset=dict(pipeline={name}))"
+                yield f"{place(config, name)}: `{name}` is not what {top} uses, which has that of a base; {cure} sets it"
