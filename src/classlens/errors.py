@@ -38,6 +38,12 @@ class ClasslensError(Exception):
         super().__init__(cut_middle(message))
         self.hint = cut_middle(hint)
 
+    @property
+    def place(self) -> str:
+        """The line of the user's file that it is about, as `file.py:12`, if that is how it begins."""
+        match = re.match(r"[^\n]+?\.\w+:\d+(?=: )", str(self))
+        return match[0] if match else ""
+
     def _render_traceback_(self) -> list[str]:
         """What IPython and notebooks show: message, hint and the line that called; all of it if `%xmode` was set."""
         from traceback import extract_tb
@@ -154,6 +160,26 @@ def repr_pieces(value: object, most: int) -> Iterator[str]:
         yield ("," if isinstance(value, tuple) and len(value) == 1 else "") + closing
     else:
         yield repr(value)
+
+
+def placed_errors(parts: Iterable[Callable[[], object]]) -> list[ClasslensError]:
+    """The errors about lines of the user's file that come of opening these parts, each once.
+
+    Raises:
+        ClasslensError: no part can be opened, and that is about no line.
+    """
+    errors: dict[str, ClasslensError] = {}
+    opened = False
+    for open_part in parts:
+        try:
+            open_part()
+            opened = True
+        except ClasslensError as error:
+            errors.setdefault(str(error), error)
+    placed = [error for error in errors.values() if error.place]
+    if errors and not (opened or placed):
+        raise next(iter(errors.values()))
+    return placed
 
 
 def near_names(name: str, known: Iterable[object], *, most: int = NEAREST, alike: float = 0.6) -> list[str]:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from PIL import ImageCms
 from sklearn.datasets import load_digits
 from torch.utils.data import ConcatDataset, Subset
 from torchvision.datasets import ImageFolder
@@ -182,10 +183,19 @@ def test_harmless_oddities_are_not_found(healthy):
     assert found(healthy) == {}
 
 
-def test_a_page_shows_the_pairs_side_by_side(healthy, tmp_path):
+def test_a_profile_that_does_not_suit_a_png_is_no_damage(healthy):
+    """libpng warns of it, and no loader reads it."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    TILES[42].convert("L").save(healthy / "train" / "a" / "grey.png", icc_profile=profile)
+
+    assert found(healthy) == {}
+
+
+def test_a_page_shows_the_pairs_side_by_side(healthy, tmp_path, capsys):
     leak(healthy)
 
     assert main(["check", f"folder:{healthy}", "--select", "D003", "--html", str(tmp_path / "page.html")]) == 1
+    assert capsys.readouterr().out.endswith(f"wrote {tmp_path / 'page.html'}\n")
 
     page = (tmp_path / "page.html").read_text()
     assert page.count("data:image/webp") == 1

@@ -1,6 +1,7 @@
 """The core of `classlens check`: rules are chosen, run once on shared parts, and their findings drawn."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from classlens.check.inspection import Inspection
 from classlens.check.rule import Rule, all_rules, choose_rules
 from classlens.cli.main import main
 from classlens.dataset.dataset import Dataset
+from classlens.demo_photos import find_photo
 from classlens.errors import ConfigError, DataError, NotFound, NotOffered
 from classlens.figures.findings import annotations_of, spans, text_of
 from classlens.image import Image
@@ -74,7 +76,7 @@ def test_parts_are_opened_once_for_all_rules_and_so_are_those_that_fail():
     result = examine(Inspection(scheduled(open_dataset=fail)), rules)
 
     assert {skip.why for skip in result.skipped} == {"no such folder: data"}
-    assert sorted(opened) == ["test", "train", "train", "val"]
+    assert sorted(opened) == ["test", "train", "val"]
 
 
 def test_splits_that_are_the_same_files_are_looked_at_once(tmp_path):
@@ -143,6 +145,31 @@ def mistaken(tmp_path):
     return config
 
 
+SPLIT = "dict(batch_size=2, dataset=dict(type='CustomDataset', data_prefix='photos', pipeline={}))"
+STAGES = "[dict(type='LoadImageFromFile'), dict(type={!r}), dict(type='PackInputs')]"
+
+
+def test_a_line_that_stops_training_is_an_error_and_no_reason_to_pass(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in "ab":
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        shutil.copy(find_photo("espresso"), tmp_path / "photos" / name)
+    good, bad = SPLIT.format(STAGES.format("CenterCrop")), SPLIT.format(STAGES.format("CentreCrop"))
+    schedule = "optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1))\ntrain_cfg = dict(max_epochs=3)\n"
+    schedule += "param_scheduler = dict(type='CosineAnealingLR')\n"
+    good = good.replace("CenterCrop'", "CenterCrop', crop_size=8")
+    Path("config.py").write_text(f"train_dataloader = {good}\nval_dataloader = {bad}\n{schedule}")
+
+    assert main(["check", "config.py", "--select", "S,D009", "--output-format", "github"]) == 1
+
+    data, rate = sorted(capsys.readouterr().out.splitlines())
+    assert data.startswith(
+        "::error file=config.py,line=2,title=classlens D009::val pipeline: stage 2: no transform named"
+    )
+    assert "did you mean CenterCrop" in data
+    assert rate.startswith("::error file=config.py,line=5,title=classlens S017::no scheduler named 'CosineAnealingLR'")
+
+
 @pytest.mark.parametrize("place", ["data_root='absent'", "pipeline=[]"])
 def test_data_that_are_not_there_are_answered_by_the_option_that_does_without(mistaken, place, capsys):
     mistaken.write_text(mistaken.read_text().replace("data_root='absent'", place))
@@ -162,7 +189,7 @@ def test_the_command_prints_findings_and_ends_with_status_1(mistaken, capsys):
     assert "warning S003: param_scheduler[0] (LinearLR): lasts one epoch, so the value stays at 0.01" in out
     assert "  cure:     set convert_to_iter_based=True\n" in out
     assert f"  again:    classlens lr {mistaken} --dataset-size 20\n" in out.replace("\n            ", " ")
-    assert out.endswith(f"{mistaken}: 2 warnings by 16 rules\n")
+    assert out.endswith(f"{mistaken}: 2 warnings by 17 rules\n")
 
 
 def test_json_has_the_documented_form(mistaken, capsys):

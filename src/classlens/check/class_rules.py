@@ -183,8 +183,7 @@ RULES = (
         counts from 1; a void class 255. Cure: count classes from 0, and name as many as there are."""),
     Rule("C005", "splits with other classes", "error", ("dataset",), unlike_splits, """Splits that number classes
         otherwise. Why it matters: behind a missing folder all classes move up, and the network is tested against wrong
-        labels. Example: 99 folders in `val/`. Cure: give all splits one list of classes, or make the missing folder,
-        empty."""),
+        labels. Example: 99 folders in `val/`. Cure: give all splits one list of classes, or make the missing folder."""),
     Rule("C006", "class without pictures", "warning", DATA, empty_classes, """Nothing to learn it from. Why it matters:
         the mean accuracy over classes is that of one class fewer. Example: pictures whose ending is not known (.heic);
         a folder left empty by a failed copy. Cure: add pictures, or take the class out of the list."""),

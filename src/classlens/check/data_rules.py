@@ -16,6 +16,7 @@ from PIL import ImageOps
 from classlens.check.finding import Exhibit, Finding
 from classlens.check.inspection import UNREADABLE, Array, Inspection, made_once, spaced
 from classlens.check.rule import Need, Rule
+from classlens.dataset.conventions import SPLITS
 from classlens.dataset.decode import PILLOW_TROUBLE, damage_in, decode, open_with_pillow
 from classlens.dataset.near_duplicates import SIDE, TINY, find_pairs, small_copy
 from classlens.dataset.storage import read_bytes
@@ -212,6 +213,7 @@ WITHIN = partial(describe_twins, lambda one, other: one.split == other.split, "a
 UNDER = "are there under another label, too"
 RELABELLED = partial(describe_twins, lambda *two: len({one.label for one in two} - {None}) == 2, UNDER)
 FILES: tuple[Need, ...] = ("dataset",)
+
 RULES = (
     Rule("D001", "pictures that cannot be read", "error", FILES, unreadable, """Pictures that cannot be decoded.
         Why it matters: training stops at them, often after hours, or skips them. Example: an HTML page saved as .jpg, a
@@ -238,4 +240,7 @@ RULES = (
     Rule("D008", "pictures of an odd size", "warning", FILES, odd_sizes, """A few that are far smaller than the others,
         or far longer than wide. Why it matters: blown up they are blurs; cut square, their object is gone. Example:
         icons among photos; panoramas; a strip of 1 pixel. Cure: take them out, or cut and pad them on purpose."""),
+    Rule("D009", "data that cannot be opened", "error", FILES, lambda one: one.faults(*SPLITS), """A line of
+        the config from which a split or its pipeline cannot be made. Why it matters: training stops there. Example:
+        `type='RandomResizedCropp'`. Cure: correct the line; what code of your own defines needs --trust-config."""),
 )  # fmt: skip

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from classlens.check.finding import Finding
 from classlens.dataset.conventions import SPLITS
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.selection import spread
-from classlens.errors import ClasslensError, DataError, NotOffered
+from classlens.errors import ClasslensError, DataError, NotOffered, placed_errors
 from classlens.image import Image
 from classlens.schedule.replay import Curves, replay
 from classlens.source import Source
@@ -118,6 +119,14 @@ class Inspection:
         options = [word for name, value in said.items() if value is not None for word in (name, str(value))]
         return shlex.join(["classlens", verb, *target, *words, *options])
 
+    def split(self, name: str) -> Dataset:
+        return self.once(f"split {name}", partial(self.source.dataset, name))
+
+    def faults(self, *parts: str) -> Iterator[Finding]:
+        opening = {"schedule": lambda: self.curves} | {name: partial(self.split, name) for name in SPLITS}
+        for one in placed_errors(opening[part] for part in parts):
+            yield Finding(str(one).removeprefix(f"{one.place}: "), one.place, cure=one.hint)
+
     @property
     @made_once
     def splits(self) -> Mapping[str, Dataset]:
@@ -125,10 +134,10 @@ class Inspection:
         splits: dict[str, Dataset] = {}
         for name in SPLITS:
             with suppress(ClasslensError):
-                dataset = self.source.dataset(name)
+                dataset = self.split(name)
                 if dataset.length and not any(dataset.has_files_of(other) for other in splits.values()):
                     splits[name] = dataset
-        if not splits and not self.source.dataset("train").length:
+        if not splits and not self.split("train").length:
             raise DataError("the dataset has no samples")
         return splits
 

@@ -11,6 +11,9 @@ from classlens.check.rule import Rule
 
 
 def find_mistakes(kind: str, inspection: Inspection) -> Iterator[Finding]:
+    if kind == "cannot be built":
+        yield from inspection.faults("schedule")
+        return
     for one in inspection.curves.findings:
         if one.kind == kind:
             numbers = {"steps of the run": inspection.curves.clock.steps}
@@ -51,15 +54,12 @@ KINDS: tuple[tuple[str, str, Severity, str], ...] = (  # code, kind of mistake, 
     ("S010", "long warm-up", "warning", """A warm-up, or a linear decay, that is longer than the run. Why it matters:
         the full rate, or the low end, is never reached. Example: `dict(type='LinearLR', by_epoch=True, end=500)` in a
         run of 40 epochs: 500 steps were meant. Cure: shorten the warm-up to a few percent of the run."""),
-    ("S011", "frozen", "warning", """A rule that counts epochs in a run that counts steps, in which no epoch ever ends.
-        Why it matters: the value stays where it starts. Example: `by_epoch=True` rules under `IterBasedTrainLoop`.
-        Cure: set `by_epoch=False`, and count steps."""),
+    ("S011", "frozen", "warning", """A rule that counts epochs in a run that counts steps: none ever ends. Why it matters:
+        the value stays where it starts. Example: `by_epoch=True` under `IterBasedTrainLoop`. Cure: count steps."""),
     ("S012", "not a number", "error", """A value that is NaN or infinite. Why it matters: the first update with it makes
-        every weight NaN. Example: a power of a negative number in a polynomial decay that goes on behind its end. Cure:
-        let the rule end where the run does."""),
+        every weight NaN. Example: a power of a negative number in a polynomial decay behind its end. Cure: end it earlier."""),
     ("S013", "negative", "error", """A value below 0. Why it matters: a negative rate climbs the loss. Example: a linear
-        decay that ends early, without a floor. Cure: let the rule end where the run does, or give it a minimum of
-        0."""),
+        decay that ends early, without a floor. Cure: let the rule end where the run does, or at a minimum of 0."""),
     ("S014", "vanished", "warning", """A rate below a billionth of its peak for the last tenth of the run, or longer.
         Why it matters: training goes on for hours and changes nothing. Example: `StepLR(step_size=30)` stepped after
         every batch instead of every epoch. Cure: count in the unit that was meant."""),
@@ -67,8 +67,9 @@ KINDS: tuple[tuple[str, str, Severity, str], ...] = (  # code, kind of mistake, 
         Why it matters: its rate rises where it should fall; with layer-wise decay, most do. Example: `eta_min=1e-5`
         where the lowest layers start at 1e-7. Cure: use a minimum relative to each group: `eta_min_ratio`."""),
     ("S016", "idle plateau", "warning", """A plateau rule whose patience outlasts the run. Why it matters: it can never
-        act; the rate stays as it is. Example: `patience=10` in a run that is validated five times. Cure: lower the
-        patience, or validate more often."""),
+        act; the rate stays. Example: `patience=10`, validated five times. Cure: lower it, or validate more often."""),
+    ("S017", "cannot be built", "error", """A line of the config from which none can be made. Why it matters: training stops
+        there. Example: `type='CosineAnealingLR'`. Cure: correct the line that is named."""),
 )  # fmt: skip
 
 RULES = tuple(

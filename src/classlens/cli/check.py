@@ -65,6 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
             print_text(json_text(findings.as_data(), indent=2))
         elif style == "text":
             print_text(text_of(findings, columns_of(sys.stdout, COLUMNS)))
+            if request.page:
+                print_text(f"wrote {request.page}")
         elif findings.findings:
             print_text(annotations_of(findings))
         return 1 if findings.findings else 0
