@@ -25,6 +25,9 @@ def test_the_demo_shows_every_tool_on_one_page(demo):
     for made in ("browse/original/", "browse/pipeline/", "lr.png", "lr-resnet50.png", "cam-two-classes.png"):
         assert f'src="{made}' in page
     assert "classlens cam" in page
+    headings = re.findall(r"<h[12].*?>", page)
+    assert len(headings) > 8
+    assert [one for one in headings if "data-zh" not in one] == []
 
 
 def test_every_picture_of_the_demo_opens_and_is_not_empty(demo):

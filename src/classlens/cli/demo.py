@@ -16,43 +16,44 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classlens.printed import json_text, print_aside, print_text
+from classlens.words import Phrase, say
 
 if TYPE_CHECKING:
     from classlens.figures.page import Layout
 
 STEPS = (
     (
-        "Model: one picture, two classes",
-        "Asked for a tabby the network looks at the cat, asked for espresso at the cup.",
+        say("demo.two"),
+        say("demo.two_seen"),
         "cam PAIR demo --whole --target-category tabby espresso --save-path",
         "cam-two-classes.png",
     ),
     (
-        "Model: the six documented methods",
-        "All from one forward and one backward pass.",
+        say("demo.six"),
+        say("demo.six_seen"),
         "cam PHOTO demo --method GradCAM GradCAM++ XGradCAM EigenCAM EigenGradCAM LayerCAM --save-path",
         "cam-six-methods.png",
     ),
     (
-        "Schedule: a warm-up and a cosine",
-        "The learning rate of every step of the run, before training.",
+        say("demo.cosine"),
+        say("demo.cosine_seen"),
         "lr demo --save-path",
         "lr.png",
     ),
     (
-        "Schedule: a documented config",
-        "ResNet-50 on ImageNet-1k, eight GPUs: 500,500 steps, exact, in no time.",
+        say("demo.config"),
+        say("demo.config_seen"),
         "lr configs/resnet/resnet50_8xb32_in1k.py --dataset-size 1281167 --ngpus 8 --save-path",
         "lr-resnet50.png",
     ),
 )
 """A heading, what is to be seen, a command, and the file that it writes."""
 
-MODES: tuple[tuple[str, int, str, Layout], ...] = (
-    ("original", 7, "The pictures as they lie on disk.", "tiles"),
-    ("transformed", 7, "What training feeds the network: cropped, flipped, recoloured.", "tiles"),
-    ("concat", 7, "Both, side by side.", "pairs"),
-    ("pipeline", 4, "After every stage, with the parameters sampled for it.", "strips"),
+MODES: tuple[tuple[str, int, Phrase, Layout], ...] = (
+    ("original", 7, say("demo.original"), "tiles"),
+    ("transformed", 7, say("demo.transformed"), "tiles"),
+    ("concat", 7, say("demo.concat"), "pairs"),
+    ("pipeline", 4, say("demo.pipeline"), "strips"),
 )
 """How the data are browsed, and how many samples: one of each class, or fewer where every sample fills a row."""
 
@@ -95,12 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
         files = sorted(path for path in (output, *output.rglob("*")) if path.is_file() and path.name != RECORD)
         pictures = tuple(Picture(path, (" · ".join(path.relative_to(folder).parts[-2:]),)) for path in files)
         sections.append(Section(title, text, command, pictures, layout=layout))
-    title = "Classlens: the data, the schedule, and where the model looks"
-    introduction = "EfficientNet-Lite0 with its ImageNet-1k weights, and crops of seven free photos."
     page = folder / "index.html"
-    write_whole(
-        page, HtmlPage(title, f"{introduction} Click a picture to see it at full size.", sections).encode(folder)
-    )
+    write_whole(page, HtmlPage(say("demo.title"), say("demo.about"), sections).encode(folder))
     seconds = time.monotonic() - started
     if arguments.json:
         paths = [str(picture.path) for section in sections for picture in section.pictures]
@@ -111,9 +108,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def choose_steps(*, has_network: bool) -> Iterator[tuple[str, str, str, str, Layout]]:
+def choose_steps(*, has_network: bool) -> Iterator[tuple[Phrase, Phrase, str, str, Layout]]:
     """What is shown of the model, the schedule and the data; nothing of the model without a network."""
     yield from ((*step, "strips") for step in STEPS if has_network or not step[2].startswith("cam "))
     for mode, count, text, layout in MODES:
         command = f"browse demo --mode {mode} --show-number {count} --output-dir"
-        yield f"Data: {mode}", text, command, f"browse/{mode}", layout
+        yield say("demo.data", mode=mode), text, command, f"browse/{mode}", layout
