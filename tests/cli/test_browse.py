@@ -152,6 +152,17 @@ def test_a_page_holds_every_picture_and_needs_nothing_else(config, tmp_path):
     assert "://" not in text
 
 
+def test_below_a_bad_picture_stands_the_reason_and_its_path_no_more(data, tmp_path):
+    bad = next(data.rglob("*.jpg"))
+    bad.write_bytes(b"")
+
+    main(["browse", f"folder:{data}", "--html", str(tmp_path / "page.html")])
+
+    caption = next(one for one in (tmp_path / "page.html").read_text().split("<figure") if 'class="marked"' in one)
+    assert "<span>the file is empty (0 bytes)</span>" in caption
+    assert str(bad) not in caption
+
+
 def test_numbers_about_the_samples(config, capsys):
     main(["browse", config, "--stats", "--json"])
 

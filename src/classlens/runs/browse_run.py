@@ -298,7 +298,7 @@ def pictures_of(samples: Iterable[SampleResult], *, are_strips: bool = False) ->
         label = ", ".join(row.class_names) or ("no label" if has_labels else "")
         name = os.path.basename(row.path) if row.path else ""  # noqa: PTH119 - quicker
         words = (name, *facts[1:-1]) if are_strips else (label, name, DOT.join(facts))
-        lines = tuple(filter(None, (*words, row.error or "; ".join(row.remarks))))
+        lines = tuple(filter(None, (*words, row.reason or "; ".join(row.remarks))))
         pictures.append(Picture(row.tile or b"", lines, is_marked=bool(row.error)))
     return tuple(pictures)
 

@@ -158,6 +158,11 @@ class SampleResult:
     def title(self) -> str:
         return f"#{self.index}  {', '.join(self.class_names)}  {self.error or self.path or ''}"
 
+    @property
+    def reason(self) -> str:
+        """The error without the file, which stands beside it."""
+        return self.error.removeprefix(f"{self.path}: ")
+
     def _repr_jpeg_(self) -> bytes | None:
         return self.jpeg
 
@@ -258,7 +263,7 @@ def caption_of(snapshot: Snapshot) -> tuple[str, ...]:
 
 
 def draw_marked(row: SampleResult, picture: Image | None) -> Image:
-    return bad_tile(row.error, f"{name_of(row.class_names, row.path)}{DOT}#{row.index}", rescue=picture)
+    return bad_tile(row.reason, f"{name_of(row.class_names, row.path)}{DOT}#{row.index}", rescue=picture)
 
 
 def rescue_picture(path: str | None) -> Image | None:

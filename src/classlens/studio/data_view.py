@@ -135,12 +135,12 @@ async def show_picture(request: Request) -> Response:
             finish = render(describe_failure(dataset, index, seed, error))
         row = finish()
         if row.error:
-            session.bad.setdefault((target, split), {})[index] = row.error
+            session.bad.setdefault((target, split), {})[index] = row.reason
         return row
 
     make = partial(session.pictures.once, (where, mode, edge), draw)
     row = await while_connected(request, session.drawers, make)
-    return picture(row.tile or b"", row.error)
+    return picture(row.tile or b"", row.reason)
 
 
 async def trace_sample(request: Request) -> Trace:
@@ -177,7 +177,7 @@ async def show_sample(request: Request) -> Response:
             raise
         row = describe_failure(dataset, index, seed, error)
         facts |= {"path": row.path, "classes": list(row.class_names), "size": None, "remarks": [], "stages": []}
-        return answer(facts | {"error": without_folders(row.error)})
+        return answer(facts | {"error": without_folders(row.reason)})
     where = f"/stage/{target}/{split}/{index}"
     stages = [
         {**describe_stage(one), "picture": f"{where}/{place}.webp?seed={seed}"}
