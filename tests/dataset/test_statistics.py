@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from classlens.dataset.dataset import Dataset, Sample
+from classlens.dataset.decode import DAMAGED
 from classlens.dataset.statistics import LISTED, survey
 from classlens.errors import DataError
 from classlens.image import Image
@@ -70,3 +71,19 @@ def test_a_label_by_name_is_a_number_where_the_dataset_knows_it():
     assert known.number_of(known.sample(0)) == 1
     assert known.number_of(Sample(None, ("cow",))) is None
     assert replace(known, classes=None).number_of(known.sample(0)) is None
+
+
+def test_names_of_two_columns_a_letter_leave_the_numbers_in_their_column():
+    lines = survey(dataset_of([flat(1), flat(2)], [0, 1], ("火车", "tram")), range(2)).text().splitlines()[1:3]
+
+    wide, narrow = (line.index("1  #") for line in sorted(lines, key=str.isascii))
+    assert wide == narrow - 2
+
+
+def test_a_damaged_picture_that_decodes_is_named_with_its_file():
+    dataset = dataset_of([flat(1)], [0], ("cat",))
+    damaged = replace(
+        dataset, sample=lambda index: Sample("a.png", (0,)), remarks=lambda state: (f"{DAMAGED}wrong checksum",)
+    )
+
+    assert "bad: #0 a.png: damaged data, shown as decoded: wrong checksum" in survey(damaged, range(1)).text()

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from unicodedata import east_asian_width
 
 import cv2
 import numpy as np
@@ -120,6 +121,8 @@ def measure(dataset: Dataset, index: int) -> Callable[[], Measurement]:
     """Load a sample; what is returned measures it."""
     state = dataset.load(index)
     image, remarks, names = dataset.to_image(state), dataset.remarks(state), dataset.class_names(index)
+    damage, path = damage_in(remarks), dataset.sample(index).path
+    damage = f"{path}: {damage}" if damage and path else damage
 
     def measure_picture() -> Measurement:
         pixels = np.ascontiguousarray(image.pixels)
@@ -127,7 +130,7 @@ def measure(dataset: Dataset, index: int) -> Callable[[], Measurement]:
         digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
         digest.update(pixels.data)
         counts = np.stack(levels).astype(np.int64)
-        return Measurement(index, names, damage_in(remarks), remarks, image.size, counts, digest.digest())
+        return Measurement(index, names, damage, remarks, image.size, counts, digest.digest())
 
     return measure_picture
 
@@ -185,7 +188,10 @@ def lines_of_classes(survey: Survey) -> Iterator[str]:
     yield f"{survey.samples} of the {survey.length} samples of {survey.dataset}"
     largest = max(survey.per_class.values(), default=1)
     for name, count in list(survey.per_class.items())[:LISTED]:
-        yield f"  {name[:24]:<24} {count:>8}  {'#' * max(1, round(BAR * count / largest))}"
+        blanks = " " * (
+            24 - sum(1 + (east_asian_width(letter) in "WF") for letter in name[:24])
+        )  # letters of two columns
+        yield f"  {name[:24]}{blanks} {count:>8}  {'#' * max(1, round(BAR * count / largest))}"
     if len(survey.per_class) > LISTED:
         yield f"  and {len(survey.per_class) - LISTED} more classes, the smallest {min(survey.per_class.values())}"
     if absent := [name for name in survey.classes if name not in survey.per_class]:

@@ -103,7 +103,7 @@ def test_objects_and_attributes_of_objects_are_found(tmp_path):
     ("address", "error", "message"),
     [
         ("py:{folder}/nowhere.py:model", ConfigError, "no such file"),
-        ("py:{folder}/train.py:modle", NotFound, "no name named 'modle'"),
+        ("py:{folder}/train.py:modle", NotFound, "no object named 'modle'"),
         ("py:{folder}/train.py:needs", ConfigError, "without arguments: missing a required argument: 'depth'"),
         ("py:{folder}/train.py:three", ConfigError, "type int is nothing to look at"),
         ("py:{folder}/train.py", ConfigError, "names no object"),

@@ -71,7 +71,7 @@ def open_target(rest: str, options: Options) -> Source:
         for step in name.split("."):
             if not hasattr(thing, step):
                 public = [known for known in getattr(thing, "__dict__", ()) if not known.startswith("_")]
-                raise NotFound("name", step, public, where=place)
+                raise NotFound("object", step, public, where=place)
             thing = getattr(thing, step)
         if inspect.isroutine(thing) or inspect.isclass(thing):
             try:
