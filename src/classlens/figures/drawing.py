@@ -32,7 +32,7 @@ PIXELS: Mapping[str, str] = {
 """Formats of pixels, by Pillow's names; asking Pillow for them would import every format that it knows."""
 
 VECTORS = (".pdf", ".eps", ".svg")
-"""Formats for print, which figures/printing.py makes."""
+"""Formats for print, which figures/painting.py makes."""
 
 BEST: Mapping[str, Mapping[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},

@@ -14,7 +14,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 
 from classlens.figures.chart import WARNING, Chart, Panel, Style, blend, short
-from classlens.figures.text import Pixels, break_lines, estimated_width, shorten_middle
+from classlens.figures.text import break_lines, estimated_width, shorten_middle
+from classlens.image import Image
 
 Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 Point: TypeAlias = tuple[float, float]
@@ -79,11 +80,11 @@ class Area(NamedTuple):
 
 
 class Raster(NamedTuple):
-    """An RGB picture: (left, top), and the (width, height) that it is given."""
+    """A picture: (left, top), and the (width, height) that it is given."""
 
     at: Point
     size: Point
-    pixels: Pixels
+    image: Image
 
 
 Part: TypeAlias = Words | Segment | Box | Dot | Stroke | Area | Raster
@@ -134,15 +135,15 @@ def lay_out(chart: Chart, size: Point, style: Style) -> list[Part]:
     """
     reduced = min(1.0, max(SMALLEST, min(size[0] / ROOMY[0], size[1] / ROOMY[1])))
     parts = lay_out_parts(chart, (size[0] / reduced, size[1] / reduced), style)
-    return parts if reduced == 1 else [reduce_part(part, reduced) for part in parts]
+    return parts if reduced == 1 else [scale_part(part, reduced) for part in parts]
 
 
-def reduce_part(part: Part, by: float) -> Part:
-    """A part with all its lengths times `by`: they are floats, pairs, and arrays; words and colours are neither."""
+def scale_part(part: Part, by: float) -> Part:
+    """A part with all its lengths times `by`: they are floats, pairs, and arrays; words, colours and pictures are neither."""
     kind: Any = part
     lengths = (tuple(by * one for one in field) if isinstance(field, tuple) else field for field in part)
-    reduced: Part = kind._make(one * by if isinstance(one, float | np.ndarray) else one for one in lengths)
-    return reduced
+    scaled: Part = kind._make(one * by if isinstance(one, float | np.ndarray) else one for one in lengths)
+    return scaled
 
 
 def lay_out_parts(chart: Chart, size: Point, style: Style) -> list[Part]:
