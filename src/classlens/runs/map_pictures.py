@@ -1,7 +1,7 @@
 """From a checked request to maps: the classifier is built, pictures are read, explained, drawn and scored."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, lru_cache, partial
 from itertools import chain
 from pathlib import Path
@@ -29,7 +29,7 @@ from classlens.files import write_whole
 from classlens.image import Image
 from classlens.runs.explain_files import BOX_HINT, BadPicture, Box, MapCalls, MapPlan, MapRow, MapRun
 from classlens.runs.map_files import find_places, map_tile, write_map_index, write_map_page, write_map_table
-from classlens.runs.map_scores import MapScore, MapScores, group_by
+from classlens.runs.map_scores import group_by
 from classlens.runs.own_process import Notify, describe_duration
 from classlens.runs.picture_origins import true_classes
 
@@ -70,7 +70,6 @@ class MapWork:
     networks: dict[str, Network] = field(default_factory=dict)
     bad: list[BadPicture] = field(default_factory=list)
     rows: list[MapRow] = field(default_factory=list)
-    scores: list[MapScore] = field(default_factory=list)
     written: dict[Path, None] = field(default_factory=dict)
     cells: list[GridRow] = field(default_factory=list)
     tiles: list[Picture] = field(default_factory=list)
@@ -93,9 +92,8 @@ class MapWork:
             self.calls.notify(
                 "warning", f"{self.empty} of {len(self.rows)} maps are empty: no evidence for those classes"
             )
-        scores = MapScores(tuple(self.scores)) if self.scores else None
         pictures, rows, bad = tuple(self.plan.origins), tuple(self.rows), tuple(self.bad)
-        run = MapRun(pictures, rows, tuple(self.written), bad, scores, done=self.done)
+        run = MapRun(pictures, rows, tuple(self.written), bad, done=self.done)
         if self.plan.outputs and self.rows and files.pictures:
             page = write_map_index(files.pictures / "index.html", run, self.plan.outputs, files.style)
             run = replace(run, page=page)
@@ -185,7 +183,7 @@ def report_maps(work: MapWork, path: Path, picture: Image, by_network: Mapping[s
             if not values["empty"]:
                 ways = zip(places[*values["hottest"]].tolist(), picture.size[::-1], strict=True)
                 values["hottest_in_picture"] = [round(way / 255 * (side - 1)) for way, side in ways]
-            row = MapRow(path, one.subject, values | (scores[id(one)].facts() if scores else {}))
+            row = MapRow(path, one.subject, values | scores.get(id(one), {}))
             work.rows.append(row)
             if plan.request.files.page:
                 work.tiles.append(map_tile(one, plan.request.files.style))
@@ -200,7 +198,6 @@ def report_maps(work: MapWork, path: Path, picture: Image, by_network: Mapping[s
                 other = f"a layer behind the activation, e.g. --target-layers {behind}" if behind else "another method"
                 what = f"{part.method} assumes non-negative features, and those of {part.layer} are negative in part"
                 calls.notify("warning", f"{what}: its map can mislead; choose {other}")
-        work.scores += scores.values()
     work.done += 1
     if evaluate and work.done == 1 < len(plan.origins):
         forecast(monotonic() - began, len(plan.origins), calls.notify)
@@ -311,19 +308,19 @@ def open_classifier(plan: MapPlan, checkpoint: str | None, notify: Notify) -> Cl
     return replace(classifier, prepare=partial(scale_whole, classifier)) if plan.request.maps.whole else classifier
 
 
-def score_maps(work: MapWork, name: str, maps: Sequence[Map], path: Path, picture: Image) -> dict[int, MapScore]:
-    """The scores of the maps of one picture, by the maps' ids; without a box where nothing is known of it, or nothing of it is left as fed."""
+def score_maps(work: MapWork, name: str, maps: Sequence[Map], path: Path, picture: Image) -> dict[int, dict[str, Any]]:
+    """The scores of the maps of one picture, as JSON can hold them, by the maps' ids; without a box where nothing is known of it, or nothing of it is left as fed."""
     network, options, box = work.networks[name], work.networks[name].options, work.plan.boxes.get(path)
     if network.weights:
         put_weights(network.classifier.module, network.weights)
     fed_box = None if box is None else box_as_fed(network.classifier.prepare, picture.size, box)
-    scores: dict[int, MapScore] = {}
-    before, total = len(work.scores), len(maps) * len(work.plan.origins) * len(work.networks)
+    scores: dict[int, dict[str, Any]] = {}
+    before, total = len(work.rows), len(maps) * len(work.plan.origins) * len(work.networks)
     for group in group_by(maps, lambda one: one.subject).values():
         several = evaluations(network.classifier, group, box=fed_box, options=options) if group[0].subject else None
         for one, sanity in zip(group, randomization_test(network.classifier, group, options=options), strict=True):
-            evaluation = next(several) if several else None
-            scores[id(one)] = MapScore(path, name, one.method, one.layer, one.subject, evaluation, sanity)
+            faithfulness = asdict(next(several)) if several else None
+            scores[id(one)] = {"faithfulness": faithfulness, "sanity": asdict(sanity)}
             if work.calls.progress:
                 work.calls.progress("maps scored", min(before + len(scores), total), total)
     return scores
