@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     result = run_audit(request, on_note=print_note, progress=progress_line(with_rate=True))
     results: list[Audit | Answers] = [result]
-    data = result.facts()
+    data = result.as_data()
     if arguments.answers:
         names = [] if arguments.answers == ["all"] else [name for one in arguments.answers for name in one.split(",")]
         asked = answer_questions(request, names, against=arguments.against, audit=result, progress=progress_line())

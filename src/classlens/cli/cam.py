@@ -145,7 +145,7 @@ def run(arguments: argparse.Namespace) -> int:
     request = explain_files.MapRequest(pictures, model, maps, files)
     if arguments.preview_model:
         layers = explain_files.preview_model(request, on_note=print_note)
-        print_text(json_text(layers.facts()) if arguments.json else str(draw(layers)))
+        print_text(json_text(layers.as_data()) if arguments.json else str(draw(layers)))
         return 0
     show = print_json if arguments.json else partial(print_run, verbose=arguments.verbose)
     on_map = (lambda row: print_text(str(row))) if arguments.verbose and not arguments.json else None
@@ -157,7 +157,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def print_json(result: MapRun) -> None:
     """The whole result, and on the side how many pictures are bad."""
-    print_text(json_text(result.facts(), indent=1))
+    print_text(json_text(result.as_data(), indent=1))
     if result.bad:
         print_bad(result, len(result.bad))
 
@@ -176,9 +176,9 @@ def print_run(result: MapRun, *, verbose: bool) -> None:
     pictures = [path for path in result.written if path.suffix not in (".csv", ".npz", ".html", ".htm")]
     written = [f"wrote {path}" for path in result.written]
     if len(pictures) > FEW and not verbose:
-        where = f"in {result.page.parent}" if result.page else f"{pictures[0]} to {pictures[-1].name}"
+        where = f" in {result.page.parent}" if result.page else f": {pictures[0]} to {pictures[-1].name}"
         others = [f"wrote {path}" for path in result.written if path not in pictures]
-        written = [f"wrote {count_of(len(pictures), 'picture')}: {where}".replace(": in ", " in "), *others]
+        written = [f"wrote {count_of(len(pictures), 'picture')}{where}", *others]
     written += [f"wrote {result.page}"] if result.page else []
     print_text(join_lines(written) or "nothing was written; --save-path FILE writes a picture")
     if result.bad:

@@ -20,6 +20,7 @@ from classlens.source import Source
 if TYPE_CHECKING:
     from classlens.check.finding import Finding, Findings
     from classlens.runs.own_process import Notify, Progress
+    from classlens.runs.report_run import ReportRequest
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,6 @@ class CheckRequest:
             check_ending(self.page, (".html", ".htm"))
 
 
-SAME_NAME = ("checkpoint", "samples", "log", "target", "dataset_size", "gpus")
-"""Fields of the request that are called so in the inspection, too."""
-
-
 def run_checks(request: CheckRequest, on_note: Notify | None = None, progress: Progress | None = None) -> Findings:
     """Open the target, run the rules, write the page.
 
@@ -70,8 +67,7 @@ def run_checks(request: CheckRequest, on_note: Notify | None = None, progress: P
     if on_note is not None:
         for note in source.notes:
             on_note("note", note)
-    words = {name: getattr(request, name) for name in SAME_NAME}
-    inspection = Inspection(source, progress=progress, **words)
+    inspection = inspect(source, request, progress)
     findings = examine(inspection, watch_rules(rules))
     if on_note is not None and "classifier" in inspection.kept:
         for note in getattr(inspection.kept["classifier"], "notes", ()):  # none of one that could not be opened
@@ -81,6 +77,12 @@ def run_checks(request: CheckRequest, on_note: Notify | None = None, progress: P
 
         draw_findings(findings).save(request.page)
     return findings
+
+
+def inspect(source: Source, request: CheckRequest | ReportRequest, progress: Progress | None) -> Inspection:
+    """An inspection with what the request says."""
+    names = ("checkpoint", "samples", "log", "target", "dataset_size", "gpus")
+    return Inspection(source, progress=progress, **{name: getattr(request, name) for name in names})
 
 
 def watch(source: Source) -> Source:

@@ -178,7 +178,7 @@ class MapRun(Drawable):
         scored = tuple(row for row in self.maps if "sanity" in row.values)
         return MapScores(scored) if scored else None
 
-    def facts(self) -> dict[str, Any]:
+    def as_data(self) -> dict[str, Any]:
         """The result as JSON can hold it."""
         scores = self.scores
         means = {} if scores is None else {"means": scores.means()}

@@ -42,7 +42,7 @@ from classlens.printed import join_lines
 from classlens.results import Drawable
 from classlens.runs.browse_run import pictures_of
 from classlens.runs.browse_samples import BrowseRequest, SampleResult, describe_failure, render_sample
-from classlens.runs.check_run import SAME_NAME, place_of, watch, watch_rules
+from classlens.runs.check_run import inspect, place_of, watch, watch_rules
 from classlens.runs.own_process import Notify, Progress, collecting_later, risky
 from classlens.words import Phrase, say
 
@@ -147,9 +147,8 @@ def report(
     on_note = on_note or (lambda kind, text: None)
     for note in source.notes:
         on_note("note", note)
-    words = {name: getattr(request, name) for name in SAME_NAME}
     progress = progress or (lambda what, done, total: None)
-    report = Report(request, Inspection(source, progress=progress, **words), progress, on_note)
+    report = Report(request, inspect(source, request, progress), progress, on_note)
     if request.checkpoint is not None and source.open_classifier is None:
         source.classifier(request.checkpoint)  # raises, with what is offered
     try:

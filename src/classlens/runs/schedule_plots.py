@@ -172,7 +172,15 @@ def plot_schedules(request: LrRequest, on_note: Notify | None = None) -> Schedul
     if len(set(titles)) < len(titles) and not request.labels:
         titles = request.targets
     every = [replay_target(*names, request, on_note) for names in zip(request.targets, titles, strict=True)]
-    every = add_run(every, request)
+    if request.resume is not None:
+        from classlens.logs.resume_state import mark_resume
+
+        every = [mark_resume(every[0], request.resume), *every[1:]]
+    if request.logged is not None:
+        from classlens.logs.training_logs import read_training_log
+
+        log = read_training_log(request.logged)
+        every.append(log.curves(every[0].clock, f"logged by {log.framework}"))
     name = SHORT_NAMES.get(request.parameter, request.parameter)
     for run in every:
         if name not in (*run.names, "all") and not run.measured:  # of a log only the rate is read
@@ -186,20 +194,6 @@ def plot_schedules(request: LrRequest, on_note: Notify | None = None) -> Schedul
         else:
             draw_plots(plots).save(path)
     return plots
-
-
-def add_run(every: list[Curves], request: LrRequest) -> list[Curves]:
-    """The intended curves, what a run of the first target has logged, and where it would be resumed."""
-    if request.resume is not None:
-        from classlens.logs.resume_state import mark_resume
-
-        every = [mark_resume(every[0], request.resume), *every[1:]]
-    if request.logged is not None:
-        from classlens.logs.training_logs import read_training_log
-
-        log = read_training_log(request.logged)
-        every.append(log.curves(every[0].clock, f"logged by {log.framework}"))
-    return every
 
 
 def replay_target(target: str, title: str, request: LrRequest, on_note: Notify | None) -> Curves:
