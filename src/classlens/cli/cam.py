@@ -91,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("words", nargs="+", metavar="IMG [IMG ...] CONFIG [CHECKPOINT]", help=pictures)
     add("--target-layers", dest="layers", nargs="+", action="extend", metavar="LAYER", help=LAYERS)
     add("--preview-model", action="store_true", help="print every layer of the model, and draw nothing")
-    add("--method", nargs="+", action="extend", metavar="METHOD", help=METHODS)
+    add("--method", dest="methods", nargs="+", action="extend", metavar="METHOD", help=METHODS)
     add("--target-category", dest="targets", nargs="+", action="extend", metavar="CLASS", help=classes)
     add("--classes", metavar="FILE|NAME,...", help=CLASSES)
     add("--save-path", "-s", dest="pictures", type=Path, metavar="FILE", help=SAVE)
@@ -100,8 +100,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--vit-like", action="store_true", help="accepted; the layout of every layer is found anyway")
     tokens = "tokens in front of the patches, if not found rightly"
     add("--num-extra-tokens", dest="extra_tokens", type=whole_number, metavar="N", help=tokens)
-    add("--output-type", choices=("softmax", "sigmoid"), help=OUTPUT)
-    add("--device", default="cpu", help="where to compute, e.g. cuda (default: cpu)")
+    add("--output-type", dest="output", choices=("softmax", "sigmoid"), help=OUTPUT)
+    add("--device", help="where to compute, e.g. cuda (default: cpu)")
     add_overrides(parser)
     add = parser.add_argument_group("more").add_argument
     add("--whole", action="store_true", help="feed the whole picture, uncropped, at its own aspect ratio")
@@ -120,8 +120,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--evaluate", action="store_true", help=EVALUATE)
     add("--box", dest="boxes", nargs="+", metavar=("LEFT TOP RIGHT BOTTOM | FILE.csv", ""), help=BOX)
     add("--trust-checkpoint", action="store_true", help="unpickle the checkpoint even if it could run code")
-    add("--precision", choices=("float32", "bf16"), default="float32", help="of the passes (default: float32)")
-    add("--batch-size", type=positive_int, default=16, metavar="N", help="pictures at once (default: 16)")
+    add("--precision", choices=("float32", "bf16"), help="of the passes (default: float32)")
+    add("--batch-size", type=positive_int, metavar="N", help="pictures at once (default: 16)")
     add("--samples", type=positive_int, metavar="N", help=SAMPLES)
     memory = "halve the batch until a pass is estimated to take no more than this"
     add("--memory-budget", type=positive_float, metavar="MB", help=memory)
@@ -136,10 +136,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     pictures, target, checkpoint = split_words(arguments.words)
     checkpoints = [*filter(None, [checkpoint]), *arguments.checkpoint]
-    own = {"class_names": arguments.classes, "output": arguments.output_type}
-    model = read_request(arguments, explain_files.ModelRequest, own | {"target": target, "checkpoint": checkpoints})
-    methods = arguments.method or explain_files.MapOptions.methods
-    maps = read_request(arguments, explain_files.MapOptions, {"methods": methods})
+    own = {"target": target, "checkpoint": checkpoints, "class_names": arguments.classes}
+    model = read_request(arguments, explain_files.ModelRequest, own)
+    maps = read_request(arguments, explain_files.MapOptions)
     style = OverlayStyle(arguments.colormap, arguments.opacity, arguments.contour or None)
     files = read_request(arguments, explain_files.MapFiles, {"style": style})
     request = explain_files.MapRequest(pictures, model, maps, files)

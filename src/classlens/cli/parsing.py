@@ -73,7 +73,8 @@ def read_request(
 ) -> Request:
     """The arguments as a request of a kind: its `own` values, and for the rest the options that are called as its fields.
 
-    What is said of the config, and which code may be run, are its `options`, unless it has its own.
+    Several values are a tuple; what is not said is left to the request. What is said of the config, and which code may be
+    run, are its `options`, unless it has its own.
     """
     from dataclasses import fields
 
@@ -84,7 +85,8 @@ def read_request(
     values = vars(arguments) | dict(own or {})
     if "options" in names - values.keys():
         values["options"] = read_request(arguments, Options, {"overrides": parse_overrides(arguments.cfg_options)})
-    return kind(**{name: values[name] for name in names & values.keys()})
+    said = {name: values[name] for name in names & values.keys() if values[name] is not None}
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in said.items()})
 
 
 def print_note(kind: str, text: str) -> None:
