@@ -159,10 +159,10 @@ def browse_and_print(
     from classlens.dataset.statistics import Survey
     from classlens.runs.browse_run import BatchResult, browse
     from classlens.runs.browse_samples import SampleResult
-    from classlens.runs.own_process import keep_freed_memory, progress_line
+    from classlens.runs.own_process import keep_freed_memory, progress_line, silent
 
     keep_freed_memory()
-    result = browse(target, request, progress=None if show else progress_line(), on_note=print_note)
+    result = browse(target, request, progress=silent if show else progress_line(), on_note=print_note)
     reports: list[Any] = []
     left_out: list[SampleResult] = []
     try:

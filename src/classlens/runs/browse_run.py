@@ -43,7 +43,7 @@ from classlens.runs.browse_samples import (
     render_sample,
     rescue_picture,
 )
-from classlens.runs.own_process import Notify, Progress
+from classlens.runs.own_process import Notify, Progress, silent
 from classlens.runs.processes import DatasetSpec, Job, SeededIndex, open_remembered, run_job
 from classlens.source import Source
 from classlens.words import say
@@ -106,7 +106,7 @@ class BrowseRun(Drawable):
 
     dataset: Dataset
     request: BrowseRequest
-    progress: Progress | None = None
+    progress: Progress = silent
     source: Source | None = field(default=None, repr=False)
     spec: DatasetSpec | None = field(default=None, repr=False)
     rows: Iterator[Row] = field(default_factory=lambda: iter(()), repr=False)
@@ -155,8 +155,7 @@ class BrowseRun(Drawable):
         dataset, spec = other or (self.dataset, self.spec)
         results = run_job(job, dataset, spec, samples, total=total, workers=self.request.workers)
         for self.done, result in enumerate(results, start=1):
-            if self.progress:
-                self.progress("pictures", self.done, total)
+            self.progress("pictures", self.done, total)
             yield result
 
 
@@ -164,8 +163,8 @@ def browse(
     target: str | os.PathLike[str] | Dataset,
     request: BrowseRequest | None = None,
     *,
-    progress: Progress | None = None,
-    on_note: Notify | None = None,
+    progress: Progress = silent,
+    on_note: Notify = silent,
 ) -> BrowseRun:
     """Show samples of a dataset, or of what an address leads to: iterate over the run, and it is made.
 
@@ -190,9 +189,8 @@ def browse(
         if request.mode == "original" and request.batch is None and not options.skipped:
             options = replace(options, as_loaded=True)
         source = open_source(address, options=options)
-        if on_note:
-            for text in source.notes:
-                on_note("note", text)
+        for note in source.notes:
+            on_note("note", note)
         dataset, spec = open_remembered(address, source, request.phase, options)
         run = BrowseRun(dataset, request, progress, source, spec)
     dataset = run.dataset

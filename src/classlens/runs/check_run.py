@@ -14,12 +14,11 @@ from classlens.check.rule import Rule, choose_rules
 from classlens.dataset.dataset import Dataset, Sample
 from classlens.figures.drawing import check_ending
 from classlens.files import limit
-from classlens.runs.own_process import KILLERS, risky
+from classlens.runs.own_process import KILLERS, Notify, Progress, risky, silent
 from classlens.source import Source
 
 if TYPE_CHECKING:
     from classlens.check.finding import Finding, Findings
-    from classlens.runs.own_process import Notify, Progress
     from classlens.runs.report_run import ReportRequest
 
 
@@ -51,7 +50,7 @@ class CheckRequest:
             check_ending(self.page, (".html", ".htm"))
 
 
-def run_checks(request: CheckRequest, on_note: Notify | None = None, progress: Progress | None = None) -> Findings:
+def run_checks(request: CheckRequest, on_note: Notify = silent, progress: Progress = silent) -> Findings:
     """Open the target, run the rules, write the page.
 
     `on_note` is called with "note" and what the user should know about the target.
@@ -64,14 +63,12 @@ def run_checks(request: CheckRequest, on_note: Notify | None = None, progress: P
     """
     rules = choose_rules(request.select, request.ignore)
     source = watch(open_source(request.target, options=request.options))
-    if on_note is not None:
-        for note in source.notes:
-            on_note("note", note)
+    for note in source.notes:
+        on_note("note", note)
     inspection = inspect(source, request, progress)
     findings = examine(inspection, watch_rules(rules))
-    if on_note is not None and "classifier" in inspection.kept:
-        for note in getattr(inspection.kept["classifier"], "notes", ()):  # none of one that could not be opened
-            on_note("note", note)
+    for note in getattr(inspection.kept.get("classifier"), "notes", ()):  # none of one that could not be opened
+        on_note("note", note)
     if request.page is not None:
         from classlens.figures.findings import draw_findings
 
@@ -79,7 +76,7 @@ def run_checks(request: CheckRequest, on_note: Notify | None = None, progress: P
     return findings
 
 
-def inspect(source: Source, request: CheckRequest | ReportRequest, progress: Progress | None) -> Inspection:
+def inspect(source: Source, request: CheckRequest | ReportRequest, progress: Progress) -> Inspection:
     """An inspection with what the request says."""
     names = ("checkpoint", "samples", "log", "target", "dataset_size", "gpus")
     return Inspection(source, progress=progress, **{name: getattr(request, name) for name in names})

@@ -31,7 +31,7 @@ from classlens.figures.overlay import ENDINGS, PLAIN, OverlayStyle, caption
 from classlens.files import check_place, read_regular
 from classlens.printed import ONE_LINE, join_lines
 from classlens.results import Drawable
-from classlens.runs.own_process import Notify, Progress, collecting_later
+from classlens.runs.own_process import Notify, Progress, collecting_later, silent
 from classlens.runs.picture_origins import Origin, list_pictures, places_in
 from classlens.source import Source
 
@@ -211,23 +211,13 @@ class MapRun(Drawable):
         return join_lines([*map(str, self.maps), *(f"bad: {one.reason}" for one in self.bad)])
 
 
-@dataclass(frozen=True)
-class MapCalls:
-    """What a run calls on its way; see `explain_files`."""
-
-    on_map: Callable[[MapRow], object] | None
-    notify: Notify
-    on_stop: Callable[[MapRun], object] | None
-    progress: Progress | None
-
-
 def explain_files(
     request: MapRequest,
     *,
-    on_map: Callable[[MapRow], object] | None = None,
-    on_note: Notify | None = None,
-    on_stop: Callable[[MapRun], object] | None = None,
-    progress: Progress | None = None,
+    on_map: Callable[[MapRow], object] = silent,
+    on_note: Notify = silent,
+    on_stop: Callable[[MapRun], object] = silent,
+    progress: Progress = silent,
 ) -> MapRun:
     """Explain pictures by their names, and write what the request asks for.
 
@@ -249,10 +239,10 @@ def explain_files(
     with collecting_later("torch"):
         from classlens.runs.map_pictures import map_pictures
 
-    return map_pictures(plan, MapCalls(on_map, on_note or (lambda kind, text: None), on_stop, progress))
+    return map_pictures(plan, on_map=on_map, on_note=on_note, on_stop=on_stop, progress=progress)
 
 
-def preview_model(request: MapRequest, *, on_note: Notify | None = None) -> Preview:
+def preview_model(request: MapRequest, *, on_note: Notify = silent) -> Preview:
     """Every layer of the model, and no map; at the size of the first picture, if one is named.
 
     Raises:
@@ -264,7 +254,7 @@ def preview_model(request: MapRequest, *, on_note: Notify | None = None) -> Prev
     with collecting_later("torch"):
         from classlens.runs.map_pictures import preview_layers
 
-    return preview_layers(plan, on_note or (lambda kind, text: None))
+    return preview_layers(plan, on_note)
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,10 @@ from classlens.figures.overlay import draw_rows, grid_rows, overlay, pack_maps
 from classlens.figures.page import Picture
 from classlens.files import write_whole
 from classlens.image import Image
-from classlens.runs.explain_files import BOX_HINT, BadPicture, Box, MapCalls, MapPlan, MapRow, MapRun
+from classlens.runs.explain_files import BOX_HINT, BadPicture, Box, MapPlan, MapRow, MapRun
 from classlens.runs.map_files import find_places, map_tile, write_map_index, write_map_page, write_map_table
 from classlens.runs.map_scores import group_by
-from classlens.runs.own_process import Notify, describe_duration
+from classlens.runs.own_process import Notify, Progress, describe_duration
 from classlens.runs.picture_origins import true_classes
 
 WORTH_A_NOTE = 500  # so many runs of the network take so long that their number is worth a note beforehand
@@ -66,7 +66,9 @@ class MapWork:
     """
 
     plan: MapPlan
-    calls: MapCalls
+    on_map: Callable[[MapRow], object]
+    notify: Notify
+    progress: Progress
     networks: dict[str, Network] = field(default_factory=dict)
     bad: list[BadPicture] = field(default_factory=list)
     rows: list[MapRow] = field(default_factory=list)
@@ -89,9 +91,7 @@ class MapWork:
             write_map_table(files.table, self.rows, self.bad)
             self.written[files.table] = None
         if self.empty > MOST_EMPTY:
-            self.calls.notify(
-                "warning", f"{self.empty} of {len(self.rows)} maps are empty: no evidence for those classes"
-            )
+            self.notify("warning", f"{self.empty} of {len(self.rows)} maps are empty: no evidence for those classes")
         pictures, rows, bad = tuple(self.plan.origins), tuple(self.rows), tuple(self.bad)
         run = MapRun(pictures, rows, tuple(self.written), bad, done=self.done)
         if self.plan.outputs and self.rows and files.pictures:
@@ -102,39 +102,43 @@ class MapWork:
         return run
 
 
-def map_pictures(plan: MapPlan, calls: MapCalls) -> MapRun:
-    """Explain every picture; what was written stays if the run is stopped."""
+def map_pictures(
+    plan: MapPlan,
+    *,
+    on_map: Callable[[MapRow], object],
+    on_note: Notify,
+    on_stop: Callable[[MapRun], object],
+    progress: Progress,
+) -> MapRun:
+    """Explain every picture; what was written stays if the run is stopped. For what is called, see `explain_files`."""
     total = len(plan.origins)
-    work = MapWork(plan, replace(calls, notify=cache(calls.notify)))
+    work = MapWork(plan, on_map, cache(on_note), progress)
     portions = read_portions(tuple(plan.origins), plan.at_once, work.bad)
     first = next(portions)
-    work.networks = open_networks(plan, next(iter(first.values())), work.calls.notify)
+    work.networks = open_networks(plan, next(iter(first.values())), work.notify)
     try:
         for pictures in chain([first], portions):
             answer_portion(work, pictures)
     except KeyboardInterrupt as stopped:
         run = work.finish()
-        if calls.on_stop:
-            calls.on_stop(run)
+        on_stop(run)
         kept = "; what was written is whole" if run.written or run.page else ""
         stopped.add_note(f"stopped, {run.done} of {count_of(total, 'picture')} explained{kept}")
         raise
     work.done = total  # those that could not be read are behind, too
-    if calls.progress:
-        calls.progress("pictures", total, total)
+    progress("pictures", total, total)
     return work.finish()
 
 
 def answer_portion(work: MapWork, pictures: Mapping[Path, Image]) -> None:
     """Explain some pictures by every checkpoint, write their files, and score them one by one."""
-    plan, calls, wanted, paths = work.plan, work.calls, work.plan.request.maps, list(pictures)
+    plan, wanted, paths = work.plan, work.plan.request.maps, list(pictures)
     if plan.boxes:
         check_boxes(plan.boxes, pictures)
     needs_class = wanted.evaluate or plan.request.files.table is not None or len(work.networks) > 1
     targets = wanted.targets or ([PREDICTED] if needs_class else None)
     maps: dict[str, Sequence[Map]] = {}
     for number, (name, network) in enumerate(work.networks.items()):
-        progress = partial(count_on, work, number, len(pictures)) if calls.progress else None
         if network.weights:
             put_weights(network.classifier.module, network.weights)
         classifier = network.classifier
@@ -144,10 +148,10 @@ def answer_portion(work: MapWork, pictures: Mapping[Path, Image]) -> None:
             methods=plan.methods,
             layers=network.layers,
             targets=targets,
-            options=replace(network.options, progress=progress),
+            options=replace(network.options, progress=partial(count_on, work, number, len(pictures))),
         )
         if words := describe_output(classifier):
-            calls.notify("note", words)
+            work.notify("note", words)
         maps[name] = explanation if wanted.each_layer else explanation.fused()
     if work.labels is None:
         some = next(iter(work.networks.values())).classifier
@@ -170,7 +174,7 @@ def report_maps(work: MapWork, path: Path, picture: Image, by_network: Mapping[s
 
     Warns of a map that is empty, and, once for each layer, of one that another layer would explain better.
     """
-    plan, calls, began = work.plan, work.calls, monotonic()
+    plan, began = work.plan, monotonic()
     evaluate, label = plan.request.maps.evaluate, (work.labels or {}).get(path)
     places = work.find_places(next(iter(work.networks.values())).classifier.prepare, picture.size)
     for name, several in by_network.items():
@@ -187,20 +191,19 @@ def report_maps(work: MapWork, path: Path, picture: Image, by_network: Mapping[s
             work.rows.append(row)
             if plan.request.files.page:
                 work.tiles.append(map_tile(one, plan.request.files.style))
-            if calls.on_map:
-                calls.on_map(row)
+            work.on_map(row)
             work.empty += values["empty"]
             if values["empty"] and work.empty <= MOST_EMPTY:
                 what = f"{path}: the {one.method} map at {one.layer} is empty: no evidence for this class"
-                calls.notify("warning", what)
+                work.notify("warning", what)
             for part in [part for part in one.parts if part.signed]:
                 behind = work.find_behind(work.networks[name].classifier, part.layer, part.image.size)
                 other = f"a layer behind the activation, e.g. --target-layers {behind}" if behind else "another method"
                 what = f"{part.method} assumes non-negative features, and those of {part.layer} are negative in part"
-                calls.notify("warning", f"{what}: its map can mislead; choose {other}")
+                work.notify("warning", f"{what}: its map can mislead; choose {other}")
     work.done += 1
     if evaluate and work.done == 1 < len(plan.origins):
-        forecast(monotonic() - began, len(plan.origins), calls.notify)
+        forecast(monotonic() - began, len(plan.origins), work.notify)
 
 
 def check_boxes(boxes: Mapping[Path, Box], pictures: Mapping[Path, Image]) -> None:
@@ -220,11 +223,10 @@ def forecast(each: float, total: int, notify: Notify) -> None:
 
 def count_on(work: MapWork, number: int, count: int, what: str, done: int, of: int) -> None:
     """Count the pictures of all checkpoints as those of one run; where maps are scored, those are counted."""
-    progress, networks = work.calls.progress, len(work.networks)
-    if progress and what != "pictures":
-        progress(what, done, of)
-    elif progress and not work.plan.request.maps.evaluate:
-        progress(what, work.done + (number * count + done) // networks, len(work.plan.origins))
+    if what != "pictures":
+        work.progress(what, done, of)
+    elif not work.plan.request.maps.evaluate:
+        work.progress(what, work.done + (number * count + done) // len(work.networks), len(work.plan.origins))
 
 
 def preview_layers(plan: MapPlan, notify: Notify) -> Preview:
@@ -321,8 +323,7 @@ def score_maps(work: MapWork, name: str, maps: Sequence[Map], path: Path, pictur
         for one, sanity in zip(group, randomization_test(network.classifier, group, options=options), strict=True):
             faithfulness = asdict(next(several)) if several else None
             scores[id(one)] = {"faithfulness": faithfulness, "sanity": asdict(sanity)}
-            if work.calls.progress:
-                work.calls.progress("maps scored", min(before + len(scores), total), total)
+            work.progress("maps scored", min(before + len(scores), total), total)
     return scores
 
 

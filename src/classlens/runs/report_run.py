@@ -43,7 +43,7 @@ from classlens.results import Drawable
 from classlens.runs.browse_run import pictures_of
 from classlens.runs.browse_samples import BrowseRequest, SampleResult, describe_failure, render_sample
 from classlens.runs.check_run import inspect, place_of, watch, watch_rules
-from classlens.runs.own_process import Notify, Progress, collecting_later, risky
+from classlens.runs.own_process import Notify, Progress, collecting_later, risky, silent
 from classlens.words import Phrase, say
 
 if TYPE_CHECKING:
@@ -130,8 +130,8 @@ def report(
     request: ReportRequest,
     *,
     source: Source | None = None,
-    on_note: Notify | None = None,
-    progress: Progress | None = None,
+    on_note: Notify = silent,
+    progress: Progress = silent,
 ) -> ReportRun:
     """Look at everything that a target offers, and make one page about it, which is written at the end and whole.
 
@@ -144,10 +144,8 @@ def report(
         NotOffered: there is a checkpoint and no network for it.
     """
     source = watch(source or open_source(request.target, options=request.options))
-    on_note = on_note or (lambda kind, text: None)
     for note in source.notes:
         on_note("note", note)
-    progress = progress or (lambda what, done, total: None)
     report = Report(request, inspect(source, request, progress), progress, on_note)
     if request.checkpoint is not None and source.open_classifier is None:
         source.classifier(request.checkpoint)  # raises, with what is offered

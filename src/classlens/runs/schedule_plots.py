@@ -17,7 +17,7 @@ from classlens.figures.drawing import Drawing, check_ending
 from classlens.files import check_place, write_whole
 from classlens.printed import join_lines
 from classlens.results import Drawable
-from classlens.runs.own_process import Notify
+from classlens.runs.own_process import Notify, silent
 from classlens.schedule.replay import Curve, Curves, Mistake, replay, summarize, table
 from classlens.schedule.schedule import Clock, scale_by_batch
 
@@ -154,7 +154,7 @@ def draw_plots(plots: SchedulePlots) -> Drawing:
     return draw_curves(first, others=others, title=title, style=asked.style, size=asked.size, log=asked.log)
 
 
-def plot_schedules(request: LrRequest, on_note: Notify | None = None) -> SchedulePlots:
+def plot_schedules(request: LrRequest, on_note: Notify = silent) -> SchedulePlots:
     """Open each target, replay its schedule, and write the files that are asked for.
 
     Args:
@@ -196,13 +196,12 @@ def plot_schedules(request: LrRequest, on_note: Notify | None = None) -> Schedul
     return plots
 
 
-def replay_target(target: str, title: str, request: LrRequest, on_note: Notify | None) -> Curves:
+def replay_target(target: str, title: str, request: LrRequest, on_note: Notify) -> Curves:
     """All curves of one target, over the length that the request says, and for the rest the source."""
     length = RunLength(request.epochs, request.epoch_length, request.steps, request.gpus)
     source = open_source(target, options=replace(request.options, run=length))
-    if on_note is not None:
-        for note in source.notes:
-            on_note("note", note)
+    for note in source.notes:
+        on_note("note", note)
     schedule = source.schedule()
     if request.scale_by_batch:
         schedule = scale_by_batch(schedule, request.gpus)

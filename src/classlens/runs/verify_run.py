@@ -21,7 +21,7 @@ from classlens.audit.wishes import AuditOptions
 from classlens.errors import DataError
 from classlens.files import read_regular
 from classlens.runs.audit_run import AuditRequest, OpenAudit, open_audit
-from classlens.runs.own_process import Progress
+from classlens.runs.own_process import Progress, silent
 
 if TYPE_CHECKING:
     from classlens.audit.manifest import Manifest
@@ -36,7 +36,7 @@ def verify_audit(
     share: float = 0.01,
     seed: int | None = None,
     options: Options | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Verification:
     """Make a share of the rows of an audit again, 1 for all, and every picture of its report; or a report by itself.
 
@@ -62,8 +62,7 @@ def verify_audit(
     rows, different = 0, list[str]()
     for done, (count, lines) in enumerate(verify_rows(opened.questions, manifest, opened.place, batches), 1):
         rows, different = rows + count, different + lines
-        if progress:
-            progress("batches", done, len(batches))
+        progress("batches", done, len(batches))
     different += verify_pictures(opened, manifest, page["rows"])
     return Verification(target, rows, len(page["rows"]), tuple(different), tuple(setup))
 
