@@ -212,9 +212,9 @@ def split_words(words: Sequence[str]) -> tuple[list[str], str, str | None]:
         raise ClasslensError(f"{len(configs)} configs: {' '.join(configs)}", hint=f"a run takes one; {ORDER}")
     if "CHECKPOINT" in kinds[:place] or "IMG" in kinds[place:]:
         ordered = [word for rank in RANK for word, kind in zip(words, kinds, strict=True) if kind == rank]
-        seen = " ".join(kind for kind, _ in groupby(kinds))
+        order = " ".join(kind for kind, _ in groupby(kinds))
         hint = f"the order is IMG CONFIG CHECKPOINT: classlens cam {shlex.join(ordered)}"
-        raise ClasslensError(f"the words are in the order {seen}: {' '.join(words)}", hint=hint)
+        raise ClasslensError(f"the words are in the order {order}: {' '.join(words)}", hint=hint)
     if len(rest) > 1:
         several = f"several weights are compared by --checkpoint {shlex.join(rest)}"
         hint = several if set(kinds[place + 1 :]) == {"CHECKPOINT"} else ORDER

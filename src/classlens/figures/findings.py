@@ -40,10 +40,10 @@ def draw_findings(findings: Findings) -> Drawing:
 def summary_of(findings: Findings) -> Phrase:
     """`Findings.summary` in words of pages."""
     counts = Counter(finding.severity for finding in findings.findings)
-    found = tuple(say(f"report.{kind}", count=count) for kind, count in counts.items()) or say("report.nothing")
+    sums = tuple(say(f"report.{kind}", count=count) for kind, count in counts.items()) or say("report.nothing")
     if findings.skipped:
-        return say("report.found_skipped", found=found, count=len(findings.ran), skipped=len(findings.skipped))
-    return say("report.found", found=found, count=len(findings.ran))
+        return say("report.found_skipped", found=sums, count=len(findings.ran), skipped=len(findings.skipped))
+    return say("report.found", found=sums, count=len(findings.ran))
 
 
 def finding_sections(findings: Findings, *, rank: int = 2) -> list[Section]:

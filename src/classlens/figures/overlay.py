@@ -177,8 +177,8 @@ def grid_rows(
         members = groups[index, place]
         first = next(iter(members.values()))[1]
         true, number = labels[index] if labels else ("", None)
-        seen = {checkpoint: one.predicted or one.subject for checkpoint, one in members.values()}
-        differs = len({one.target if one else None for one in seen.values()}) > 1
+        answers = {checkpoint: one.predicted or one.subject for checkpoint, one in members.values()}
+        differs = len({one.target if one else None for one in answers.values()}) > 1
         cells = [Cell(("picture", ""), first.image)]
         for checkpoint, one in members.values():
             column, note = (one.method, one.layer), ""
@@ -188,11 +188,11 @@ def grid_rows(
             cells.append(Cell(column, overlay(one.image, one.heatmap(), style), note, differs))
         said = caption(first.subject)
         if is_comparison:
-            words = [f"{checkpoint}: {caption(one)}" for checkpoint, one in seen.items()]
+            words = [f"{checkpoint}: {caption(one)}" for checkpoint, one in answers.items()]
             said = f"{'differ' if differs else 'agree'}: {', '.join(words)}"
         label = f"{said}, labelled {true}" if true else said
         name = names[index] if names else called[first.image.name]
-        is_wrong = number is not None and any(one is not None and one.target != number for one in seen.values())
+        is_wrong = number is not None and any(one is not None and one.target != number for one in answers.values())
         rows.append(GridRow(name, label, tuple(cells), differs or is_wrong))
     return rows
 

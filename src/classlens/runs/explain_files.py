@@ -189,20 +189,22 @@ class MapRun(Drawable):
 
     def summary(self) -> str:
         """One line: how many pictures, what they are predicted as, and how many of the known ones rightly."""
-        seen: dict[Path, dict[str, dict[str, Any]]] = {}
+        by_picture: dict[Path, dict[str, dict[str, Any]]] = {}
         for one in self.maps:
-            seen.setdefault(one.picture, {})[one.values.get("checkpoint") or ""] = one.values
-        words = [f"{len(seen)} of {len(self.pictures)} pictures"]
-        for checkpoint in dict.fromkeys(name for of_picture in seen.values() for name in of_picture):
-            those = [of_picture[checkpoint] for of_picture in seen.values() if checkpoint in of_picture]
+            by_picture.setdefault(one.picture, {})[one.values.get("checkpoint") or ""] = one.values
+        words = [f"{len(by_picture)} of {len(self.pictures)} pictures"]
+        for checkpoint in dict.fromkeys(name for of_picture in by_picture.values() for name in of_picture):
+            those = [of_picture[checkpoint] for of_picture in by_picture.values() if checkpoint in of_picture]
             names = Counter(str(one["predicted_name"]).split(",")[0] for one in those if one["predicted_name"])
             counts = [f"{name} {count}" for name, count in names.most_common()]
             right = [one["correct"] for one in those if one.get("correct") is not None]
             rate = f"{sum(right)} of {len(right)} labelled right" if right else ""
             said = "; ".join(filter(None, (join_first(counts, 3), rate)))
             words.append(f"{checkpoint}: {said}" if checkpoint else said)
-        if seen and max(map(len, seen.values())) > 1:
-            apart = sum(len({one["predicted"] for one in of_picture.values()}) > 1 for of_picture in seen.values())
+        if by_picture and max(map(len, by_picture.values())) > 1:
+            apart = sum(
+                len({one["predicted"] for one in of_picture.values()}) > 1 for of_picture in by_picture.values()
+            )
             words.append(f"predictions differ for {apart}")
         return "; ".join(filter(None, words))
 

@@ -285,9 +285,9 @@ def judge_answers(inspection: Inspection) -> dict[int, bool]:
         return {}
     from classlens.cam.forward import OUTPUTS
 
-    classifier, dataset, given = inspection.classifier, inspection.held_out[1], inspection.predictions
+    classifier, dataset, predictions = inspection.classifier, inspection.held_out[1], inspection.predictions
     names, classes = OUTPUTS[classifier].names, classifier.classes or ()
-    pairs = zip(given.indices.tolist(), given.answers.tolist(), strict=True)
+    pairs = zip(predictions.indices.tolist(), predictions.answers.tolist(), strict=True)
     facts = (
         (index, compare(", ".join(dataset.class_names(index)), names[answer], classes))
         for index, answer in (pairs if names else ())
