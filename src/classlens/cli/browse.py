@@ -63,13 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--not-show", action="store_true", help="no window and no preview")
     add("--show", action="store_true", help="show the pictures even if they are saved")
     add = parser.add_argument_group("of vis_pipeline.py").add_argument
-    add(
-        "--skip-type",
-        dest="skipped",
-        nargs="*",
-        metavar="TYPE",
-        help="stages to leave out, e.g. RandomFlip ColorJitter",
-    )
+    skipped = "stages to leave out, e.g. RandomFlip ColorJitter"
+    add("--skip-type", dest="skipped", nargs="*", metavar="TYPE", help=skipped)
     add("--adaptive", action="store_true", help="enlarge or shrink what is shown until its edges fit these two:")
     add("--min-edge-length", type=positive_int, default=200, metavar="PX", help="of the shorter edge (default: 200)")
     add("--max-edge-length", type=positive_int, default=800, metavar="PX", help="of the longer edge (default: 800)")
@@ -79,9 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=any_int, metavar="N", help="fixes the choice and all random parameters (default: 0)")
     add("--index", dest="indices", type=any_int, nargs="+", metavar="I", help="these samples, counted from 0")
     add("--class", nargs="+", dest="classes", metavar="NAME", help="only these classes")
-    named = (
-        "the class names in the order of their numbers: a file (a name a line, or JSON), or names with commas between"
-    )
+    named = "the class names in the order of their numbers: a file (a name a line, or JSON), or names with commas"
     add("--classes", dest="class_names", metavar="FILE|NAME,...", help=named)
     add("--in-order", action="store_true", help="the first ones instead of a spread over the classes")
     add("--shuffle", action="store_true", help="random ones instead of a spread over the classes")
@@ -145,6 +138,7 @@ def read_request(namespace: argparse.Namespace) -> Callable[[], int]:
         "swap_channels": namespace.bgr2rgb or namespace.channel_order == "RGB",
         "keep_pictures": shows_drawn and not namespace.statistics,
         "terminal": terminal_size() if in_terminal else None,
+        "workers": namespace.workers,  # None is not the request's own default: Python starts processes when it is asked to
     }
     request = parsing.read_request(namespace, BrowseRequest, own)
     call = partial(browse_and_print, namespace.config, request, show=show, seconds=namespace.show_interval)

@@ -82,11 +82,11 @@ def read_request(
     from classlens.config.overrides import parse_overrides
 
     names = {field.name for field in fields(kind)}
-    values = vars(arguments) | dict(own or {})
+    values = {name: value for name, value in vars(arguments).items() if value is not None} | dict(own or {})
     if "options" in names - values.keys():
         values["options"] = read_request(arguments, Options, {"overrides": parse_overrides(arguments.cfg_options)})
-    said = {name: values[name] for name in names & values.keys() if values[name] is not None}
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in said.items()})
+    chosen = {name: values[name] for name in names & values.keys()}
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()})
 
 
 def print_note(kind: str, text: str) -> None:
