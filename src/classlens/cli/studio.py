@@ -55,21 +55,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the link, and serve until Ctrl-C."""
-    from classlens.studio.serve import Keys, StudioRequest, address_of, bind, tunnel_line
+    from classlens.studio.serve import Keys, StudioRequest, bind, link_of, tunnel_line
 
     request = read_request(arguments, StudioRequest)
     server = bind(request.host, request.port)
 
-    def link() -> str:
-        return f"http://{address_of(server, request.host)}/?token={keys.token}"
+    def print_link() -> None:
+        link = link_of(server, request.host, keys)
+        print_text(json_text({"link": link}) if arguments.json else link)
 
-    keys = Keys(request.token, lambda: print_text(json_text({"link": link()}) if arguments.json else link()))
+    keys = Keys(request.token, print_link)
     if not request.is_local:
         others = f"--host {request.host} lets in everybody who reaches this machine and knows the token"
         print_note("warning", f"{others}, without encryption")
     keys.on_used()
     if not arguments.no_browser and request.is_local and not os.environ.get("SSH_CONNECTION"):
-        open_browser(link())
+        open_browser(link_of(server, request.host, keys))
     print_note("note", "a link opens one browser, and the next one is printed then; Ctrl-C ends the studio")
     if tunnel := tunnel_line(server, request.host):
         print_note("note", f"from your own machine, before you open the link: {tunnel}")

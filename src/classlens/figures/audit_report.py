@@ -16,7 +16,7 @@ import numpy as np
 from classlens.audit.carry_out import ANSWERS
 from classlens.cam.saliency import Heatmap, Saliency, normalise
 from classlens.errors import count_of
-from classlens.figures.drawing import Drawing
+from classlens.figures.drawing import PAGES, Drawing
 from classlens.figures.findings import NOTEBOOK
 from classlens.figures.overlay import draw_heatmap, heat_of, scale_of
 from classlens.figures.page import HtmlPage, Picture, Section, link_to, table_of, webp_of
@@ -54,7 +54,7 @@ def draw_audit(audit: Audit) -> Drawing:
         title = f"Audit of {manifest.target}, {manifest.phase}"
         return HtmlPage(title, text, sections, made, data, contents=True).encode()
 
-    encoders = {".html": page, ".htm": page, ".json": lambda: json_text(audit.as_data(), indent=1).encode()}
+    encoders = dict.fromkeys(PAGES, page) | {".json": lambda: json_text(audit.as_data(), indent=1).encode()}
     return Drawing(text=text, encoders=encoders, html=NOTEBOOK.format(f"<pre>{escape(text)}</pre>"))
 
 

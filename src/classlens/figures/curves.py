@@ -46,22 +46,22 @@ def draw_curves(
         NotFound: there is no such style.
         DataError: the picture would have more than 100 million pixels.
     """
-    chart, points = chart_of([curves, *others], title=title, log=log), (size[0] * 72, size[1] * 72)
+    runs, points = [curves, *others], (size[0] * 72, size[1] * 72)
+    chart = chart_of(runs, title=title, log=log)
     parts = lay_out(chart, points, find_style(style))
+
+    def page() -> bytes:
+        sections = [chart_section(runs, chart, (parts, points))]
+        return HtmlPage(chart.title or "schedule", chart.subtitle, sections).encode()
 
     encoders: Encoders = {
         **vectors(lambda: (parts, points)),
-        ".html": partial(html_of, [curves, *others], chart, (parts, points)),
-        ".csv": lambda: "".join(table([curves, *others])).encode(),
-        ".json": lambda: json_text([summarize(run) for run in (curves, *others)]).encode(),
+        ".html": page,
+        ".csv": lambda: "".join(table(runs)).encode(),
+        ".json": lambda: json_text([summarize(run) for run in runs]).encode(),
     }
     settings = {"dpi": (DOTS_PER_INCH, DOTS_PER_INCH), "lossless": True}
     return Drawing(partial(paint, parts, points), encoders, settings)
-
-
-def html_of(runs: Sequence[Curves], chart: Chart, sheet: Sheet) -> bytes:
-    """The curves as a page of their own, with every exact value that a reader could ask for."""
-    return HtmlPage(chart.title or "schedule", chart.subtitle, [chart_section(runs, chart, sheet)]).encode()
 
 
 def chart_section(runs: Sequence[Curves], chart: Chart, sheet: Sheet, title: Said = "") -> Section:

@@ -34,6 +34,8 @@ PIXELS: Mapping[str, str] = {
 VECTORS = (".pdf", ".eps", ".svg")
 """Formats for print, which figures/painting.py makes."""
 
+PAGES = (".html", ".htm")
+
 BEST: Mapping[str, Mapping[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "PNG": {"compress_level": 3},

@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from classlens.figures.drawing import Drawing
+from classlens.figures.drawing import PAGES, Drawing
 from classlens.figures.page import HtmlPage, Picture, Section, sections_of, webp_of
 from classlens.words import Phrase, known, say
 
@@ -32,9 +32,7 @@ def draw_findings(findings: Findings) -> Drawing:
     sections = finding_sections(findings)
     page = HtmlPage(say("report.check", target=findings.target), summary_of(findings), sections)
     html = f"<p>{escape(findings.summary())}</p>\n{sections_of(sections)}"
-    return Drawing(
-        text=text_of(findings), encoders={".html": page.encode, ".htm": page.encode}, html=NOTEBOOK.format(html)
-    )
+    return Drawing(text=text_of(findings), encoders=dict.fromkeys(PAGES, page.encode), html=NOTEBOOK.format(html))
 
 
 def summary_of(findings: Findings) -> Phrase:

@@ -24,8 +24,8 @@ from classlens.figures.drawing import PIXELS, VECTORS, Drawing
 from classlens.figures.map_grid import PRINTED, Cell, GridRow, lay_out_rows, pages_of, short_names
 from classlens.figures.page import Heat, base64_of, img, island, tag, webp_of
 from classlens.figures.painting import Sheet, paint, vectors
-from classlens.files import table_text
 from classlens.image import Image
+from classlens.printed import table_text
 from classlens.words import say
 
 DEFAULT = "inferno"

@@ -25,7 +25,7 @@ from classlens.dataset.selection import check_indices, of_classes, shuffle, spre
 from classlens.dataset.statistics import Measurement, Survey, add_up, measure, pairs_with_same_pixels
 from classlens.dataset.trace import Trace, trace
 from classlens.errors import ClasslensError, ConfigError, DataError, NotOffered, count_of
-from classlens.figures.drawing import VECTORS
+from classlens.figures.drawing import PAGES, VECTORS
 from classlens.figures.filmstrip import DOT, TIMES, draw_batch, draw_contact_sheet
 from classlens.files import check_place, write_whole
 from classlens.printed import ONE_LINE
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 NAMED_BAD = 20  # so many bad samples are kept by a run; the rest are counted
 ON_A_PAGE = 1000  # a page holds its pictures, so it shows so many unless more are asked for
 
-PAGES = (".html", ".htm")
 COMPARED = 10_000  # a split of so many samples is searched for pictures of another one, however few that one has
 
 

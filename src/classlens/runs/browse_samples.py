@@ -27,7 +27,7 @@ from classlens.dataset.dataset import Dataset
 from classlens.dataset.decode import BAD_SAMPLE, damage_in, salvage
 from classlens.dataset.storage import read_bytes
 from classlens.dataset.trace import Extent, Snapshot, trace
-from classlens.errors import ClasslensError, DataError, WrongValue
+from classlens.errors import ClasslensError, DataError, WrongValue, describe_error
 from classlens.figures.filmstrip import (
     DOT,
     LARGEST,
@@ -269,8 +269,9 @@ def rescue_picture(path: str | None) -> Image | None:
 
 
 def describe_failure(dataset: Dataset, index: int, seed: int, error: Exception) -> SampleResult:
-    reason = str(error) if isinstance(error, ClasslensError) else f"{type(error).__name__}: {error}".split("\n")[0]
-    return SampleResult(index, seed, dataset.sample(index).path, dataset.class_names(index), error=reason)
+    return SampleResult(
+        index, seed, dataset.sample(index).path, dataset.class_names(index), error=describe_error(error)
+    )
 
 
 def as_plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold

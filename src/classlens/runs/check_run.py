@@ -12,7 +12,7 @@ from classlens.check.examine import examine
 from classlens.check.inspection import PICTURES, Inspection
 from classlens.check.rule import Rule, choose_rules
 from classlens.dataset.dataset import Dataset, Sample
-from classlens.figures.drawing import check_ending
+from classlens.figures.drawing import PAGES, check_ending
 from classlens.files import limit
 from classlens.runs.own_process import KILLERS, Notify, Progress, risky, silent
 from classlens.source import Source
@@ -47,7 +47,7 @@ class CheckRequest:
 
     def __post_init__(self) -> None:
         if self.page is not None:
-            check_ending(self.page, (".html", ".htm"))
+            check_ending(self.page, PAGES)
 
 
 def run_checks(request: CheckRequest, on_note: Notify = silent, progress: Progress = silent) -> Findings:

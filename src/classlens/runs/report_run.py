@@ -31,7 +31,7 @@ from classlens.errors import ClasslensError, DataError, NotOffered, count_of
 from classlens.figures.chart import DEFAULT as STYLE
 from classlens.figures.chart import chart_of, find_style, is_flat
 from classlens.figures.curves import chart_section
-from classlens.figures.drawing import check_ending
+from classlens.figures.drawing import PAGES, check_ending
 from classlens.figures.filmstrip import Mode
 from classlens.figures.findings import finding_sections, summary_of
 from classlens.figures.overlay import PLAIN, scale_of
@@ -80,7 +80,7 @@ class ReportRequest:
 
     def __post_init__(self) -> None:
         if self.output is not None:
-            check_ending(self.output, (".html", ".htm"))
+            check_ending(self.output, PAGES)
         find_method(self.method)  # a misspelt one is refused before any work
 
 

@@ -19,6 +19,7 @@ from classlens.audit.carry_out import REPORT, show
 from classlens.audit.place import Place
 from classlens.audit.wishes import AuditOptions
 from classlens.errors import DataError
+from classlens.figures.drawing import PAGES
 from classlens.files import read_regular
 from classlens.runs.audit_run import AuditRequest, OpenAudit, open_audit
 from classlens.runs.own_process import Progress, silent
@@ -49,7 +50,7 @@ def verify_audit(
     from classlens.audit.manifest import parse_manifest, read_manifest
     from classlens.audit.verification import Verification, choose_batches, verify_rows
 
-    if target.endswith((".html", ".htm")):
+    if target.endswith(PAGES):
         page = read_page(read_regular(target, "list") if Path(target).is_file() else None, target)
         manifest, batches = parse_manifest(json.dumps(page["manifest"]), target), []
     else:
