@@ -141,8 +141,8 @@ def read_request(namespace: argparse.Namespace) -> Callable[[], int]:
         "workers": namespace.workers,  # None is not the request's own default: Python starts processes when it is asked to
     }
     request = parsing.read_request(namespace, BrowseRequest, own)
-    call = partial(browse_and_print, namespace.config, request, show=show, seconds=namespace.show_interval)
-    return partial(call, as_json=namespace.json, is_strict=namespace.strict)
+    ways = {"seconds": namespace.show_interval, "as_json": namespace.json, "is_strict": namespace.strict}
+    return partial(browse_and_print, namespace.config, request, show=show, **ways)
 
 
 def browse_and_print(

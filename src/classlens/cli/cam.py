@@ -132,7 +132,7 @@ def run(arguments: argparse.Namespace) -> int:
     from classlens.figures import draw
     from classlens.figures.overlay import OverlayStyle
     from classlens.runs import explain_files
-    from classlens.runs.own_process import progress_line, silent
+    from classlens.runs.own_process import progress_line
 
     pictures, target, checkpoint = split_words(arguments.words)
     checkpoints = [*filter(None, [checkpoint]), *arguments.checkpoint]
@@ -147,9 +147,14 @@ def run(arguments: argparse.Namespace) -> int:
         print_text(json_text(layers.as_data()) if arguments.json else str(draw(layers)))
         return 0
     show = print_json if arguments.json else partial(print_run, verbose=arguments.verbose)
-    on_map = (lambda row: print_text(str(row))) if arguments.verbose and not arguments.json else silent
-    progress = progress_line()
-    result = explain_files.explain_files(request, on_map=on_map, on_note=print_note, on_stop=show, progress=progress)
+    is_listed = arguments.verbose and not arguments.json
+    result = explain_files.explain_files(
+        request,
+        on_map=lambda row: print_text(str(row)) if is_listed else None,
+        on_note=print_note,
+        on_stop=show,
+        progress=progress_line(),
+    )
     show(result)
     return 1 if arguments.strict and result.bad else 0
 

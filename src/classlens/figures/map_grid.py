@@ -8,7 +8,7 @@ is longer than its place is cut in its middle, and letters that no font has are 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isqrt
 from pathlib import PurePath
 
@@ -116,7 +116,6 @@ def measure_rows(rows: Sequence[GridRow], paper: Paper) -> Sizes:
 
 def lay_out_rows(rows: Sequence[GridRow], colours: np.ndarray, paper: Paper = SCREEN) -> Sheet:
     """All rows on one sheet, with the colour bar at its top right."""
-    rows = [spell_out(row) for row in rows] if paper is SCREEN else rows
     sizes = measure_rows(rows, paper)
     blocks = sizes.blocks_of(len(rows))
     high = -(-len(rows) // blocks)
@@ -127,34 +126,26 @@ def lay_out_rows(rows: Sequence[GridRow], colours: np.ndarray, paper: Paper = SC
     for number, row in enumerate(rows):
         left = MARGIN + number // high * sizes.block
         top = MARGIN + sizes.heading + number % high * sizes.row
-        parts += row_parts(row, (left, top), sizes)
+        parts += row_parts(row, (left, top), sizes, paper)
         if number % high == 0 and sizes.heading:
-            parts += heading_parts(row.cells, (left, MARGIN), sizes.cell[0])
+            parts += heading_parts(row.cells, (left, MARGIN), sizes.cell[0], paper)
     parts += bar_parts(colours, (width - MARGIN - BAR + GAP, MARGIN + HEADING + 2 * LINE), sizes.cell[1])
     return [scale_part(part, paper.scale) for part in parts], (width * paper.scale, height * paper.scale)
 
 
-def spell_out(row: GridRow) -> GridRow:
-    """A row whose letters can all be drawn as pixels; on paper they are text, whether or not a font has them."""
-    cells = [
-        replace(one, column=(clean(one.column[0]), clean(one.column[1])), note=clean(one.note)) for one in row.cells
-    ]
-    return replace(row, name=clean(row.name), label=clean(row.label), cells=tuple(cells))
-
-
-def row_parts(row: GridRow, at: Point, sizes: Sizes) -> Iterator[Part]:
+def row_parts(row: GridRow, at: Point, sizes: Sizes, paper: Paper) -> Iterator[Part]:
     """The words of a row, and below them its cells, in lines if they are many."""
     left, top = at
     wide, high = sizes.cell
     room = sizes.length * (wide + GAP) - GAP
     for words, colour, size in ((row.name, DIM, 8.0), (row.label, RED if row.is_marked else INK, 9.0)):
         if words:
-            yield fit(Words((left, top + LINE / 2), words, size, colour), room)
+            yield fit(Words((left, top + LINE / 2), words, size, colour), room, paper)
             top += LINE
     for start in range(0, len(row.cells), sizes.length):
         line = row.cells[start : start + sizes.length]
         if not sizes.heading:
-            yield from heading_parts(line, (left, top), wide)
+            yield from heading_parts(line, (left, top), wide, paper)
             top += HEADING
         for place, cell in enumerate(line):
             middle = left + place * (wide + GAP) + wide / 2
@@ -164,23 +155,26 @@ def row_parts(row: GridRow, at: Point, sizes: Sizes) -> Iterator[Part]:
             yield Raster((middle - across / 2, top + (high - down) / 2), (across, down), cell.image)
             if cell.note:
                 colour = RED if cell.is_marked else INK
-                yield fit(Words((middle, top + high + LINE / 2), cell.note, 8.0, colour, "middle"), wide)
+                yield fit(Words((middle, top + high + LINE / 2), cell.note, 8.0, colour, "middle"), wide, paper)
         top += high + BELOW + (LINE if any(cell.note for cell in row.cells) else 0)
 
 
-def heading_parts(cells: Sequence[Cell], at: Point, width: float) -> Iterator[Words]:
+def heading_parts(cells: Sequence[Cell], at: Point, width: float, paper: Paper) -> Iterator[Words]:
     """Two lines above every column: method and layer."""
     for place, cell in enumerate(cells):
         middle = at[0] + place * (width + GAP) + width / 2
         for words, size, below in zip(cell.column, (9.0, 7.0), (7.2, 19.4), strict=True):
-            yield fit(Words((middle, at[1] + below), words, size, "#000000", "middle"), width)
+            yield fit(Words((middle, at[1] + below), words, size, "#000000", "middle"), width, paper)
 
 
-def fit(words: Words, room: float) -> Words:
-    """Words whose place is the middle of their line, at their base line, and cut where they are longer than `room`."""
+def fit(words: Words, room: float, paper: Paper) -> Words:
+    """Words whose place is the middle of their line, at their base line, and cut where they are longer than `room`.
+
+    Letters that no font has are spelled out on a screen, before that is measured; on paper they are text.
+    """
     x, y = words.at
-    text = shorten_middle(printable(words.text), words.size, room)
-    return words._replace(at=(x, y + 0.36 * words.size), text=text)
+    text = clean(words.text) if paper is SCREEN else printable(words.text)
+    return words._replace(at=(x, y + 0.36 * words.size), text=shorten_middle(text, words.size, room))
 
 
 def bar_parts(colours: np.ndarray, at: Point, high: float) -> Iterator[Part]:
@@ -188,7 +182,7 @@ def bar_parts(colours: np.ndarray, at: Point, high: float) -> Iterator[Part]:
     left, top = at
     yield Raster(at, (10.0, high), Image(np.ascontiguousarray(colours[::-1, None])))
     for share in (0, 0.25, 0.5, 0.75, 1):
-        yield fit(Words((left + 13, top + high * (1 - share)), f"{share:g}", 7.0, INK), BAR)
+        yield Words((left + 13, top + high * (1 - share) + 2.5), f"{share:g}", 7.0, INK)
     yield Words((left + 40, top + high / 2), "share of the map's maximum", 8.0, INK, "middle", turned=True)
 
 
