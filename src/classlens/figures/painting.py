@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from functools import partial
 from html import escape
 from io import BytesIO
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -39,7 +40,7 @@ Encoders: TypeAlias = dict[str, Callable[[], bytes]]
 
 MOST_PIXELS = 10**8
 
-PLACES = {"start": "ls", "middle": "ms", "end": "rs"}  # of words, as Pillow calls them
+BEFORE = {"start": 0.0, "middle": 0.5, "end": 1.0}  # shares of words that are in front of their place
 DOTS_PER_INCH = 100
 SCALE = DOTS_PER_INCH / 72  # pixels per point
 
@@ -110,19 +111,22 @@ def paint_picture(picture: Pillow.Image, part: Raster) -> None:
 
 
 def write_words(picture: Pillow.Image, words: Words) -> None:
-    """One line of text; turned text is drawn apart and put down on its side."""
-    text, place = clean(words.text), PLACES[words.anchor]
-    unusual = "" if text.isascii() else (letter for letter in text if not is_usual(letter))
-    path = next((other_font(letter)[0] for letter in unusual), "")
-    face = font(round(words.size * SCALE, 1), bold=words.bold, path=path)
+    """One line of text, every letter by a font that has it; turned text is drawn apart and put down on its side."""
+    size, text = round(words.size * SCALE, 1), clean(words.text)
     x, y = int(words.at[0] * SCALE), int(words.at[1] * SCALE)
-    if not words.turned:
-        ImageDraw.Draw(picture).text((x, y), text, fill=words.colour, font=face, anchor=place)
-        return
-    left, top, right, bottom = (round(edge) for edge in face.getbbox(text, anchor=place))
-    mask = Pillow.new("L", (right - left, bottom - top))
-    ImageDraw.Draw(mask).text((-left, -top), text, fill=255, font=face, anchor=place)
-    picture.paste(words.colour, (x + top, y - right), mask.transpose(Pillow.Transpose.ROTATE_90))
+    paths = groupby(text, lambda letter: "" if letter.isascii() or is_usual(letter) else other_font(letter)[0])
+    pieces = [(font(size, bold=words.bold, path=path), "".join(letters)) for path, letters in paths]
+    length = sum(face.getlength(piece) for face, piece in pieces)
+    start, up, fill = -BEFORE[words.anchor] * length, round(words.size * SCALE), words.colour
+    canvas, along, base = picture, x + start, y
+    if words.turned:  # letters reach a third of their size below the base line, at most
+        canvas, along, base, fill = Pillow.new("L", (round(length) + 1, up + -(-up // 3))), 0.0, up, "#ffffff"
+    for face, piece in pieces:
+        ImageDraw.Draw(canvas).text((along, base), piece, fill=fill, font=face, anchor="ls")
+        along += face.getlength(piece)
+    if words.turned:
+        mask = canvas.transpose(Pillow.Transpose.ROTATE_90)
+        picture.paste(words.colour, (x - up, round(y - start) - mask.height), mask)
 
 
 def paint_smooth(picture: Pillow.Image, path: Path, colour: str, pen: Pen, width: float = 0.0) -> None:
