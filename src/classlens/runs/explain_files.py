@@ -158,7 +158,7 @@ class BadPicture:
 
 @dataclass(frozen=True)
 class MapRun(Drawable):
-    """The maps of `pictures`, the files that were written, and the pictures that are bad.
+    """The maps of `pictures`, the files that were written, the pictures that are bad, and scores if there are any.
 
     `page` is the index of a folder. A run that was stopped has come as far as `done` pictures.
     """
@@ -167,21 +167,13 @@ class MapRun(Drawable):
     maps: tuple[MapRow, ...]
     written: tuple[Path, ...]
     bad: tuple[BadPicture, ...]
+    scores: MapScores | None = None
     page: Path | None = None
     done: int = 0
 
-    @property
-    def scores(self) -> MapScores | None:
-        """The scores of the maps, if they were scored."""
-        from classlens.runs.map_scores import MapScores  # needs torch
-
-        scored = tuple(row for row in self.maps if "sanity" in row.values)
-        return MapScores(scored) if scored else None
-
     def as_data(self) -> dict[str, Any]:
         """The result as JSON can hold it."""
-        scores = self.scores
-        means = {} if scores is None else {"means": scores.means()}
+        means = {} if self.scores is None else {"means": self.scores.means()}
         maps = [{"picture": str(one.picture)} | one.values for one in self.maps]
         page = {} if self.page is None else {"page": str(self.page)}
         stopped = {} if self.done == len(self.pictures) else {"stopped": {"done": self.done, "of": len(self.pictures)}}

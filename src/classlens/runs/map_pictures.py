@@ -29,7 +29,7 @@ from classlens.files import write_whole
 from classlens.image import Image
 from classlens.runs.explain_files import BOX_HINT, BadPicture, Box, MapPlan, MapRow, MapRun
 from classlens.runs.map_files import find_places, map_tile, write_map_index, write_map_page, write_map_table
-from classlens.runs.map_scores import group_by
+from classlens.runs.map_scores import MapScores, group_by
 from classlens.runs.own_process import Notify, Progress, describe_duration
 from classlens.runs.picture_origins import true_classes
 
@@ -93,7 +93,8 @@ class MapWork:
         if self.empty > MOST_EMPTY:
             self.notify("warning", f"{self.empty} of {len(self.rows)} maps are empty: no evidence for those classes")
         pictures, rows, bad = tuple(self.plan.origins), tuple(self.rows), tuple(self.bad)
-        run = MapRun(pictures, rows, tuple(self.written), bad, done=self.done)
+        scores = MapScores(rows) if rows and self.plan.request.maps.evaluate else None
+        run = MapRun(pictures, rows, tuple(self.written), bad, scores, done=self.done)
         if self.plan.outputs and self.rows and files.pictures:
             page = write_map_index(files.pictures / "index.html", run, self.plan.outputs, files.style)
             run = replace(run, page=page)
