@@ -52,12 +52,14 @@ if TYPE_CHECKING:
 USAGE = "write py:FILE.py:NAME or py:package.module:NAME, where NAME is a function without arguments or an object"
 
 
-def open_target(rest: str, options: Options) -> Source:
-    """Run the user's file or import the module, and offer what the name in it stands for.
+def open_target(rest: Thing, options: Options) -> Source:
+    """Run the user's file or import the module, and offer what the name in it, or an object itself, stands for.
 
     A function or class is called without arguments first. A function of a name that stands for a value (`lr`,
     `momentum`) and takes the position in the run is handed on as it is.
     """
+    if not isinstance(rest, str):
+        return source_of(rest, type(rest).__name__, options)
     place, _, name = rest.rpartition(":")
     if name.endswith(".py") and not Path(name).is_file():  # one that is there needs a NAME behind it
         raise no_such_file(rest)
@@ -280,7 +282,7 @@ def sort_objects(pairs: Iterable[tuple[str, Thing]], things: UsersObjects, name:
             things.left_out.append(key)
             continue
         if isinstance(thing, (str, PathLike)):
-            thing = open_source(fspath(thing), options=things.options)
+            thing = open_source(fspath(thing), options=replace(things.options, skipped=()))  # they are of the whole
         kind = kind_of(thing)
         functions = {} if kind == "source" else find_functions(key, thing)
         if functions:
