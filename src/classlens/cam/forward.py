@@ -131,10 +131,10 @@ def logits_of(classifier: Classifier, batch: Batch, *, rows: int | None = None) 
         message = f"{classifier.name} cannot be run on a picture of {size}: {first_line(error)}"
         raise ModelError(message, hint=f"it was made for {made_for}: leave out --whole") from error
     if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != rows:
-        seen = f"a tensor of {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
+        kind = f"a tensor of {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
         hint = "let the record's `logits` pick the scores, e.g. lambda batch: module(batch).logits"
         raise ModelError(
-            f"{classifier.name} gave {seen}, not a tensor with {rows} rows of one score per class", hint=hint
+            f"{classifier.name} gave {kind}, not a tensor with {rows} rows of one score per class", hint=hint
         )
     if not scores.isfinite().all():
         check_finite(classifier, batch, scores)

@@ -82,8 +82,7 @@ def scan_folder(root: str, *, labelled: bool = True, endings: Sequence[str] = PI
     for name in names:
         if not name.startswith("."):
             is_read = wanted.has_room(sum(map(len, pictures.values())) if wanted.most else 0)
-            found = sorted(pictures_below(start + name, suffixes, left_out)) if is_read else ()
-            pictures[name] = PackedNames(found)
+            pictures[name] = PackedNames(sorted(pictures_below(start + name, suffixes, left_out)) if is_read else ())
     if not any(pictures.values()):
         what = "in the folders of" if labelled else "in"
         raise DataError(f"no picture {what} {root}", hint=f"files that end in {' '.join(suffixes)} count")

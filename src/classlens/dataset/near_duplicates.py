@@ -64,8 +64,8 @@ def find_pairs(copies: Sequence[Array], tiny: Sequence[bool] | None = None) -> I
     whole = np.stack([describe(copy) for copy in copies])
     fine = np.stack([unit(fine_structure(copy.astype(np.float32))) for copy in copies])
     odd = np.array([u % 2 for v in range(WAVES) for u in range(WAVES) if u + v], bool)
-    seen: set[tuple[int, int, bool]] = set()
-    found: set[tuple[int, int]] = set()
+    tries: set[tuple[int, int, bool]] = set()
+    pairs: set[tuple[int, int]] = set()
 
     def judge(key: tuple[int, int], *, flipped: bool) -> tuple[float, Kind]:
         turn = slice(None, None, -1 if flipped else 1)
@@ -83,12 +83,12 @@ def find_pairs(copies: Sequence[Array], tiny: Sequence[bool] | None = None) -> I
             views = whole if zoom == 1 else np.stack([describe(middle(copy, zoom)) for copy in copies])
             views = np.where(odd, -views, views) if flipped else views
             likely = {(min(pair), max(pair)) for pair in likely_pairs(views, whole)}
-            keys = sorted(key for key in likely if key not in found and (*key, flipped) not in seen)
-            seen |= {(*key, flipped) for key in keys}
+            keys = sorted(key for key in likely if key not in pairs and (*key, flipped) not in tries)
+            tries |= {(*key, flipped) for key in keys}
             judging = (threads.map if len(keys) > 1 else map)(partial(judge, flipped=flipped), keys)
             for key, (likeness, kind) in zip(keys, judging, strict=True):
                 if likeness:
-                    found.add(key)
+                    pairs.add(key)
                     yield Pair(*key, kind, likeness)
 
 

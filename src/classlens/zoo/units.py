@@ -104,11 +104,11 @@ def find_arch(
 
 
 def require_native(family: str, **required: tuple[object, object]) -> None:
-    """Refuse settings that this family reads but does not build: each given as (value seen, value supported)."""
-    for name, (seen, supported) in required.items():
-        if seen != supported:
+    """Refuse settings that this family reads but does not build: each given as (its value, the value supported)."""
+    for name, (value, supported) in required.items():
+        if value != supported:
             raise ConfigError(
-                f"{family} with {name}={short_repr(seen)} is not built natively",
+                f"{family} with {name}={short_repr(value)} is not built natively",
                 hint=f"native networks have {name}={short_repr(supported)}; pip install mmpretrain to build others",
             )
 
