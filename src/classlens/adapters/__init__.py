@@ -61,10 +61,13 @@ ADAPTERS: Mapping[str, Adapter] = {
         "your own module, Dataset, DataLoader, or optimizer with its scheduler"),
 }  # fmt: skip
 
-PACKAGES: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "albumentations": (DATASET, "its transforms, stage by stage"),
-    "kornia": (DATASET, "its augmentations, stage by stage"),
-    "lightning": (ALL, "a LightningModule, a LightningDataModule"),
+PACKAGES: Mapping[str, Adapter] = {
+    name: Adapter("classlens.adapters.python:open_target", f"py:, with {name}", offers, says, (name,))
+    for name, offers, says in (
+        ("albumentations", DATASET, "its transforms, stage by stage"),
+        ("kornia", DATASET, "its augmentations, stage by stage"),
+        ("lightning", ALL, "a LightningModule, a LightningDataModule"),
+    )
 }
 """Frameworks without an address of their own, whose objects `py:` knows: torchvision's and timm's it knows as well."""
 
@@ -190,7 +193,7 @@ def extra_of(scheme: str, rest: str = "") -> str:
     """The extra that brings what an address needs; for a schedule, what the package needs whose rule it is."""
     if scheme == "schedule":
         scheme = rest.partition(".")[0]
-    return scheme if scheme in ("demo", "timm", "torchvision", "hf", "hfds") else "cam"
+    return scheme if scheme in ("demo", "timm", "torchvision", "hf", "hfds", *PACKAGES) else "cam"
 
 
 def entry_points() -> "Iterable[EntryPoint]":
@@ -213,13 +216,10 @@ class Entry:
 
 def catalogue() -> Iterator[Entry]:
     """All kinds of addresses, packages whose objects are known, and what other packages add; none of it is imported."""
-    rows = [
-        (scheme, one.example, one.offers, one.says, one.needs, extra_of(scheme)) for scheme, one in ADAPTERS.items()
-    ]
-    rows += [(name, f"py:, with {name}", offers, says, (name,), name) for name, (offers, says) in PACKAGES.items()]
-    for scheme, example, offers, says, needs, extra in rows:
-        missing = tuple(package for package in needs if find_spec(package) is None)
-        yield Entry(scheme, example, offers, says, missing, install_command(extra) if missing else "")
+    for scheme, one in {**ADAPTERS, **PACKAGES}.items():
+        missing = tuple(package for package in one.needs if find_spec(package) is None)
+        install = install_command(extra_of(scheme)) if missing else ""
+        yield Entry(scheme, one.example, one.offers, one.says, missing, install)
     for point in sorted(entry_points(), key=lambda point: point.name):
         if point.name not in ADAPTERS:
             author = point.dist.name if point.dist is not None else point.module
