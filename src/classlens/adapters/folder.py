@@ -37,7 +37,7 @@ def list_pictures(path: str, split: str) -> tuple[Listing, Sequence[str]]:
         listing = list_elsewhere(archives_at(path) or [path], split)
         return listing, note_timm_order(listing.classes or (), listing.classes or ())
     if path.lower().endswith(LISTS) and not Path(path).is_dir():
-        return list_annotations(path, path.rpartition("/")[0] or "."), note_no_splits(path, split)
+        return list_annotations(path, os.path.dirname(path) or "."), note_no_splits(path, split)  # noqa: PTH120
     if Path(path).suffix in SUFFIXES:
         return list_tables([path]), note_no_splits(path, split)
     if Path(path).is_file():
