@@ -189,9 +189,8 @@ def read_output(classifier: Classifier, scores: Logits, calls: Sequence[MakerCal
     if maker is not None:
         return Output("sigmoid" if single else maker.kind, "function", single, names=names)
     values = scores.detach().float()
-    close = max(
-        1e-5, 2 * torch.finfo(scores.dtype).eps
-    )  # probabilities add up to one within two steps of their precision
+    # Probabilities add up to one within two steps of their precision.
+    close = max(1e-5, 2 * torch.finfo(scores.dtype).eps)
     could_be = bool(((values >= 0) & (values <= 1)).all())
     if could_be and not single and ((values.sum(dim=1) - 1).abs() < close).all():
         return Output("softmax", "probabilities", names=names)

@@ -196,9 +196,8 @@ def stated_encoding(transform: Foreign, encoding: Encoding) -> Encoding | None:
     """The encoding after a transform that carries mean and std; None for others."""
     name, flags = type(transform).__name__.casefold(), getattr(transform, "flags", None) or {}
     mean, std = (getattr(transform, key, flags.get(key)) for key in ("mean", "std"))
-    if getattr(transform, "do_normalize", False) and hasattr(
-        transform, "image_mean"
-    ):  # an image processor of transformers
+    is_processor = hasattr(transform, "image_mean")  # of transformers
+    if is_processor and getattr(transform, "do_normalize", False):
         name, mean, std = "normalize", transform.image_mean, transform.image_std
     if "normalize" not in name or "denormalize" in name or mean is None or std is None:
         return None

@@ -238,13 +238,9 @@ def flatten(key: str, thing: Thing) -> list[tuple[str, Thing]]:
         return [pair for name, value in thing.items() if name != "monitor" for pair in flatten(str(name), value)]
     if not isinstance(thing, (list, tuple)):
         return [] if thing is None else [(key, thing)]
-    if (
-        isinstance(thing, tuple)
-        and len(thing) == 2
-        and hasattr(thing[0], "param_group_field")
-        and type(thing[1]) is int
-    ):
-        return [(key, thing[0]), ("epochs", thing[1])]  # what timm's create_scheduler_v2 returns
+    is_timms = len(thing) == 2 and hasattr(thing[0], "param_group_field")  # what its create_scheduler_v2 returns
+    if is_timms and isinstance(thing, tuple) and type(thing[1]) is int:
+        return [(key, thing[0]), ("epochs", thing[1])]
     is_pipeline = isinstance(thing, list) and all(type(one) is not list and kind_of(one) in STEPS for one in thing)
     return [(key, thing)] if thing and is_pipeline else [pair for value in thing for pair in flatten(key, value)]
 
