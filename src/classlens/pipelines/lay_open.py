@@ -141,7 +141,7 @@ def remarks(state: State) -> tuple[str, ...]:
         if (state.encoding.mean, state.encoding.std) != (PLAIN.mean, PLAIN.std):
             return state.remarks
         low, high = float(array.min()), float(array.max())
-        if array.dtype != np.uint8 and (low < -1e-3 or high > white * 1.001):
+        if array.dtype != np.uint8 and not (low >= -1e-3 and high <= white * 1.001):  # NaN lies nowhere
             outside = f"its values lie in {low:.3g}..{high:.3g}, outside 0..{white:g}: what is outside is cut off"
             return (*state.remarks, outside)
     return state.remarks
