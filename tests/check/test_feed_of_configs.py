@@ -39,7 +39,7 @@ def setup(tmp_path_factory):
     torch.manual_seed(0)
     optimizer = torch.optim.Adam(classifier.module.parameters(), 3e-3)
     classifier.module.requires_grad_().train()
-    for _ in range(150):
+    for _ in range(100):
         chosen = torch.randint(0, len(batch), (64,))
         optimizer.zero_grad()
         nn.functional.cross_entropy(classifier.logits(batch[chosen]), targets[chosen]).backward()
