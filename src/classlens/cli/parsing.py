@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Number = TypeVar("Number", int, float)
 Request = TypeVar("Request", bound="DataclassInstance")
 
+PLACES = ("FILE", "DIR", "RUN")  # what an option names that may not be said twice
 SHOWN = 40  # letters of a number that is none
 LONGEST = 400  # letters of an error about an option
 CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)")
@@ -34,6 +35,18 @@ class Help(argparse.HelpFormatter):
         fill = super()._fill_text
         paragraphs = text.strip("\n").split("\n\n")
         return "\n\n".join(one if one.startswith(" ") else fill(one, width, indent) for one in paragraphs)
+
+
+class Store(argparse.Action):
+    """Keep what was said last, as argparse does; but of two files none may be left out without a word."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, option: str | None = None
+    ) -> None:
+        before = getattr(namespace, self.dest, None)
+        if option and self.metavar in PLACES and before not in (self.default, values):
+            parser.error(f"{option} is there twice, for {before} and for {values}: name one")
+        setattr(namespace, self.dest, values)
 
 
 class Parser(argparse.ArgumentParser):
@@ -73,7 +86,8 @@ def read_request(
 ) -> Request:
     """The arguments as a request of a kind: its `own` values, and for the rest the options that are called as its fields.
 
-    What is said of the config, and which code may be run, are its `options`, unless it has its own.
+    Several values are a tuple; what is not said is left to the request. What is said of the config, and which code may be
+    run, are its `options`, unless it has its own.
     """
     from dataclasses import fields
 
@@ -81,10 +95,11 @@ def read_request(
     from classlens.config.overrides import parse_overrides
 
     names = {field.name for field in fields(kind)}
-    values = vars(arguments) | dict(own or {})
+    values = {name: value for name, value in vars(arguments).items() if value is not None} | dict(own or {})
     if "options" in names - values.keys():
         values["options"] = read_request(arguments, Options, {"overrides": parse_overrides(arguments.cfg_options)})
-    return kind(**{name: values[name] for name in names & values.keys()})
+    chosen = {name: values[name] for name in names & values.keys()}
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()})
 
 
 def print_note(kind: str, text: str) -> None:

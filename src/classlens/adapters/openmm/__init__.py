@@ -57,14 +57,14 @@ def open_config(path: str | Path, options: Options, photos: Path | None = None) 
         setup = read_setup(config, Path(path))
     except MISFITS as fault:
         raise misfit(str(path), fault) from fault
+    head = (setup.model or {}).get("head")
+    outputs = head.get("num_classes") if isinstance(head, Mapping) else None
     trains, counts = setup.optimization.optimizer is not None, {"count_groups": options.count_groups}
     key, trust = "param_scheduler" if setup.generation == "1.x" else "lr_config", options.trust_config
     schedule = partial(build, setup, "schedules:open_schedule", key, counts, trust=trust and options.count_groups)
     how = {"untrained": options.untrained, "trust_checkpoint": options.trust_checkpoint}
     classifier = partial(build, setup, "classifiers:open_classifier", "model", how, trust=trust)
     clock = partial(build, setup, "schedules:clock_of", "", {})
-    head = (setup.model or {}).get("head")
-    outputs = head.get("num_classes") if isinstance(head, Mapping) else None
     source = Source(
         origin=str(setup.path),
         open_dataset=partial(open_dataset, setup, options, make_data) if setup.splits else None,
