@@ -87,6 +87,7 @@ def test_a_function_is_drawn_with_its_bend_and_its_jump():
 
     asked = np.array([77_700, 77_777, 77_900, 600_000, 600_001])
     np.testing.assert_allclose(np.interp(asked, steps, values), curve.at(asked), atol=1e-5)
+    assert {77_777, 600_001} <= set(curve.trajectory.breaks)
 
 
 def test_peak_and_final_are_exact():
