@@ -23,7 +23,7 @@ BENCHMARKS = {
     "zoo": ("",),
     "cam": ("",),
     "masking": ("",),
-    "audit": ("--number 192",),
+    "audit": ("--number 192", "--memory --counts 10000 100000"),
     "studio": ("",),
 }
 """Each script, and the arguments of its runs."""

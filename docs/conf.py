@@ -9,6 +9,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from furo.navigation import get_navigation_tree
 from sphinx.application import Sphinx
 
 import classlens
@@ -21,7 +22,6 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
 suppress_warnings = ["myst.xref_missing"]  # links to files of the repository, which stay links to files
-exclude_patterns = ["decisions/README.md"]
 html_theme = "furo"
 html_title = "Classlens"
 html_theme_options = {"source_directory": "docs/"}
@@ -38,8 +38,23 @@ def join_chinese_lines(app: Sphinx, name: str, source: list[str]) -> None:
     source[0] = re.sub(f"(?<={HAN})\n(?={HAN})", "", source[0])
 
 
+def list_chinese_pages(app: Sphinx, page: str, _template: str, context: dict[str, object], _tree: object) -> None:
+    """Beside a Chinese page stand the Chinese pages."""
+    if not page.startswith("zh/"):
+        return
+    pages = ["zh/index", *app.env.toctree_includes["zh/index"]]
+    items = (
+        f'<li class="toctree-l1{" current current-page" if name == page else ""}">'
+        f'<a class="reference internal" href="{app.builder.get_relative_uri(page, name)}">'
+        f"{app.env.titles[name].astext()}</a></li>"
+        for name in pages
+    )
+    context["furo_navigation_tree"] = get_navigation_tree(f"<ul>{''.join(items)}</ul>")
+
+
 def setup(app: Sphinx) -> None:
     app.connect("source-read", join_chinese_lines)
+    app.connect("html-page-context", list_chinese_pages, priority=900)  # after the theme, which lists all pages
 
 
 def write_references() -> None:

@@ -190,6 +190,14 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
 
 
+def describe_error(error: BaseException) -> str:
+    """What went wrong in one line: an error of ours says it all, any other one is called by its type."""
+    words = str(error).strip().splitlines()
+    if isinstance(error, ClasslensError):
+        return str(error)
+    return f"{type(error).__name__}: {words[0]}" if words else type(error).__name__
+
+
 def count_of(number: int, what: str) -> str:
     """`1 picture`, `2 pictures`, `20,000 pictures`, `0 classes`."""
     ending = "" if number == 1 else "es" if what.endswith("s") else "s"

@@ -11,7 +11,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from io import BufferedReader
@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import IO
 
 from classlens.errors import DataError, suggestion
-from classlens.printed import cell_text, csv_text
 
 try:
     import fcntl
@@ -144,16 +143,6 @@ def writing(place: str | Path) -> Iterator[None]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DataError(f"cannot write {place}: {reason}", hint="choose another place, or make room") from error
-
-
-def write_table(path: str | Path, heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV file; text that a spreadsheet would run is quoted."""
-    write_whole(path, table_text(heading, rows).encode())
-
-
-def table_text(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """What `write_table` writes."""
-    return csv_text([heading, *([cell_text(one) if isinstance(one, str) else one for one in row] for row in rows)])
 
 
 def check_place(path: Path) -> None:

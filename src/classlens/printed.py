@@ -8,7 +8,7 @@ be printed at all. They are spelled out here, as Python spells them: `\x1b`, `\n
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from io import StringIO
 from typing import TextIO
@@ -103,3 +103,8 @@ def csv_text(rows: Iterable[Iterable[object]]) -> str:
     part = StringIO()
     csv.writer(part, lineterminator="\n").writerows(rows)
     return part.getvalue()
+
+
+def table_text(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A small CSV table; text that a spreadsheet would run is quoted."""
+    return csv_text([heading, *([cell_text(one) if isinstance(one, str) else one for one in row] for row in rows)])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from classlens.errors import ClasslensError, ConfigError, DataError, MissingDependency, ModelError
+from classlens.errors import ClasslensError, ConfigError, DataError, MissingDependency, ModelError, describe_error
 
 EXTRAS: Mapping[str, str] = {
     "albumentations": "albumentations", "datasets": "hfds", "kornia": "kornia", "lightning": "lightning",
@@ -37,7 +37,7 @@ def users_code(
         where, _ = place_of(error)
         package = (error.name or "").partition(".")[0]
         if not package or package == "classlens":
-            raise ConfigError(f"{what} fails{where}: {summary(error)}") from error
+            raise ConfigError(f"{what} fails{where}: {describe_error(error)}") from error
         raise MissingDependency(package, extra=EXTRAS.get(package), where=f"{what}{where}") from error
     except SystemExit as error:
         hint = "put what starts the training under: if __name__ == '__main__'"
@@ -45,7 +45,7 @@ def users_code(
     except Exception as error:  # the one place where anything may come: what the user wrote is the user's to mend
         where, line = place_of(error)
         start = f"{what} fails{where}" if where else what.rstrip(",")
-        raise kind(f"{start}: {summary(error)}", hint=f"the line is: {line}" if line else hint) from error
+        raise kind(f"{start}: {describe_error(error)}", hint=f"the line is: {line}" if line else hint) from error
 
 
 @contextmanager
@@ -57,11 +57,6 @@ def importable(folder: str) -> Iterator[None]:
     finally:
         if folder in sys.path:
             sys.path.remove(folder)
-
-
-def summary(error: BaseException) -> str:
-    words = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {words[0]}" if words else type(error).__name__
 
 
 def place_of(error: BaseException) -> tuple[str, str]:

@@ -211,6 +211,20 @@ def test_names_of_classes_beside_a_network_alone_change_nothing():
     assert source.parts == ("classifier",)
 
 
+def test_stages_are_left_out_of_pictures_behind_a_transform(tmp_path):
+    transforms = pytest.importorskip("torchvision.transforms")
+    data = f"folder:{ROOT / 'demo' / 'photos'}", [transforms.RandomHorizontalFlip(), transforms.CenterCrop(20)]
+    (tmp_path / "mine.py").write_text(
+        "from torchvision.transforms import CenterCrop, RandomHorizontalFlip\n"
+        f"data = {data[0]!r}, [RandomHorizontalFlip(), CenterCrop(20)]\n"
+    )
+    options = Options(skipped=("CenterCrop",))
+
+    for target in (f"py:{tmp_path / 'mine.py'}:data", data):
+        stages = open_source(target, options=options).dataset().stages
+        assert [stage.name for stage in stages] == ["RandomHorizontalFlip"]
+
+
 def test_listing_imports_no_framework():
     code = "import sys; from classlens.cli.main import main; main(['sources']); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -11,8 +11,9 @@ import sys
 import pytest
 import torch
 
+from classlens.adapters import hub, open_source
 from classlens.adapters.hub import reachable, split_settings
-from classlens.errors import ConfigError
+from classlens.errors import ConfigError, DataError
 
 timm = pytest.importorskip("timm")
 transformers = pytest.importorskip("transformers")
@@ -155,3 +156,11 @@ def test_settings_are_python_values(text, name, settings):
 def test_a_setting_without_a_name_or_value_is_refused(text):
     with pytest.raises(ConfigError, match="has no value"):
         split_settings(text)
+
+
+@pytest.mark.parametrize("address", ["hf:foo bar", "timm:hf-hub:foo bar"])
+def test_a_name_that_the_hub_does_not_allow_is_refused_without_a_network(address, monkeypatch):
+    monkeypatch.setattr(hub, "reachable", lambda url: False)
+
+    with pytest.raises(DataError, match="no model on the Hub can be called 'foo bar'"):
+        open_source(address).classifier()

@@ -38,6 +38,14 @@ def test_columns_of_other_names_are_named_in_the_address(tmp_path):
         open_source(f"hfds:{tmp_path}?image=foto").dataset()
 
 
+def test_a_named_column_takes_the_place_of_one_that_has_the_usual_name(tmp_path):
+    rows("photo").add_column("image", [10, 11, 12, 13]).save_to_disk(str(tmp_path))
+
+    dataset = open_source(f"hfds:{tmp_path}?image=photo").dataset()
+
+    assert (classlens.trace(dataset, 3).original.image.pixels == 120).all()
+
+
 def test_a_label_is_read_without_decoding_the_picture(tmp_path, monkeypatch):
     rows().save_to_disk(str(tmp_path))
     dataset = open_source(f"hfds:{tmp_path}").dataset()

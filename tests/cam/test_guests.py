@@ -200,6 +200,16 @@ def test_a_model_without_weights_is_refused(noise):
         mapped(made().to("meta"), noise)
 
 
+@pytest.mark.filterwarnings("ignore:Lazy modules:UserWarning")
+def test_lazy_layers_that_have_not_run_are_refused_and_others_explained(noise):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(3)).eval()
+
+    with pytest.raises(ModelError, match="lazy layers"):
+        mapped(network, noise, layer="1")
+    network(torch.zeros(1, 3, 8, 8))
+    assert mapped(network, noise, layer="1").shape == (6, 6)
+
+
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 def test_a_torchscript_program_is_refused(noise):
     with pytest.raises(ModelError, match="TorchScript"):

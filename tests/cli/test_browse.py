@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from classlens.adapters import Adapter, Options, open_source
-from classlens.cli.main import main
+from classlens.cli.browse import read_request
+from classlens.cli.main import main, parser_of
 from classlens.runs.browse_samples import BrowseRequest, render_sample
 from classlens.runs.processes import DatasetSpec, run_job
 
@@ -92,6 +93,13 @@ def test_the_same_seed_gives_the_same_files_with_any_number_of_workers(config, t
     }
     assert contents["one"] == contents["two"]
     assert contents["one"] != contents["other"]
+
+
+@pytest.mark.parametrize(("words", "workers"), [([], None), (["--workers", "0"], 0), (["--workers", "3"], 3)])
+def test_the_run_decides_how_many_processes_it_takes_unless_that_is_said(words, workers):
+    arguments = parser_of("browse", "browse").parse_args(["demo", "--not-show", *words])
+
+    assert read_request(arguments).args[1].workers == workers
 
 
 def test_a_bad_picture_in_a_list_is_a_marked_tile_with_its_reason(data, tmp_path, capsys):
@@ -363,7 +371,8 @@ def test_a_command_that_python_calls_leaves_the_caller_its_temporary_folder(tmp_
     """A forked child would leave by the caller's `with`, and remove what the caller still needs."""
     script = """
 import os, tempfile
-from classlens.cli.main import main
+from classlens.cli.browse import read_request
+from classlens.cli.main import main, parser_of
 with tempfile.TemporaryDirectory() as folder:
     status = main(["browse", "demo", "-n", "1", "--output-dir", f"{folder}/pictures"])
     print(status, sum(name.endswith(".jpg") for _, _, names in os.walk(folder) for name in names))

@@ -123,7 +123,7 @@ def test_pictures_are_written_in_the_format_of_their_ending(tmp_path, ending):
 
     assert main(["cam", CAT, "demo", "--save-path", str(path), "--method", "GradCAM", "LayerCAM"]) == 0
 
-    starts = {"jpg": b"\xff\xd8", "pdf": b"%PDF", "svg": b"<?xml", "webp": b"RIFF"}
+    starts = {"jpg": b"\xff\xd8", "pdf": b"%PDF", "svg": b"<svg", "webp": b"RIFF"}
     assert path.read_bytes().startswith(starts[ending])
 
 

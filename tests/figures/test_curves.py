@@ -14,8 +14,8 @@ from classlens.errors import DataError, NotFound
 from classlens.figures.chart import STYLES, Pin, chart_of, line_colours, short
 from classlens.figures.curves import ENDINGS
 from classlens.figures.drawing import Drawing, check_ending
+from classlens.figures.painting import figure_of
 from classlens.figures.plot_layout import ROW, Stroke, Words, lay_out, ticks
-from classlens.figures.printing import figure_of
 from classlens.figures.terminal import terminal_plot
 from classlens.runs.schedule_plots import save_table
 from classlens.schedule.schedule import Group

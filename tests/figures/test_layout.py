@@ -8,8 +8,8 @@ from PIL import ImageFont
 
 from classlens import Clock, draw
 from classlens.figures.chart import INK, STYLES, chart_of
+from classlens.figures.painting import figure_of
 from classlens.figures.plot_layout import Area, Dot, Segment, Stroke, Words, lay_out, ticks
-from classlens.figures.printing import figure_of
 from classlens.figures.terminal import terminal_plot
 from classlens.figures.text import break_lines, estimated_width, font, letters_in, shorten_middle
 from classlens.schedule.replay import summarize

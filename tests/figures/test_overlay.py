@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -108,6 +111,19 @@ def test_paths_are_told_apart_by_as_much_of_their_ends_as_that_takes():
     assert short_names(["a/x.pth", "a/y.pth"]) == ["x.pth", "y.pth"]
     assert short_names(["a/x.pth", "b/x.pth"], with_endings=False) == ["a/x", "b/x"]
     assert short_names(["a/x.pth", "a/x.pt"], with_endings=False) == ["a/x.pth", "a/x.pt"]
+
+
+def test_a_sheet_of_maps_is_painted_without_matplotlib():
+    code = """
+import sys, numpy as np
+from classlens.cam.saliency import Saliency
+from classlens.figures import draw
+from classlens.image import Image
+draw(Saliency(Image(np.zeros((32, 48, 3), np.uint8)), np.ones((1, 4, 6), np.float32), "GradCAM", "layer4", None)).pixels
+sys.exit("matplotlib.figure" in sys.modules)
+"""
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_long_row_is_broken():

@@ -3,15 +3,19 @@
 import io
 import subprocess
 import sys
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as Pillow
 
 from classlens import draw
-from classlens.figures import curves
+from classlens.figures import painting
 from classlens.figures.chart import STYLES, chart_of
-from classlens.figures.plot_layout import Stroke, lay_out
+from classlens.figures.plot_layout import Raster, Stroke, Words, lay_out
+from classlens.figures.text import font
+from classlens.image import Image
 from tests.figures.test_curves import bad_course, cosine, milestones, run
 from tests.figures.test_layout import undecided
 
@@ -50,9 +54,49 @@ def test_the_edges_of_the_line_are_smooth():
 
 def test_a_large_picture_is_drawn_in_bands_that_leave_no_seam(monkeypatch):
     whole = drawn([run(rule=milestones)])
-    monkeypatch.setattr(curves, "MOST_FINE", 1 << 18)
+    monkeypatch.setattr(painting, "MOST_FINE", 1 << 18)
 
     np.testing.assert_array_equal(drawn([run(rule=milestones)]), whole)
+
+
+def test_a_tiny_picture_shows_its_pixels_as_blocks_and_a_large_one_is_reduced():
+    tiny = Image(np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [9, 9, 9]]], np.uint8))
+    large = Image(np.kron(tiny.pixels, np.ones((150, 150, 1), np.uint8)))
+
+    for image in (tiny, large):
+        painted = painting.paint([Raster((36, 36), (72, 72), image)], (144, 144)).pixels
+        assert (painted[[55, 55, 145, 145], [55, 145, 55, 145]] == tiny.pixels.reshape(4, 3)).all()
+        assert (painted[:48] == 255).all()
+        assert (painted[:, 152:] == 255).all()
+
+
+def test_every_letter_is_painted_by_a_font_that_has_it(monkeypatch):
+    """A box in front, which the usual font has, once had all letters painted by that font: as boxes."""
+    other = str(Path(matplotlib.get_data_path(), "fonts", "ttf", "STIXGeneral.ttf"))
+    monkeypatch.setattr(painting, "clean", str)
+    monkeypatch.setattr(painting, "other_font", lambda letter: (other if letter == "\u2e80" else "", "any"))
+    faces = []
+    monkeypatch.setattr(painting, "font", lambda size, *, bold, path: faces.append(path) or font(size, path=path))
+
+    picture = painting.paint([Words((36, 36), "a\u25a1\u2e80", 10.0, "#000000")], (144, 72)).pixels
+
+    assert faces == ["", other]
+    assert (picture < 128).any()
+
+
+@pytest.mark.parametrize("anchor", ["start", "middle", "end"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_words_begin_end_or_have_their_middle_at_their_place(anchor, turned):
+    words = Words((108, 108), "HHHHHHHH", 10.0, "#000000", anchor, turned=turned)
+
+    rows, columns = np.nonzero(painting.paint([words], (216, 216)).pixels[..., 0] < 128)
+
+    along, across = (rows, columns) if turned else (columns, rows)
+    place = {"start": along.max() if turned else along.min(), "middle": (along.min() + along.max()) / 2}
+    place["end"] = along.min() if turned else along.max()
+    assert abs(place[anchor] - 150) <= 3
+    assert abs(across.max() - 150) <= 2
+    assert across.max() - across.min() < 14
 
 
 def test_what_a_metric_decides_is_shaded():
@@ -81,7 +125,7 @@ def test_nothing_is_drawn_where_there_is_no_value():
 def test_every_format_has_the_same_picture(suffix, kind):
     picture = draw(run(), size=(4.0, 3.0))
 
-    with Image.open(io.BytesIO(picture.encode(suffix))) as found:
+    with Pillow.open(io.BytesIO(picture.encode(suffix))) as found:
         assert found.format == kind
         difference = np.asarray(found.convert("RGB")).astype(int) - picture.pixels
     assert np.abs(difference).mean() < 2

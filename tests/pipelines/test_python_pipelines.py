@@ -99,6 +99,7 @@ def test_samples_that_are_dicts_or_pairs_show_the_picture_in_them():
     [
         ({"label": 3}, "holds no picture"),
         (np.zeros((5, 7, 9)), r"shape \(5, 7, 9\) is no picture"),
+        (np.zeros((0, 7, 3), np.uint8), r"shape \(0, 7, 3\) is no picture"),
         ("text", "no picture"),
     ],
 )
@@ -108,8 +109,9 @@ def test_a_sample_without_a_picture_is_refused(value, message):
 
 
 def test_values_that_no_picture_has_are_remarked_upon():
-    wild, normalised = (State(np.full((4, 4, 3), value, np.float32)) for value in (300.0, -3.0))
+    wild, no_numbers, normalised = (State(np.full((4, 4, 3), one, np.float32)) for one in (300.0, np.nan, -3.0))
 
     assert "outside 0..255" in remarks(wild)[0]
+    assert "nan..nan, outside 0..255" in remarks(no_numbers)[0]
     assert "shown stretched" in remarks(normalised)[0]
     assert remarks(State(photo())) == ()

@@ -60,8 +60,8 @@ def test_maps_of_a_folder_are_written_told_and_listed(model, photos, tmp_path):
     assert tuple(rows) == run.maps
     assert [(one.picture.name, one.readable) for one in run.bad] == [("broken.png", False)]
     assert any(kind == "note" and "ends in a softmax" in text for kind, text in notes)
-    assert [Path(one["picture"]).name for one in run.facts()["maps"]] == ["0.png", "1.png", "2.png"]
-    json.dumps(run.facts())
+    assert [Path(one["picture"]).name for one in run.as_data()["maps"]] == ["0.png", "1.png", "2.png"]
+    json.dumps(run.as_data())
 
 
 def test_a_run_draws_itself_as_a_line_for_every_map_and_every_bad_picture(model, photos):
@@ -71,6 +71,12 @@ def test_a_run_draws_itself_as_a_line_for_every_map_and_every_bad_picture(model,
     assert ["GradCAM at 1" in line for line in lines] == [True, True, True, False]
     assert lines[-1].startswith("bad: ")
     assert "broken.png" in lines[-1]
+
+
+def test_a_name_that_is_no_utf8_is_spelled_out_in_json():
+    run = classlens.MapRun((), (), (Path("a\udcff.png"),), ())
+
+    assert json.loads(classlens.draw(run).encode(".json"))["written"] == [r"a\xff.png"]
 
 
 def test_scores_are_a_result_that_draws_itself(model, photos, tmp_path):

@@ -226,6 +226,12 @@ def test_a_report_that_nobody_waits_for_any_more_is_cancelled():
     assert session.jobs[1].state == "cancelled"
 
 
+def test_a_name_that_is_half_a_letter_is_found_by_the_rest_of_it():
+    dataset = Dataset("list", 2, None, (), None, sample=lambda index: Sample(("\ud800cat.png", "dog.png")[index], (0,)))
+
+    assert index_rows(dataset, lambda: True).filter("cat", -1).tolist() == [0]
+
+
 def test_an_index_of_rows_ends_with_the_studio():
     dataset = Dataset("many", AT_ONCE + 1, None, (), None, sample=lambda index: Sample(f"{index}.png", (0,)))
 

@@ -345,6 +345,7 @@ def test_pictures_are_drawn_in_known_ways_only(studio, query):
 
 def test_long_addresses_and_headers_are_refused(studio):
     check_refusal(*studio.ask(f"/data.json?q={'a' * 5000}"), 414)
+    check_refusal(*studio.ask(f"/jobs/{'9' * 5000}.json"), 414)
     assert studio.ask(f"/data.json?q={'a' * 300}")[0] == 400
     assert studio.ask("/data.json", headers={"X-Long": "a" * 100_000})[0] == 431
 

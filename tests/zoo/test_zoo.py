@@ -11,7 +11,7 @@ import torch
 from classlens.adapters.openmm.classifiers import build_upstream
 from classlens.errors import ConfigError, NotOffered
 from classlens.zoo.build import PARTS, build_network
-from classlens.zoo.metaformer import ChannelAffine, PoolFormerBlock, VANBlock
+from classlens.zoo.metaformer import VAN, PoolFormer, PoolFormerOptions, VANOptions
 from classlens.zoo.units import BatchNormNeck, GeneralizedMeanPooling, StackedHead, ViTHead
 
 POOL = {"type": "GlobalAveragePooling"}
@@ -361,10 +361,10 @@ def test_lenet_is_as_large_as_counted_by_hand_and_looks_at_the_mean_of_the_chann
 
 
 def test_a_van_block_scaled_to_nothing_leaves_its_input_alone():
-    block = VANBlock(4, 2).eval()
+    block = VAN(VANOptions()).blocks1[0].eval()
     block.layer_scale_1.data.zero_()
     block.layer_scale_2.data.zero_()
-    features = torch.randn(1, 4, 6, 6)
+    features = torch.randn(1, 32, 6, 6)
 
     torch.testing.assert_close(block(features), features)
     assert on_meta(classifier({"type": "VAN"}, 256)).eval()(torch.empty(2, 3, 64, 96, device="meta")).shape == (2, 1000)
@@ -373,8 +373,8 @@ def test_a_van_block_scaled_to_nothing_leaves_its_input_alone():
 def test_the_norm_of_a_deployed_riformer_does_the_work_of_norm_and_affine():
     """Wang et al., RIFormer, CVPR 2023, section 3.2: scale (affine - 1) into the norm."""
     trained, deployed = (
-        PoolFormerBlock(4, mixer, lambda width: torch.nn.GroupNorm(1, width), torch.nn.GELU).eval()
-        for mixer in (ChannelAffine(4), None)
+        PoolFormer(PoolFormerOptions("RIFormer", deploy=deploy)).network[0][0].double().eval()
+        for deploy in (False, True)
     )
     for parameter in trained.parameters():
         torch.nn.init.normal_(parameter)
@@ -384,7 +384,7 @@ def test_the_norm_of_a_deployed_riformer_does_the_work_of_norm_and_affine():
         name: value for name, value in trained.state_dict().items() if not name.startswith(("norm1", "token_mixer"))
     }
     deployed.load_state_dict(shared | {f"norm_reparam.{name}": value for name, value in merged.items()})
-    features = torch.randn(2, 4, 5, 5)
+    features = torch.randn(2, 64, 5, 5, dtype=torch.float64)
 
     torch.testing.assert_close(deployed(features), trained(features))
 

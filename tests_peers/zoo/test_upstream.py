@@ -41,6 +41,20 @@ def test_a_foreign_backbone_gives_the_logits_of_mmpretrain():
     assert "backbone.layers.0.0.branch2.0" in dict(ours.named_modules())
 
 
+def test_a_network_of_another_frame_is_classified_and_loaded_too(tmp_path):
+    """Those of timm and transformers in mmpretrain's configs have no backbone, neck and head."""
+    model = {"type": "TimmClassifier", "model_name": "resnet18", "num_classes": 10, "pretrained": False}
+    peer = randomised(build_classifier(dict(model))).eval()
+    torch.save({"state_dict": peer.state_dict()}, tmp_path / "timm.pth")
+    (tmp_path / "timm_net.py").write_text(f"model = {model!r}\n")
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+    classifier = open_source(str(tmp_path / "timm_net.py")).classifier(str(tmp_path / "timm.pth"))
+
+    with torch.no_grad():
+        torch.testing.assert_close(classifier.logits(images), peer(images, mode="tensor"), rtol=0, atol=1e-5)
+
+
 def test_weights_that_a_foreign_network_misses_are_not_left_random():
     with pytest.raises(DataError, match="missing: backbone"):
         load_weights(

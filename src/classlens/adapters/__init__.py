@@ -61,10 +61,13 @@ ADAPTERS: Mapping[str, Adapter] = {
         "your own module, Dataset, DataLoader, or optimizer with its scheduler"),
 }  # fmt: skip
 
-PACKAGES: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "albumentations": (DATASET, "its transforms, stage by stage"),
-    "kornia": (DATASET, "its augmentations, stage by stage"),
-    "lightning": (ALL, "a LightningModule, a LightningDataModule"),
+PACKAGES: Mapping[str, Adapter] = {
+    name: Adapter("classlens.adapters.python:open_target", f"py:, with {name}", offers, says, (name,))
+    for name, offers, says in (
+        ("albumentations", DATASET, "its transforms, stage by stage"),
+        ("kornia", DATASET, "its augmentations, stage by stage"),
+        ("lightning", ALL, "a LightningModule, a LightningDataModule"),
+    )
 }
 """Frameworks without an address of their own, whose objects `py:` knows: torchvision's and timm's it knows as well."""
 
@@ -115,12 +118,8 @@ def open_source(address: object, *, options: Options | None = None) -> Source:
         ConfigError: the config file is missing or cannot be read, or the object is of no known kind.
     """
     options = options or Options()
-    if not isinstance(address, (str, PathLike)):
-        from classlens.adapters.python import source_of
-
-        source = source_of(address, type(address).__name__, options)
-        return source if options.class_names is None else name_classes(source, options.class_names)
-    scheme, rest = split_address(fspath(address))
+    rest: Any  # a text, or the object itself
+    scheme, rest = split_address(fspath(address)) if isinstance(address, (str, PathLike)) else ("py", address)
     openers = {scheme: adapter.opener for scheme, adapter in ADAPTERS.items()}
     if scheme not in openers:
         openers |= {point.name: point.value for point in entry_points()}
@@ -132,7 +131,7 @@ def open_source(address: object, *, options: Options | None = None) -> Source:
         refuse_slip(rest)
     module, _, function = openers[scheme].partition(":")
     try:
-        opener: Callable[[str, Options], Source] = getattr(import_module(module), function)
+        opener: Callable[[Any, Options], Source] = getattr(import_module(module), function)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("classlens."):
             raise
@@ -141,42 +140,35 @@ def open_source(address: object, *, options: Options | None = None) -> Source:
         hint = f"pip install {error.name}"
         raise ConfigError(f"{scheme}: addresses need {error.name}, which is not installed", hint=hint) from error
     source = opener(rest, options)
-    if options.skipped and source.open_dataset:
-        source = replace(source, open_dataset=partial(open_without, source.open_dataset, options.skipped))
-    return source if options.class_names is None else name_classes(source, options.class_names)
-
-
-def name_classes(source: Source, names: tuple[str, ...]) -> Source:
-    """The source with other names for the classes of its datasets, one for each class."""
-    opener = source.open_dataset
-    if opener is None:
+    if source.open_dataset is None or not (options.skipped or options.class_names):
         return source
-
-    def open_named(split: str) -> "Dataset":
-        dataset = opener(split)
-        if dataset.classes is not None and len(dataset.classes) != len(names):
-            what = f"{len(names)} class names for {len(dataset.classes)} classes of {dataset.name}"
-            raise DataError(what, hint="name all classes in the order of their numbers: --classes FILE")
-        return replace(dataset, classes=names)
-
-    return replace(source, open_dataset=open_named)
+    return replace(source, open_dataset=partial(open_as_asked, source.open_dataset, options))
 
 
-def open_without(opener: Callable[[str], "Dataset"], skipped: tuple[str, ...], split: str) -> "Dataset":
-    """A dataset whose pipeline lacks the stages of some types; those that make no picture may be named too."""
-    dataset = opener(split)
-    own = dataset.stages_of
+def open_as_asked(opener: Callable[[str], "Dataset"], options: Options, split: str) -> "Dataset":
+    """A dataset under the class names that the user gives, whose pipeline lacks the stages of the types that he skips.
+
+    Those that make no picture may be named too.
+    """
+    dataset, names = opener(split), options.class_names
+    if names and dataset.classes is not None and len(dataset.classes) != len(names):
+        what = f"{len(names)} class names for {len(dataset.classes)} classes of {dataset.name}"
+        raise DataError(what, hint="name all classes in the order of their numbers: --classes FILE")
+    own, types = dataset.stages_of, {stage.name for stage in dataset.stages}
+    if own is None:
+        for name in options.skipped:
+            if name not in types | NO_PICTURE:
+                raise NotFound("stage", name, types, where=f"the {split} pipeline")
 
     def kept(stages: "tuple[Stage, ...]") -> "tuple[Stage, ...]":
-        return tuple(stage for stage in stages if stage.name not in skipped)
+        return tuple(stage for stage in stages if stage.name not in options.skipped)
 
-    names = {stage.name for stage in dataset.stages}
-    if not own:
-        for name in skipped:
-            if name not in names | NO_PICTURE:
-                raise NotFound("stage", name, names, where=f"the {split} pipeline")
-    stages_of = (lambda index: kept(own(index))) if own else None
-    return replace(dataset, stages=kept(dataset.stages), stages_of=stages_of)
+    return replace(
+        dataset,
+        classes=names or dataset.classes,
+        stages=kept(dataset.stages),
+        stages_of=(lambda index: kept(own(index))) if own else None,
+    )
 
 
 NO_PICTURE = {"ToTensor", "Normalize", "ImageToTensor", "Collect", "ToPIL", "PackInputs", "PackClsInputs", "ToNumpy"}
@@ -201,7 +193,7 @@ def extra_of(scheme: str, rest: str = "") -> str:
     """The extra that brings what an address needs; for a schedule, what the package needs whose rule it is."""
     if scheme == "schedule":
         scheme = rest.partition(".")[0]
-    return scheme if scheme in ("demo", "timm", "torchvision", "hf", "hfds") else "cam"
+    return scheme if scheme in ("demo", "timm", "torchvision", "hf", "hfds", *PACKAGES) else "cam"
 
 
 def entry_points() -> "Iterable[EntryPoint]":
@@ -224,13 +216,10 @@ class Entry:
 
 def catalogue() -> Iterator[Entry]:
     """All kinds of addresses, packages whose objects are known, and what other packages add; none of it is imported."""
-    rows = [
-        (scheme, one.example, one.offers, one.says, one.needs, extra_of(scheme)) for scheme, one in ADAPTERS.items()
-    ]
-    rows += [(name, f"py:, with {name}", offers, says, (name,), name) for name, (offers, says) in PACKAGES.items()]
-    for scheme, example, offers, says, needs, extra in rows:
-        missing = tuple(package for package in needs if find_spec(package) is None)
-        yield Entry(scheme, example, offers, says, missing, install_command(extra) if missing else "")
+    for scheme, one in {**ADAPTERS, **PACKAGES}.items():
+        missing = tuple(package for package in one.needs if find_spec(package) is None)
+        install = install_command(extra_of(scheme)) if missing else ""
+        yield Entry(scheme, one.example, one.offers, one.says, missing, install)
     for point in sorted(entry_points(), key=lambda point: point.name):
         if point.name not in ADAPTERS:
             author = point.dist.name if point.dist is not None else point.module

@@ -12,7 +12,7 @@ from classlens.dataset.class_folders import list_elsewhere, note_timm_order, sca
 from classlens.dataset.conventions import SPLIT_OF, files_of_split, is_picture_name, note_no_splits, split_among
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.listing import Listing, to_dataset
-from classlens.dataset.storage import ADDRESS, is_archive, split_archive
+from classlens.dataset.storage import ADDRESS, is_archive, reason_of, split_archive
 from classlens.dataset.tables import SUFFIXES, list_tables, tables_below
 from classlens.errors import DataError
 from classlens.files import suggest_path
@@ -37,7 +37,7 @@ def list_pictures(path: str, split: str) -> tuple[Listing, Sequence[str]]:
         listing = list_elsewhere(archives_at(path) or [path], split)
         return listing, note_timm_order(listing.classes or (), listing.classes or ())
     if path.lower().endswith(LISTS) and not Path(path).is_dir():
-        return list_annotations(path, path.rpartition("/")[0] or "."), note_no_splits(path, split)
+        return list_annotations(path, os.path.dirname(path) or "."), note_no_splits(path, split)  # noqa: PTH120
     if Path(path).suffix in SUFFIXES:
         return list_tables([path]), note_no_splits(path, split)
     if Path(path).is_file():
@@ -65,7 +65,7 @@ def entries_of(folder: str) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             return [entry for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
-        raise DataError(f"{folder}: {(error.strerror or str(error)).lower()}") from error
+        raise DataError(f"{folder}: {reason_of(error)}") from error
 
 
 def is_deep(folder: str) -> bool:

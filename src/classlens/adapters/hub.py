@@ -76,7 +76,10 @@ def reachable(url: str) -> bool:
 def is_cached(repository: str, *names: str, revision: str | None = None) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
-    return any(isinstance(try_to_load_from_cache(repository, name, revision=revision), str) for name in names)
+    try:
+        return any(isinstance(try_to_load_from_cache(repository, name, revision=revision), str) for name in names)
+    except ValueError as error:  # its name is none that the Hub allows
+        raise DataError(f"no model on the Hub can be called {repository!r}", hint="write USER/MODEL") from error
 
 
 def hub_answers() -> bool:

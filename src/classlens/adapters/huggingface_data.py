@@ -43,7 +43,9 @@ def open_split(name: str, settings: dict[str, Setting], split: str) -> Dataset:
         column = settings.get(key, key)
         if key in settings and column not in table.column_names:
             raise NotFound("column", column, table.column_names, where=f"hfds:{name}")
-        table = table.rename_column(column, key) if column != key else table
+        if column != key:
+            others = [name for name in table.column_names if name != key]  # one of that name is not what is meant
+            table = table.select_columns(others).rename_column(column, key)
     return open_data(table, split)
 
 

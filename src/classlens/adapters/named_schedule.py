@@ -62,9 +62,9 @@ def open_named(rest: str, options: Options) -> Source:
     settings = {key: value for key, value in part.settings.items() if key not in RUN}
     run = {key: value for key, value in part.settings.items() if key in RUN}
     # What is said of the run beside the address holds for the scheduler as well, or its curve would end early or late.
-    said = {name: value for name in LENGTHS.values() if (value := getattr(options.run, name)) is not None}
-    run |= said
-    if "epochs" in said and "steps" not in said and "steps_per_epoch" in run:
+    beside = {name: value for name in LENGTHS.values() if (value := getattr(options.run, name)) is not None}
+    run |= beside
+    if "epochs" in beside and "steps" not in beside and "steps_per_epoch" in run:
         run.pop("steps", None)
     if "steps" not in run and not {"epochs", "steps_per_epoch"} <= set(run):
         run = {**{LENGTHS[key]: value for key, value in settings.items() if key in LENGTHS}, **run}

@@ -66,7 +66,7 @@ class Audit(Drawable):
         """Where the report is."""
         return Place(self.folder) / REPORT
 
-    def facts(self) -> dict[str, Any]:
+    def as_data(self) -> dict[str, Any]:
         """The result as JSON can hold it; this is `summary.json`."""
         return {
             "folder": self.folder,
@@ -147,7 +147,7 @@ def conclude(questions: Questions, manifest: Manifest, place: Place, made: int =
     classes, shown = read_classes(place), show_pictures(questions, manifest, place, wanted)
     has_answers, notes = ANSWERS in place.names(""), questions.subject.notes
     result = Audit(place.address, manifest, summary, classes, clusters, shown, made, notes, has_answers)
-    place.write(SUMMARY, json_text(result.facts(), indent=1).encode())
+    place.write(SUMMARY, json_text(result.as_data(), indent=1).encode())
     place.write(REPORT, classlens.draw(result).encode(".html"))
     return result
 

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from PIL import Image as Pillow
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils import checkpoint
 
 from classlens.arrays import Float
@@ -144,10 +145,13 @@ def preserved(module: nn.Module) -> Iterator[None]:
     if any(isinstance(part, torch.jit.ScriptModule) for part in parts):
         hint = "give the network that it was made from"
         raise ModelError("a TorchScript program does not show its layers", hint=hint)
+    tables: list[dict[str, Any]] = [table for part in parts for table in (part._parameters, part._buffers)]
+    if any(is_lazy(own) for table in tables for own in table.values()):
+        hint = "run it on a picture once before it is given"
+        raise ModelError("the model has lazy layers, whose shapes nobody knows before they have run", hint=hint)
     with ALONE, torch.inference_mode(mode=False), torch.enable_grad(), ExitStack() as undo:
         if "torch._dynamo" in sys.modules:  # compiled code does not call hooks
             undo.enter_context(torch.compiler.set_stance("force_eager"))
-        tables: list[dict[str, Any]] = [table for part in parts for table in (part._parameters, part._buffers)]
         for table in tables:
             for name, tensor in list(table.items()):
                 if tensor is not None and tensor.is_inference():  # autograd refuses them, so copies stand in

@@ -131,10 +131,10 @@ def logits_of(classifier: Classifier, batch: Batch, *, rows: int | None = None) 
         message = f"{classifier.name} cannot be run on a picture of {size}: {first_line(error)}"
         raise ModelError(message, hint=f"it was made for {made_for}: leave out --whole") from error
     if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != rows:
-        seen = f"a tensor of {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
+        kind = f"a tensor of {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
         hint = "let the record's `logits` pick the scores, e.g. lambda batch: module(batch).logits"
         raise ModelError(
-            f"{classifier.name} gave {seen}, not a tensor with {rows} rows of one score per class", hint=hint
+            f"{classifier.name} gave {kind}, not a tensor with {rows} rows of one score per class", hint=hint
         )
     if not scores.isfinite().all():
         check_finite(classifier, batch, scores)
@@ -189,9 +189,8 @@ def read_output(classifier: Classifier, scores: Logits, calls: Sequence[MakerCal
     if maker is not None:
         return Output("sigmoid" if single else maker.kind, "function", single, names=names)
     values = scores.detach().float()
-    close = max(
-        1e-5, 2 * torch.finfo(scores.dtype).eps
-    )  # probabilities add up to one within two steps of their precision
+    # Probabilities add up to one within two steps of their precision.
+    close = max(1e-5, 2 * torch.finfo(scores.dtype).eps)
     could_be = bool(((values >= 0) & (values <= 1)).all())
     if could_be and not single and ((values.sum(dim=1) - 1).abs() < close).all():
         return Output("softmax", "probabilities", names=names)

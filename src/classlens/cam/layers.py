@@ -385,7 +385,7 @@ class Preview(Drawable):
 
     rows: tuple[PreviewRow, ...]
 
-    def facts(self) -> list[dict[str, Any]]:
+    def as_data(self) -> list[dict[str, Any]]:
         return [vars(row) for row in self.rows]
 
     def text(self) -> str:

@@ -46,10 +46,10 @@ STUMBLES = (
 """What a damaged file makes readers of pickles and archives raise."""
 
 
-class Seen:
+class Placeholder:
     """Stands for whatever is made by a call: takes everything, does nothing."""
 
-    def __new__(cls, *arguments: object) -> "Seen":
+    def __new__(cls, *arguments: object) -> "Placeholder":
         """Nothing is done with the arguments."""
         return super().__new__(cls)
 
@@ -113,14 +113,14 @@ class Follower(IN_PYTHON):  # type: ignore[misc]
         self.persistent_load = find_record
         self.weights: dict[int, tuple[object, int]] = {}
 
-    def find_class(self, module: str, name: str) -> type[Seen]:
+    def find_class(self, module: str, name: str) -> type[Placeholder]:
         """A stand-in, which looks at what it is called with."""
 
-        def look(cls: type[Seen], *arguments: Any) -> Seen:  # noqa: ANN401 - whatever a pickle holds
+        def look(cls: type[Placeholder], *arguments: Any) -> Placeholder:  # noqa: ANN401 - whatever a pickle holds
             check_call(f"{module}.{name}", arguments)
             return object.__new__(cls)
 
-        return type(name[:80] or "nameless", (Seen,), {"__new__": look})
+        return type(name[:80] or "nameless", (Placeholder,), {"__new__": look})
 
     def weigh(self) -> None:
         """Count the values in the newest tuple: tuples of the same tuples are hashed as if all were there."""

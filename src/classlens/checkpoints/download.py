@@ -34,13 +34,20 @@ def has_scheme(address: str) -> bool:
 def check_checkpoints(checkpoints: Sequence[str]) -> None:
     """Refuse files that are not there, or named twice."""
     for weights in checkpoints:
-        place = Path(weights).expanduser()
-        if not has_scheme(weights) and not place.is_file():
-            near = suggest_path(place, lambda one: one.name.lower().endswith(CHECKPOINT_ENDINGS))
-            what = f"the checkpoint {weights} is a folder" if place.is_dir() else f"no such checkpoint: {weights}"
-            raise DataError(what, hint=near or "a checkpoint is a file or a URL")
+        if not has_scheme(weights):
+            find_file(weights)
     if twice := [one for one in checkpoints if checkpoints.count(one) > 1]:
         raise DataError(f"the checkpoint {twice[0]} is named twice", hint="name others to compare it with")
+
+
+def find_file(weights: str) -> Path:
+    """The file at a path; where there is none the error names what is near."""
+    place = Path(weights).expanduser()
+    if not place.is_file():
+        near = suggest_path(place, lambda one: one.name.lower().endswith(CHECKPOINT_ENDINGS))
+        what = f"the checkpoint {weights} is a folder" if place.is_dir() else f"no such checkpoint: {weights}"
+        raise DataError(what, hint=near or f"a checkpoint is a file, an https URL or {PACKAGE}NAME/PATH")
+    return place
 
 
 def find_checkpoint(address: str) -> Path:
@@ -57,12 +64,7 @@ def find_checkpoint(address: str) -> Path:
         raise DataError(f"package {package} is installed, but has no file {inside!r}", hint=f"looked in {folders}")
     if address.startswith(("https://", "http://")):
         return download(address)
-    path = Path(address).expanduser()
-    if path.is_dir():
-        raise DataError(f"a checkpoint is a file, and {address} is a folder", hint="name the .pth file inside it")
-    if not path.is_file():
-        raise DataError(f"no such checkpoint: {address}", hint="give a path, an https URL or package:NAME/PATH")
-    return path
+    return find_file(address)
 
 
 try:

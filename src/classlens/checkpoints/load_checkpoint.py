@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.serialization import safe_globals
 
-from classlens.checkpoints.check_records import LEGACY_PICKLES, STUMBLES, Seen, check_records
+from classlens.checkpoints.check_records import LEGACY_PICKLES, STUMBLES, Placeholder, check_records
 from classlens.checkpoints.class_names import KEYS, names_in
 from classlens.checkpoints.download import find_checkpoint
 from classlens.errors import DataError, MissingDependency, first_line, join_first
@@ -54,7 +54,7 @@ STAND_INS: Mapping[str, Callable[..., object]] = {
     "collections.defaultdict": lambda *arguments: {},
     "collections.deque": lambda *arguments: [],
 }
-"""For everything else, `Seen`."""
+"""For everything else, `Placeholder`."""
 
 
 class UsersUnpickler(pickle.Unpickler):
@@ -93,7 +93,7 @@ def unpickle(path: Path, *, trust: bool, is_known: bool = False) -> object:
             names = sorted(foreign_names(path))
             if refused := [name for name in names if not {name, name.partition(".")[0]} & HARMLESS]:
                 raise refusal(path, ", ".join(refused))
-            with safe_globals([(STAND_INS.get(name, Seen), name) for name in names]):
+            with safe_globals([(STAND_INS.get(name, Placeholder), name) for name in names]):
                 return torch.load(path, map_location="cpu", weights_only=True)
     except ImportError as error:
         hint = f"pip install {error.name}, or run from the folder of {error.name}.py where that is your own"

@@ -41,21 +41,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("target", metavar="TARGET", help="config, or another address")
     add("checkpoint", nargs="?", metavar="CHECKPOINT", help="weights: a path, a URL (default: the target's own)")
     add("--data", metavar="ADDRESS", help="pictures of another address, e.g. folder:photos (default: the target's own)")
-    add("--phase", default="val", choices=("train", "val", "test"), help="the split (default: val)")
+    add("--phase", choices=("train", "val", "test"), help="the split (default: val)")
     add("--output", "-o", default="out/audit", metavar="DIR", help="folder, or s3://... (default: out/audit)")
     add("--methods", nargs="+", action="extend", metavar="METHOD", help=METHODS)
     add("--layers", nargs="+", action="extend", metavar="LAYER", help="a map at each (default: one layer, as in cam)")
     add("--number", "-n", type=positive_int, metavar="N", help="so many pictures, evenly spread (default: all)")
     add("--flips", action="store_true", help="ask about the mirrored pictures, too, in twice the time")
     add("--batch-size", type=positive_int, metavar="N", help=BATCH)
-    add("--device", default="cpu", help="where to compute, e.g. cuda (default: cpu)")
+    add("--device", help="where to compute, e.g. cuda (default: cpu)")
     add("--workers", type=whole_number, metavar="N", help=WORKERS)
     add("--ray", metavar="ADDRESS", help=RAY)
     add("--retry-failed", action="store_true", help="ask again about pictures whose rows have an error, and no others")
     add("--answers", nargs="+", action="extend", metavar="NAME", help=ANSWERS)
     add("--against", metavar="DIR", help="audit of another split by the same network, for the answer about leaks")
     add("--dry-run", action="store_true", help="say how long it will take, from a few batches; nothing is written")
-    add("--seed", type=any_int, default=0, metavar="N", help="for datasets that draw (default: 0)")
+    add("--seed", type=any_int, metavar="N", help="for datasets that draw (default: 0)")
     add("--trust-checkpoint", action="store_true", help="unpickle the checkpoint even if it could run code")
     add_overrides(parser)
 
@@ -67,9 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     from classlens.runs.audit_run import AuditRequest, answer_questions, estimate_audit, run_audit
     from classlens.runs.own_process import progress_line
 
-    methods = arguments.methods or list(AuditOptions.methods)
-    methods = [] if [one.casefold() for one in methods] == ["none"] else methods
-    wishes = read_request(arguments, AuditOptions, {"methods": methods})
+    is_without = [one.casefold() for one in arguments.methods or ()] == ["none"]
+    wishes = read_request(arguments, AuditOptions, {"methods": ()} if is_without else {})
     request = read_request(arguments, AuditRequest, {"wishes": wishes})
     if arguments.dry_run:
         estimate = estimate_audit(request, on_note=print_note)
@@ -77,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     result = run_audit(request, on_note=print_note, progress=progress_line(with_rate=True))
     results: list[Audit | Answers] = [result]
-    data = result.facts()
+    data = result.as_data()
     if arguments.answers:
         names = [] if arguments.answers == ["all"] else [name for one in arguments.answers for name in one.split(",")]
         asked = answer_questions(request, names, against=arguments.against, audit=result, progress=progress_line())

@@ -49,12 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mode = f"what is shown of a sample: {', '.join(MODES)} (default: transformed)"
     add = parser.add_argument
     add("config", metavar="TARGET", help="a config file, folder:PATH (folder, list, archive, address), or demo")
-    add("--output-dir", "-o", default="", metavar="DIR", help="folder for the pictures (default: not saved)")
-    add("--phase", "-p", choices=("train", "val", "test"), default="train", help="which split (default: train)")
+    add("--output-dir", "-o", metavar="DIR", help="folder for the pictures (default: not saved)")
+    add("--phase", "-p", choices=("train", "val", "test"), help="which split (default: train)")
     number = "how many samples (default: all)"
     add("--show-number", "--number", "-n", dest="number", type=positive_int, metavar="N", help=number)
     add("--show-interval", "-i", type=pause, default=2.0, metavar="S", help="seconds each one stays (default: 2)")
-    add("--mode", "-m", choices=MODES, default="transformed", metavar="MODE", help=mode)
+    add("--mode", "-m", choices=MODES, metavar="MODE", help=mode)
     rescale = "enlarge or shrink what is shown (default: 1; tiles of strips, sheets and pages are made to fit)"
     add("--rescale-factor", "-r", dest="rescale", type=positive_float, metavar="F", help=rescale)
     add("--bgr2rgb", action="store_true", help="flip the channel order of what is shown")
@@ -63,30 +63,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--not-show", action="store_true", help="no window and no preview")
     add("--show", action="store_true", help="show the pictures even if they are saved")
     add = parser.add_argument_group("of vis_pipeline.py").add_argument
-    add("--skip-type", nargs="*", default=(), metavar="TYPE", help="stages to leave out, e.g. RandomFlip ColorJitter")
+    skipped = "stages to leave out, e.g. RandomFlip ColorJitter"
+    add("--skip-type", dest="skipped", nargs="*", metavar="TYPE", help=skipped)
     add("--adaptive", action="store_true", help="enlarge or shrink what is shown until its edges fit these two:")
     add("--min-edge-length", type=positive_int, default=200, metavar="PX", help="of the shorter edge (default: 200)")
     add("--max-edge-length", type=positive_int, default=800, metavar="PX", help="of the longer edge (default: 800)")
     window = "largest size of the window in inches, of 100 pixels each"
     add("--window-size", type=window_size, metavar="W*H", help=window)
     add = parser.add_argument_group("selection").add_argument
-    add("--seed", type=any_int, default=0, metavar="N", help="fixes the choice and all random parameters (default: 0)")
-    add("--index", type=any_int, nargs="+", metavar="I", help="these samples, counted from 0")
-    add("--class", nargs="+", dest="classes", default=(), metavar="NAME", help="only these classes")
-    named = (
-        "the class names in the order of their numbers: a file (a name a line, or JSON), or names with commas between"
-    )
+    add("--seed", type=any_int, metavar="N", help="fixes the choice and all random parameters (default: 0)")
+    add("--index", dest="indices", type=any_int, nargs="+", metavar="I", help="these samples, counted from 0")
+    add("--class", nargs="+", dest="classes", metavar="NAME", help="only these classes")
+    named = "the class names in the order of their numbers: a file (a name a line, or JSON), or names with commas"
     add("--classes", dest="class_names", metavar="FILE|NAME,...", help=named)
     add("--in-order", action="store_true", help="the first ones instead of a spread over the classes")
     add("--shuffle", action="store_true", help="random ones instead of a spread over the classes")
-    add("--repeat", type=repeats, default=1, metavar="N", help="so many times, with other random parameters")
+    add("--repeat", type=repeats, metavar="N", help="so many times, with other random parameters")
     add("--epoch", type=positive_int, metavar="N", help="as in this epoch, counted from 1: its pipeline and mixing")
     results = parser.add_argument_group("results")
     add = results.add_mutually_exclusive_group().add_argument
     add("--grid", type=rows_and_columns, metavar="RxC", help="contact sheets of R rows and C columns")
     batch = "whole training batches, mixed, of N samples (default: of the config's size)"
     add("--batch", type=positive_int, nargs="?", const=0, metavar="N", help=batch)
-    add("--html", default="", metavar="FILE", help="one page with all pictures, in one file")
+    add("--html", metavar="FILE", help="one page with all pictures, in one file")
     numbers = "numbers about the samples instead of pictures"
     add("--stats", dest="statistics", action="store_true", help=numbers)
     results.add_argument("--strict", action="store_true", help="exit with status 1 if a picture is bad")
@@ -131,21 +130,19 @@ def read_request(namespace: argparse.Namespace) -> Callable[[], int]:
     shows_drawn = window is not None or (in_terminal and namespace.batch is not None)
     said = {
         "overrides": parse_overrides(namespace.cfg_options),
-        "skipped": tuple(namespace.skip_type),
         "class_names": None if namespace.class_names is None else read_names(namespace.class_names),
     }
     own = {
         "options": parsing.read_request(namespace, Options, said),
-        "indices": None if namespace.index is None else tuple(namespace.index),
-        "classes": tuple(namespace.classes),
         "edges": (namespace.min_edge_length, namespace.max_edge_length) if namespace.adaptive else None,
         "swap_channels": namespace.bgr2rgb or namespace.channel_order == "RGB",
         "keep_pictures": shows_drawn and not namespace.statistics,
         "terminal": terminal_size() if in_terminal else None,
+        "workers": namespace.workers,  # None is not the request's own default: Python starts processes when it is asked to
     }
     request = parsing.read_request(namespace, BrowseRequest, own)
-    call = partial(browse_and_print, namespace.config, request, show=show, seconds=namespace.show_interval)
-    return partial(call, as_json=namespace.json, is_strict=namespace.strict)
+    ways = {"seconds": namespace.show_interval, "as_json": namespace.json, "is_strict": namespace.strict}
+    return partial(browse_and_print, namespace.config, request, show=show, **ways)
 
 
 def browse_and_print(
@@ -156,10 +153,10 @@ def browse_and_print(
     from classlens.dataset.statistics import Survey
     from classlens.runs.browse_run import BatchResult, browse
     from classlens.runs.browse_samples import SampleResult
-    from classlens.runs.own_process import keep_freed_memory, progress_line
+    from classlens.runs.own_process import keep_freed_memory, progress_line, silent
 
     keep_freed_memory()
-    result = browse(target, request, progress=None if show else progress_line(), on_note=print_note)
+    result = browse(target, request, progress=silent if show else progress_line(), on_note=print_note)
     reports: list[Any] = []
     left_out: list[SampleResult] = []
     try:

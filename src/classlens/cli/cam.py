@@ -91,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("words", nargs="+", metavar="IMG [IMG ...] CONFIG [CHECKPOINT]", help=pictures)
     add("--target-layers", dest="layers", nargs="+", action="extend", metavar="LAYER", help=LAYERS)
     add("--preview-model", action="store_true", help="print every layer of the model, and draw nothing")
-    add("--method", nargs="+", action="extend", metavar="METHOD", help=METHODS)
+    add("--method", dest="methods", nargs="+", action="extend", metavar="METHOD", help=METHODS)
     add("--target-category", dest="targets", nargs="+", action="extend", metavar="CLASS", help=classes)
     add("--classes", metavar="FILE|NAME,...", help=CLASSES)
     add("--save-path", "-s", dest="pictures", type=Path, metavar="FILE", help=SAVE)
@@ -100,8 +100,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--vit-like", action="store_true", help="accepted; the layout of every layer is found anyway")
     tokens = "tokens in front of the patches, if not found rightly"
     add("--num-extra-tokens", dest="extra_tokens", type=whole_number, metavar="N", help=tokens)
-    add("--output-type", choices=("softmax", "sigmoid"), help=OUTPUT)
-    add("--device", default="cpu", help="where to compute, e.g. cuda (default: cpu)")
+    add("--output-type", dest="output", choices=("softmax", "sigmoid"), help=OUTPUT)
+    add("--device", help="where to compute, e.g. cuda (default: cpu)")
     add_overrides(parser)
     add = parser.add_argument_group("more").add_argument
     add("--whole", action="store_true", help="feed the whole picture, uncropped, at its own aspect ratio")
@@ -120,8 +120,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--evaluate", action="store_true", help=EVALUATE)
     add("--box", dest="boxes", nargs="+", metavar=("LEFT TOP RIGHT BOTTOM | FILE.csv", ""), help=BOX)
     add("--trust-checkpoint", action="store_true", help="unpickle the checkpoint even if it could run code")
-    add("--precision", choices=("float32", "bf16"), default="float32", help="of the passes (default: float32)")
-    add("--batch-size", type=positive_int, default=16, metavar="N", help="pictures at once (default: 16)")
+    add("--precision", choices=("float32", "bf16"), help="of the passes (default: float32)")
+    add("--batch-size", type=positive_int, metavar="N", help="pictures at once (default: 16)")
     add("--samples", type=positive_int, metavar="N", help=SAMPLES)
     memory = "halve the batch until a pass is estimated to take no more than this"
     add("--memory-budget", type=positive_float, metavar="MB", help=memory)
@@ -136,28 +136,32 @@ def run(arguments: argparse.Namespace) -> int:
 
     pictures, target, checkpoint = split_words(arguments.words)
     checkpoints = [*filter(None, [checkpoint]), *arguments.checkpoint]
-    own = {"class_names": arguments.classes, "output": arguments.output_type}
-    model = read_request(arguments, explain_files.ModelRequest, own | {"target": target, "checkpoint": checkpoints})
-    methods = arguments.method or explain_files.MapOptions.methods
-    maps = read_request(arguments, explain_files.MapOptions, {"methods": methods})
+    own = {"target": target, "checkpoint": checkpoints, "class_names": arguments.classes}
+    model = read_request(arguments, explain_files.ModelRequest, own)
+    maps = read_request(arguments, explain_files.MapOptions)
     style = OverlayStyle(arguments.colormap, arguments.opacity, arguments.contour or None)
     files = read_request(arguments, explain_files.MapFiles, {"style": style})
     request = explain_files.MapRequest(pictures, model, maps, files)
     if arguments.preview_model:
         layers = explain_files.preview_model(request, on_note=print_note)
-        print_text(json_text(layers.facts()) if arguments.json else str(draw(layers)))
+        print_text(json_text(layers.as_data()) if arguments.json else str(draw(layers)))
         return 0
     show = print_json if arguments.json else partial(print_run, verbose=arguments.verbose)
-    on_map = (lambda row: print_text(str(row))) if arguments.verbose and not arguments.json else None
-    progress = progress_line()
-    result = explain_files.explain_files(request, on_map=on_map, on_note=print_note, on_stop=show, progress=progress)
+    is_listed = arguments.verbose and not arguments.json
+    result = explain_files.explain_files(
+        request,
+        on_map=lambda row: print_text(str(row)) if is_listed else None,
+        on_note=print_note,
+        on_stop=show,
+        progress=progress_line(),
+    )
     show(result)
     return 1 if arguments.strict and result.bad else 0
 
 
 def print_json(result: MapRun) -> None:
     """The whole result, and on the side how many pictures are bad."""
-    print_text(json_text(result.facts(), indent=1))
+    print_text(json_text(result.as_data(), indent=1))
     if result.bad:
         print_bad(result, len(result.bad))
 
@@ -176,9 +180,9 @@ def print_run(result: MapRun, *, verbose: bool) -> None:
     pictures = [path for path in result.written if path.suffix not in (".csv", ".npz", ".html", ".htm")]
     written = [f"wrote {path}" for path in result.written]
     if len(pictures) > FEW and not verbose:
-        where = f"in {result.page.parent}" if result.page else f"{pictures[0]} to {pictures[-1].name}"
+        where = f" in {result.page.parent}" if result.page else f": {pictures[0]} to {pictures[-1].name}"
         others = [f"wrote {path}" for path in result.written if path not in pictures]
-        written = [f"wrote {count_of(len(pictures), 'picture')}: {where}".replace(": in ", " in "), *others]
+        written = [f"wrote {count_of(len(pictures), 'picture')}{where}", *others]
     written += [f"wrote {result.page}"] if result.page else []
     print_text(join_lines(written) or "nothing was written; --save-path FILE writes a picture")
     if result.bad:
@@ -213,9 +217,9 @@ def split_words(words: Sequence[str]) -> tuple[list[str], str, str | None]:
         raise ClasslensError(f"{len(configs)} configs: {' '.join(configs)}", hint=f"a run takes one; {ORDER}")
     if "CHECKPOINT" in kinds[:place] or "IMG" in kinds[place:]:
         ordered = [word for rank in RANK for word, kind in zip(words, kinds, strict=True) if kind == rank]
-        seen = " ".join(kind for kind, _ in groupby(kinds))
+        order = " ".join(kind for kind, _ in groupby(kinds))
         hint = f"the order is IMG CONFIG CHECKPOINT: classlens cam {shlex.join(ordered)}"
-        raise ClasslensError(f"the words are in the order {seen}: {' '.join(words)}", hint=hint)
+        raise ClasslensError(f"the words are in the order {order}: {' '.join(words)}", hint=hint)
     if len(rest) > 1:
         several = f"several weights are compared by --checkpoint {shlex.join(rest)}"
         hint = several if set(kinds[place + 1 :]) == {"CHECKPOINT"} else ORDER

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     page = "the page of a rule, or of all whose codes begin so: what it does, why, an example, the cure"
     add("--explain", metavar="CODE", help=page)
     add("-d", "--dataset-size", type=positive_int, metavar="N", help="training samples, if the data are not here")
-    add("-n", "--ngpus", dest="gpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default: 1)")
+    add("-n", "--ngpus", dest="gpus", type=positive_int, metavar="N", help="GPUs in training (default: 1)")
     add("--trust-checkpoint", action="store_true", help="unpickle the checkpoint even if it could run code")
     add_overrides(parser)
 
@@ -58,8 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         from classlens.figures.findings import COLUMNS, annotations_of, text_of
         from classlens.runs.check_run import CheckRequest, run_checks
 
-        own = codes | {"samples": arguments.samples or CheckRequest.samples}
-        request = read_request(arguments, CheckRequest, own)
+        request = read_request(arguments, CheckRequest, codes)
         findings = run_checks(request, on_note=print_note, progress=progress_line())
         if style == "json":
             print_text(json_text(findings.as_data(), indent=2))

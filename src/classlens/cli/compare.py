@@ -28,10 +28,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Compare, and print the table."""
     from classlens.audit.comparison import compare
     from classlens.figures import draw
-    from classlens.figures.drawing import check_ending
+    from classlens.figures.drawing import PAGES, check_ending
 
     if arguments.html is not None:
-        check_ending(arguments.html, (".html", ".htm"))
+        check_ending(arguments.html, PAGES)
     comparison = compare(arguments.first, arguments.second)
     drawing = draw(comparison)
     if arguments.html is not None:

@@ -63,4 +63,4 @@ def values_of_options() -> Mapping[str, Sequence[str]]:
     from classlens.figures.overlay import COLORMAPS
 
     methods = [*(method.name for method in METHODS.values()), "all", "every"]
-    return {"method": methods, "mode": MODES, "style": list(STYLES), "colormap": list(COLORMAPS)}
+    return {"method": methods, "methods": methods, "mode": MODES, "style": list(STYLES), "colormap": list(COLORMAPS)}

@@ -39,23 +39,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The documented arguments of both generations, then ours."""
     log = "logarithmic values (default: where lines are more than 50 times apart)"
     add = parser.add_argument
-    add("config", nargs="+", metavar="CONFIG", help="config, or another address; several are compared")
-    add("-p", "--parameter", default="lr", metavar="NAME", help="lr (default), momentum, wd, another name, or all")
+    add("targets", nargs="+", metavar="CONFIG", help="config, or another address; several are compared")
+    add("-p", "--parameter", metavar="NAME", help="lr (default), momentum, wd, another name, or all")
     samples = "training samples; the dataset is not looked at"
     add("-d", "--dataset-size", type=positive_int, metavar="N", help=samples)
-    add("-n", "--ngpus", dest="gpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default: 1)")
+    add("-n", "--ngpus", dest="gpus", type=positive_int, metavar="N", help="GPUs in training (default: 1)")
     picture = "picture: .png .jpg .pdf .svg .webp, or page: .html; may be given several times"
-    add("-s", "--save-path", action="append", default=[], type=Path, metavar="FILE", help=picture)
-    add("--title", default="", help="title of the picture (default: the name of the config)")
+    add("-s", "--save-path", dest="picture", action="append", type=Path, metavar="FILE", help=picture)
+    add("--title", help="title of the picture (default: the name of the config)")
     style = "whitegrid (default), darkgrid, white, dark, ticks, or one of matplotlib's"
-    add("--style", default="whitegrid", help=style)
+    add("--style", help=style)
     inches = "inches (default: 12*7)"
-    add("--window-size", dest="size", type=window_size, default=(12.0, 7.0), metavar="W*H", help=inches)
+    add("--window-size", dest="size", type=window_size, metavar="W*H", help=inches)
     add_overrides(parser)
     add("--log-level", default="WARNING", help=argparse.SUPPRESS)
     add("--not-show", action="store_true", help="neither a window nor a plot in the terminal")
     add = parser.add_argument_group("more").add_argument
-    add("--label", nargs="+", action="extend", metavar="NAME", help="what to call each config")
+    add("--label", dest="labels", nargs="+", action="extend", metavar="NAME", help="what to call each config")
     add("--epochs", type=positive_int, metavar="N", help="epochs of the run, instead of the config's")
     add("--epoch-length", type=positive_int, metavar="N", help="steps of an epoch, instead of counting")
     add("--steps", type=positive_int, metavar="N", help="steps of a run without epochs")
@@ -78,9 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with collecting_later("numpy"):
         from classlens.runs.schedule_plots import LrRequest, plot_schedules
-    labels = None if arguments.label is None else tuple(arguments.label)
-    own = {"targets": tuple(arguments.config), "labels": labels, "picture": tuple(arguments.save_path)}
-    plots = plot_schedules(read_request(arguments, LrRequest, own), print_note)
+    plots = plot_schedules(read_request(arguments, LrRequest), print_note)
     if arguments.json:
         print_text(json_text(plots.as_data(), indent=2))
     elif plots.files or arguments.not_show:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import classlens
 from classlens.cli.parsing import Help, Parser, print_note
-from classlens.errors import ClasslensError, NotFound, first_line
+from classlens.errors import ClasslensError, NotFound, describe_error, first_line
 from classlens.files import CHOSEN, limit
 from classlens.printed import drop, print_aside
 from classlens.runs.own_process import ASKED, Stopped, exit_status, on_ending_signals
@@ -96,7 +96,10 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
             sys.stdout.flush()  # what the user's code has printed may still wait
             return status
     except ClasslensError as error:
-        return print_error(error)
+        print_note("error", str(error))
+        if error.hint:
+            print_note("hint", error.hint)
+        return 2
     except KeyboardInterrupt as stopped:
         return exit_status(stopped)
     except Exception as error:  # the one place where anything may come: what is left is said in one line, too
@@ -153,17 +156,9 @@ def report_unforeseen(error: Exception) -> int:
     if os.environ.get("CLASSLENS_DEBUG"):
         print_aside(*"".join(traceback.format_exception(error)).splitlines())
     last = traceback.extract_tb(error.__traceback__)[-1]
-    name, words = type(error).__name__, str(error).strip()
-    what = f"{name}: {first_line(error)}" if words else name
+    what = f"{describe_error(error)[:LONGEST]} · {Path(last.filename).name}:{last.lineno}"
     print_aside(
-        f"error: classlens failed, which is a mistake in it: {what[:LONGEST]} · {Path(last.filename).name}:{last.lineno}",
+        f"error: classlens failed, which is a mistake in it: {what}",
         f"hint:  please report it to {REPORT_TO}, with the command; CLASSLENS_DEBUG=1 in front of it shows more",
     )
     return UNFORESEEN
-
-
-def print_error(error: ClasslensError) -> int:
-    print_note("error", str(error))
-    if error.hint:
-        print_note("hint", error.hint)
-    return 2

@@ -73,7 +73,8 @@ def read_request(
 ) -> Request:
     """The arguments as a request of a kind: its `own` values, and for the rest the options that are called as its fields.
 
-    What is said of the config, and which code may be run, are its `options`, unless it has its own.
+    Several values are a tuple; what is not said is left to the request. What is said of the config, and which code may be
+    run, are its `options`, unless it has its own.
     """
     from dataclasses import fields
 
@@ -81,10 +82,11 @@ def read_request(
     from classlens.config.overrides import parse_overrides
 
     names = {field.name for field in fields(kind)}
-    values = vars(arguments) | dict(own or {})
+    values = {name: value for name, value in vars(arguments).items() if value is not None} | dict(own or {})
     if "options" in names - values.keys():
         values["options"] = read_request(arguments, Options, {"overrides": parse_overrides(arguments.cfg_options)})
-    return kind(**{name: values[name] for name in names & values.keys()})
+    chosen = {name: values[name] for name in names & values.keys()}
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()})
 
 
 def print_note(kind: str, text: str) -> None:

@@ -28,15 +28,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("checkpoint", nargs="?", metavar="CHECKPOINT", help="weights: a path, a URL (default: the target's own)")
     place = "the page (default: report.html)"
     add("--output", "-o", type=Path, default=Path("report.html"), metavar="FILE", help=place)
-    add("--pictures", type=positive_int, default=24, metavar="N", help="samples of every split (default: 24)")
-    add("--maps", type=whole_number, default=12, metavar="N", help="pictures with a map (default: 12)")
-    add("--method", default="GradCAM", metavar="METHOD", help="how maps are made (default: GradCAM)")
-    add("--seed", type=any_int, default=0, metavar="N", help="fixes what is chosen and sampled (default: 0)")
+    add("--pictures", type=positive_int, metavar="N", help="samples of every split (default: 24)")
+    add("--maps", type=whole_number, metavar="N", help="pictures with a map (default: 12)")
+    add("--method", metavar="METHOD", help="how maps are made (default: GradCAM)")
+    add("--seed", type=any_int, metavar="N", help="fixes what is chosen and sampled (default: 0)")
     judged = "pictures the network is judged by (default: 300)"
-    add("--samples", type=positive_int, default=300, metavar="N", help=judged)
+    add("--samples", type=positive_int, metavar="N", help=judged)
     add("--log", type=Path, metavar="RUN", help="what a training run wrote, or its folder")
     add("-d", "--dataset-size", type=positive_int, metavar="N", help="training samples, if the data are not here")
-    add("-n", "--ngpus", dest="gpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default: 1)")
+    add("-n", "--ngpus", dest="gpus", type=positive_int, metavar="N", help="GPUs in training (default: 1)")
     add("--trust-checkpoint", action="store_true", help="unpickle the checkpoint even if it could run code")
     add_overrides(parser)
 

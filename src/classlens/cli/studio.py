@@ -39,15 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("targets", nargs="+", metavar="TARGET", help="configs or other addresses, e.g. demo, folder:photos")
     several = "weights; several are compared"
-    add("--checkpoint", dest="checkpoints", nargs="+", action="extend", default=[], metavar="FILE", help=several)
+    add("--checkpoint", dest="checkpoints", nargs="+", action="extend", metavar="FILE", help=several)
     add("-d", "--dataset-size", type=positive_int, metavar="N", help="training samples, if the data are not here")
-    add("-n", "--ngpus", dest="gpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default: 1)")
+    add("-n", "--ngpus", dest="gpus", type=positive_int, metavar="N", help="GPUs in training (default: 1)")
     add("--log", type=Path, metavar="RUN", help="what a training run of the first target wrote, or its folder")
     add("--audit", metavar="DIR", help="what `classlens audit` has written about the pictures of a target")
-    add("--port", type=ports, default=0, metavar="N", help="where the page is served (default: any that is free)")
+    add("--port", type=ports, metavar="N", help="where the page is served (default: any that is free)")
     add("--no-browser", action="store_true", help="print the link, and open nothing")
     host = "let others in who can reach this address of the machine, and know --token (default: nobody)"
-    add("--host", default="127.0.0.1", metavar="ADDRESS", help=host)
+    add("--host", metavar="ADDRESS", help=host)
     add("--token", metavar="TEXT", help="the password of the page; the link then opens any number of browsers")
     add("--trust-checkpoint", action="store_true", help="unpickle checkpoints even if they could run code")
     add_overrides(parser)
@@ -55,22 +55,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the link, and serve until Ctrl-C."""
-    from classlens.studio.serve import Keys, StudioRequest, address_of, bind, tunnel_line
+    from classlens.studio.serve import Keys, StudioRequest, bind, link_of, tunnel_line
 
-    own = {"targets": tuple(arguments.targets), "checkpoints": tuple(arguments.checkpoints)}
-    request = read_request(arguments, StudioRequest, own)
+    request = read_request(arguments, StudioRequest)
     server = bind(request.host, request.port)
 
-    def link() -> str:
-        return f"http://{address_of(server, request.host)}/?token={keys.token}"
+    def print_link() -> None:
+        link = link_of(server, request.host, keys)
+        print_text(json_text({"link": link}) if arguments.json else link)
 
-    keys = Keys(request.token, lambda: print_text(json_text({"link": link()}) if arguments.json else link()))
+    keys = Keys(request.token, print_link)
     if not request.is_local:
         others = f"--host {request.host} lets in everybody who reaches this machine and knows the token"
         print_note("warning", f"{others}, without encryption")
     keys.on_used()
     if not arguments.no_browser and request.is_local and not os.environ.get("SSH_CONNECTION"):
-        open_browser(link())
+        open_browser(link_of(server, request.host, keys))
     print_note("note", "a link opens one browser, and the next one is printed then; Ctrl-C ends the studio")
     if tunnel := tunnel_line(server, request.host):
         print_note("note", f"from your own machine, before you open the link: {tunnel}")

@@ -20,7 +20,7 @@ from typing import TypeAlias
 from classlens.dataset.conventions import PICTURE_ENDINGS, SPLIT_OF, letters_of, note_no_splits, split_among
 from classlens.dataset.dataset import Sample
 from classlens.dataset.listing import FIRST, Listing, PackedNames
-from classlens.dataset.storage import SEPARATOR, is_archive, list_files, read_bytes
+from classlens.dataset.storage import SEPARATOR, is_archive, list_files, read_bytes, reason_of
 from classlens.errors import DataError, join_first
 
 SHARD_LABELS = (".cls", ".json")  # members of a WebDataset shard that carry the label of the picture of the same name
@@ -75,15 +75,14 @@ def scan_folder(root: str, *, labelled: bool = True, endings: Sequence[str] = PI
         with os.scandir(root) as entries:
             names = sorted(entry.name for entry in entries if is_folder(entry)) if labelled else [""]
     except OSError as error:
-        raise DataError(f"{root}: {(error.strerror or str(error)).lower()}") from error
+        raise DataError(f"{root}: {reason_of(error)}") from error
     left_out = Counter(f"hidden folder {name}" for name in names if name.startswith("."))
     start, wanted = os.path.join(root, ""), FIRST.get()  # noqa: PTH118
     pictures: dict[str, Sequence[str]] = {}
     for name in names:
         if not name.startswith("."):
             is_read = wanted.has_room(sum(map(len, pictures.values())) if wanted.most else 0)
-            found = sorted(pictures_below(start + name, suffixes, left_out)) if is_read else ()
-            pictures[name] = PackedNames(found)
+            pictures[name] = PackedNames(sorted(pictures_below(start + name, suffixes, left_out)) if is_read else ())
     if not any(pictures.values()):
         what = "in the folders of" if labelled else "in"
         raise DataError(f"no picture {what} {root}", hint=f"files that end in {' '.join(suffixes)} count")
@@ -107,7 +106,7 @@ def pictures_below(group: str, suffixes: tuple[str, ...], left_out: Counter[str]
         try:
             entries = os.scandir(folder)
         except OSError as error:
-            left_out[f"folder {folder} ({(error.strerror or str(error)).lower()})"] += 1
+            left_out[f"folder {folder} ({reason_of(error)})"] += 1
             continue
         with entries:
             for entry in entries:

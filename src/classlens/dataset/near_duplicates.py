@@ -14,12 +14,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from classlens.dataset.decode import Pixels
 
 SIDE = 64  # of the grey copies that are laid over each other
 WAVES = 8  # frequencies in each direction by which pictures are compared
@@ -47,14 +47,14 @@ class Pair:
     likeness: float
 
 
-def small_copy(pixels: Array) -> Array:
+def small_copy(pixels: Pixels) -> Pixels:
     """The picture in grey, 64 x 64 whatever its shape was."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     way = cv2.INTER_AREA if min(grey.shape) > SIDE else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(grey, (SIDE, SIDE), interpolation=way))
 
 
-def find_pairs(copies: Sequence[Array], tiny: Sequence[bool] | None = None) -> Iterator[Pair]:
+def find_pairs(copies: Sequence[Pixels], tiny: Sequence[bool] | None = None) -> Iterator[Pair]:
     """Every pair of pictures that are the same, except that of many copies of one not each is compared with each.
 
     `tiny` says which pictures are so small that only what agrees in every pixel counts.
@@ -64,8 +64,8 @@ def find_pairs(copies: Sequence[Array], tiny: Sequence[bool] | None = None) -> I
     whole = np.stack([describe(copy) for copy in copies])
     fine = np.stack([unit(fine_structure(copy.astype(np.float32))) for copy in copies])
     odd = np.array([u % 2 for v in range(WAVES) for u in range(WAVES) if u + v], bool)
-    seen: set[tuple[int, int, bool]] = set()
-    found: set[tuple[int, int]] = set()
+    tries: set[tuple[int, int, bool]] = set()
+    pairs: set[tuple[int, int]] = set()
 
     def judge(key: tuple[int, int], *, flipped: bool) -> tuple[float, Kind]:
         turn = slice(None, None, -1 if flipped else 1)
@@ -83,16 +83,16 @@ def find_pairs(copies: Sequence[Array], tiny: Sequence[bool] | None = None) -> I
             views = whole if zoom == 1 else np.stack([describe(middle(copy, zoom)) for copy in copies])
             views = np.where(odd, -views, views) if flipped else views
             likely = {(min(pair), max(pair)) for pair in likely_pairs(views, whole)}
-            keys = sorted(key for key in likely if key not in found and (*key, flipped) not in seen)
-            seen |= {(*key, flipped) for key in keys}
+            keys = sorted(key for key in likely if key not in pairs and (*key, flipped) not in tries)
+            tries |= {(*key, flipped) for key in keys}
             judging = (threads.map if len(keys) > 1 else map)(partial(judge, flipped=flipped), keys)
             for key, (likeness, kind) in zip(keys, judging, strict=True):
                 if likeness:
-                    found.add(key)
+                    pairs.add(key)
                     yield Pair(*key, kind, likeness)
 
 
-def stand_out(copy: Array, others: Mapping[int, Array]) -> list[int]:
+def stand_out(copy: Pixels, others: Mapping[int, Pixels]) -> list[int]:
     """Those of some pictures like one whose fine structure is far nearer to it than that of all the rest; none if none is.
 
     For tiny pictures: how far two of them differ says little, but a copy that was compressed again differs far less than
@@ -104,7 +104,7 @@ def stand_out(copy: Array, others: Mapping[int, Array]) -> list[int]:
     return [number for _, number in apart[: ends[-1]]] if ends else []
 
 
-def likely_pairs(views: Array, whole: Array) -> Iterator[tuple[int, int]]:
+def likely_pairs(views: Pixels, whole: Pixels) -> Iterator[tuple[int, int]]:
     """For each view the few whole pictures that are most alike, without its own."""
     for start in range(0, len(views), BLOCK):
         cosines = views[start : start + BLOCK] @ whole.T
@@ -116,13 +116,13 @@ def likely_pairs(views: Array, whole: Array) -> Iterator[tuple[int, int]]:
             yield start + int(rows[place]), int(columns[place])
 
 
-def middle(copy: Array, zoom: float) -> Array:
+def middle(copy: Pixels, zoom: float) -> Pixels:
     """The middle of a picture, that part of each side."""
     edge = round(SIDE * (1 - zoom) / 2)
     return copy[edge : SIDE - edge, edge : SIDE - edge]
 
 
-def describe(copy: Array) -> Array:
+def describe(copy: Pixels) -> Pixels:
     """The low frequencies of a picture, the finer ones weighted up, with the length 1; nothing but 0 for a flat one."""
     waves = cv2.dct(cv2.resize(copy, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32))[:WAVES, :WAVES]
     numbers = (waves * WEIGHTS).ravel()[1:]
@@ -133,7 +133,7 @@ def describe(copy: Array) -> Array:
 WEIGHTS = np.sqrt(np.add.outer(np.arange(WAVES), np.arange(WAVES)))
 
 
-def lay_over(one: Array, other: Array) -> float:
+def lay_over(one: Pixels, other: Pixels) -> float:
     """How far the fine structure of two pictures agrees where one is laid over the other at its best; 0 if they differ."""
     fit, warp = max(place_inside(one, other), place_inside(other, one, inverse=True), key=lambda match: match[0])
     if fit < PROMISING:
@@ -159,14 +159,14 @@ def lay_over(one: Array, other: Array) -> float:
     return likeness if likeness >= SAME_ALIGNED else 0.0
 
 
-def place_inside(large: Array, small: Array, *, inverse: bool = False) -> tuple[float, Array]:
+def place_inside(large: Pixels, small: Pixels, *, inverse: bool = False) -> tuple[float, Pixels]:
     """Where one picture fits best into another: how well, and the map from the larger one's pixels to the smaller one's.
 
     `inverse` gives the map the other way round.
     """
     half = SIDE // 2
     ground = fine_structure(cv2.resize(large, (half, half), interpolation=cv2.INTER_AREA).astype(np.float32))
-    best: tuple[float, Array] = (0.0, np.eye(2, 3))
+    best: tuple[float, Pixels] = (0.0, np.eye(2, 3))
     for side in range(half - 8, half + 1):
         shrunk = cv2.resize(small, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
         scores = cv2.matchTemplate(ground, fine_structure(shrunk), cv2.TM_CCOEFF_NORMED)
@@ -178,12 +178,12 @@ def place_inside(large: Array, small: Array, *, inverse: bool = False) -> tuple[
     return best
 
 
-def unit(fine: Array) -> Array:
+def unit(fine: Pixels) -> Pixels:
     """Fine structure with the length 1, so that a product of two is their correlation; 0 if there is none."""
     centred = fine - fine.mean()
     return np.asarray(centred / np.linalg.norm(centred) if fine.std() > FAINT else centred * 0, np.float32)
 
 
-def fine_structure(copy: Array) -> Array:
+def fine_structure(copy: Pixels) -> Pixels:
     """What is finer than some pixels."""
     return np.asarray(copy - cv2.GaussianBlur(copy, (0, 0), 1.5))

@@ -173,7 +173,7 @@ def array_of(picture: Foreign, layout: Layout = "HWC") -> tuple[Pixels, Layout]:
         array = array[:, :, None]
     elif array.ndim == 3 and array.shape[0] in CHANNELS:
         axis = 0 if hasattr(picture, "detach") or array.shape[2] not in CHANNELS or layout == "CHW" else 2
-    if array.ndim != 3 or array.shape[axis] not in CHANNELS:
+    if array.ndim != 3 or array.shape[axis] not in CHANNELS or not array.size:
         raise DataError(f"an array of shape {array.shape} is no picture", hint="a picture has 1, 3 or 4 channels")
     pixels = np.repeat(array, 3, axis) if array.shape[axis] == 1 else array.take(range(3), axis)
     return pixels, "HWC" if axis else "CHW"

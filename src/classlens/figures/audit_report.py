@@ -16,7 +16,7 @@ import numpy as np
 from classlens.audit.carry_out import ANSWERS
 from classlens.cam.saliency import Heatmap, Saliency, normalise
 from classlens.errors import count_of
-from classlens.figures.drawing import Drawing
+from classlens.figures.drawing import PAGES, Drawing
 from classlens.figures.findings import NOTEBOOK
 from classlens.figures.overlay import draw_heatmap, heat_of, scale_of
 from classlens.figures.page import HtmlPage, Picture, Section, link_to, table_of, webp_of
@@ -54,7 +54,7 @@ def draw_audit(audit: Audit) -> Drawing:
         title = f"Audit of {manifest.target}, {manifest.phase}"
         return HtmlPage(title, text, sections, made, data, contents=True).encode()
 
-    encoders = {".html": page, ".htm": page, ".json": lambda: json_text(audit.facts(), indent=1).encode()}
+    encoders = dict.fromkeys(PAGES, page) | {".json": lambda: json_text(audit.as_data(), indent=1).encode()}
     return Drawing(text=text, encoders=encoders, html=NOTEBOOK.format(f"<pre>{escape(text)}</pre>"))
 
 
@@ -84,8 +84,8 @@ def text_of_audit(audit: Audit) -> str:
             lines.append(f"evidence, {name + ':':<12}{places_of(group)}")
     if summary.confusions:
         label, predicted, times = summary.confusions[0]
-        names = f"{manifest.class_name(label)} for {manifest.class_name(predicted)}"
-        lines.append(f"most often wrong: {times:,} of {names}".replace(" for ", " taken for "))
+        names = f"{manifest.class_name(label)} taken for {manifest.class_name(predicted)}"
+        lines.append(f"most often wrong: {times:,} of {names}")
     for one in (one for one in summary.mistakes[:3] if one.probability >= CONFIDENT):
         sure = f"{percent(one.probability)} {manifest.class_name(one.predicted)}"
         lines.append(f"confident mistake: {one.path or one.index}: {sure}, labelled {manifest.class_name(one.label)}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from classlens.audit.carry_out import REPORT
 from classlens.errors import ClasslensError
-from classlens.figures.drawing import Drawing
+from classlens.figures.drawing import PAGES, Drawing
 from classlens.figures.page import HtmlPage, Picture, Section, link_to, table_of, webp_of
 from classlens.printed import join_lines
 
@@ -47,7 +47,7 @@ def draw_comparison(comparison: AuditComparison) -> Drawing:
         title = f"{Path(comparison.second).name} against {Path(comparison.first).name}"
         return HtmlPage(title, "\n".join([*sides, *comparison.notes]), sections, contents=True).encode()
 
-    return Drawing(text=text, encoders={".html": page, ".htm": page})
+    return Drawing(text=text, encoders=dict.fromkeys(PAGES, page))
 
 
 def number_rows(comparison: AuditComparison) -> Table:
@@ -135,28 +135,21 @@ def draw_answers(answers: Answers) -> Drawing:
         sections.append(link_to(REPORT, "The audit", f"What these answers are from, {answers.folder}:"))
         return HtmlPage("Answers from an audit", f"Asked of {answers.folder}.", sections, contents=True).encode()
 
-    return Drawing(text=join_lines(lines[1:]), encoders={".html": page, ".htm": page})
+    return Drawing(text=join_lines(lines[1:]), encoders=dict.fromkeys(PAGES, page))
 
 
 def section_of(answers: Answers, one: Answer) -> Section:
     """A question with its verdict, the first hundred rows of its table, and pictures."""
     rows = rows_of(one)[:101]
     shown = [(index, answers.shown[index]) for index in one.examples if index in answers.shown]
-    said = {row.get("index"): row for row in one.table}
+    said = {
+        row.get("index"): tuple(f"{name} {value}" for name, value in row.items() if value != "") for row in one.table
+    }
     pictures = tuple(
-        Picture(
-            webp_of(image, LARGEST, smallest=SMALLEST),
-            tuple(words_of(said[index])) if index in said else (f"#{index}",),
-        )
-        for index, image in shown
+        Picture(webp_of(image, LARGEST, smallest=SMALLEST), said.get(index, (f"#{index}",))) for index, image in shown
     )
     text = "\n".join([one.verdict, *one.notes])
     return Section(one.question, text, pictures=pictures, html=table_of(rows[0], rows[1:]) if len(rows) > 1 else "")
-
-
-def words_of(row: object) -> list[str]:
-    """What a table says of a picture, below it."""
-    return [f"{name} {value}" for name, value in dict(row).items() if value != ""]  # type: ignore[call-overload]
 
 
 def rows_of(answer: Answer) -> Table:

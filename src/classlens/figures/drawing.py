@@ -5,7 +5,6 @@ Nothing heavy is imported here: a drawing of text needs no numpy.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from classlens.errors import DataError
 from classlens.files import check_place, write_whole
+from classlens.printed import json_text
 from classlens.results import Array
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ PIXELS: Mapping[str, str] = {
 """Formats of pixels, by Pillow's names; asking Pillow for them would import every format that it knows."""
 
 VECTORS = (".pdf", ".eps", ".svg")
-"""Formats for print, which figures/printing.py makes."""
+"""Formats for print, which figures/painting.py makes."""
+
+PAGES = (".html", ".htm")
 
 BEST: Mapping[str, Mapping[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
@@ -128,9 +130,8 @@ def check_ending(path: Path, endings: Collection[str]) -> None:
 
 
 def draw_text(result: Any) -> Drawing:  # noqa: ANN401 - whatever has a `text()`
-    """A table as text, and as JSON if it has its facts as data."""
-    data = getattr(result, "facts", None) or getattr(result, "as_data", None)
-    encoders = {".json": lambda: json.dumps(data(), indent=1).encode()} if data else {}
+    """A table as text, and as JSON if it can be had as data."""
+    encoders = {".json": lambda: json_text(result.as_data(), indent=1).encode()} if hasattr(result, "as_data") else {}
     return Drawing(encoders=encoders, text=result.text())
 
 

@@ -18,8 +18,8 @@ from classlens.dataset.batch import Batch
 from classlens.dataset.trace import Snapshot, Trace
 from classlens.errors import WrongValue, count_of
 from classlens.figures.drawing import Drawing
+from classlens.figures.painting import Encoders, Sheet, vectors
 from classlens.figures.plot_layout import Box, Part, Raster, Words
-from classlens.figures.printing import Encoders, Sheet, vectors
 from classlens.figures.text import PAPER, Colour, Pixels, line_height, shorten_end, width_of, wrap_lines, write
 from classlens.image import Image
 
@@ -226,7 +226,7 @@ def lay_out_page(rows: Sequence[Sequence[Tile]], title: str, notes: Sequence[str
             is_finer = tile.fine is not None and max(tile.fine.size) > max(h, w)
             source = tile.fine if tile.fine and is_finer else Image(tile.pixels)
             dots = max(size) / 72 * DOTS_PER_INCH
-            parts.append(Raster(at, size, resize(source, min(1.0, dots / max(source.size)))))
+            parts.append(Raster(at, size, Image(resize(source, min(1.0, dots / max(source.size))))))
             for number, (line, colour) in enumerate(tile.lines):
                 say(line, left, top + floor + 4 + number * CAPTION_HEIGHT, CAPTION, colour, bold=number == 0)
             left += tile.width + MARGIN

@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from classlens.figures.drawing import Drawing
+from classlens.figures.drawing import PAGES, Drawing
 from classlens.figures.page import HtmlPage, Picture, Section, sections_of, webp_of
 from classlens.words import Phrase, known, say
 
@@ -32,18 +32,16 @@ def draw_findings(findings: Findings) -> Drawing:
     sections = finding_sections(findings)
     page = HtmlPage(say("report.check", target=findings.target), summary_of(findings), sections)
     html = f"<p>{escape(findings.summary())}</p>\n{sections_of(sections)}"
-    return Drawing(
-        text=text_of(findings), encoders={".html": page.encode, ".htm": page.encode}, html=NOTEBOOK.format(html)
-    )
+    return Drawing(text=text_of(findings), encoders=dict.fromkeys(PAGES, page.encode), html=NOTEBOOK.format(html))
 
 
 def summary_of(findings: Findings) -> Phrase:
     """`Findings.summary` in words of pages."""
     counts = Counter(finding.severity for finding in findings.findings)
-    found = tuple(say(f"report.{kind}", count=count) for kind, count in counts.items()) or say("report.nothing")
+    sums = tuple(say(f"report.{kind}", count=count) for kind, count in counts.items()) or say("report.nothing")
     if findings.skipped:
-        return say("report.found_skipped", found=found, count=len(findings.ran), skipped=len(findings.skipped))
-    return say("report.found", found=found, count=len(findings.ran))
+        return say("report.found_skipped", found=sums, count=len(findings.ran), skipped=len(findings.skipped))
+    return say("report.found", found=sums, count=len(findings.ran))
 
 
 def finding_sections(findings: Findings, *, rank: int = 2) -> list[Section]:

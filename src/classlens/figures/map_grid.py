@@ -7,24 +7,21 @@ is longer than its place is cut in its middle, and letters that no font has are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import isqrt
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classlens.figures.text import clean, families_for, printable, shorten_middle
+from classlens.figures.painting import Sheet
+from classlens.figures.plot_layout import Box, Part, Point, Raster, Words, scale_part
+from classlens.figures.text import clean, printable, shorten_middle
 from classlens.image import Image
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-GAP, MARGIN, BLOCK_GAP = 0.08, 0.15, 0.3
-LINE, HEADING, BAR, BELOW = 0.19, 0.4, 0.75, 0.12
-"""Sizes in inches: what lies between cells, around the sheet and between blocks; a line of text, the headings of columns,
+GAP, MARGIN, BLOCK_GAP = 6.0, 11.0, 22.0
+LINE, HEADING, BAR, BELOW = 14.0, 29.0, 54.0, 9.0
+"""Sizes in points: what lies between cells, around the sheet and between blocks; a line of text, the headings of columns,
 the place of the colour bar, and what lies below a row."""
 
 WIDEST, WIDEST_ROWS = 6, 8
@@ -33,26 +30,25 @@ WIDEST, WIDEST_ROWS = 6, 8
 
 @dataclass(frozen=True)
 class Paper:
-    """How high a picture is, and how large a page may be, in inches: what does not fit goes onto the next one.
+    """How high a picture is, and how large a page may be, in points: what does not fit goes onto the next one.
 
-    A line of at most so many pictures `across` is made to fit by smaller ones; else by fewer.
+    A line of at most so many pictures `across` is made to fit by smaller ones; else by fewer. `scale` enlarges it all.
     """
 
     cell: float
     width: float
     height: float
     across: int = 0
+    scale: float = 1.0
 
 
-SCREEN, PRINTED = Paper(2.2, 20, 20), Paper(1.45, 8.2, 10.9, across=5)
+SCREEN, PRINTED = Paper(158, 1440, 1440, scale=1.1), Paper(104, 590, 785, across=5)
 """A printed page fits on A4 and on letter."""
 
 ASPECTS = (0.6, 2.0)
 """Width of a column, as a share of its height, at least and at most: wider pictures are drawn smaller."""
 
-DPI = 110
 INK, DIM, RED = "#1b1f24", "#63686e", "#b3261e"
-POINTS = 72
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +73,7 @@ class GridRow:
 
 @dataclass(frozen=True)
 class Sizes:
-    """The cells of a line, and in inches how wide and high a cell is, a block and a row, and all headings.
+    """The cells of a line, and in points how wide and high a cell is, a block and a row, and all headings.
 
     `most` are the blocks and the rows of each that fit on a page.
     """
@@ -118,91 +114,76 @@ def measure_rows(rows: Sequence[GridRow], paper: Paper) -> Sizes:
     return Sizes(length, (tall * aspect, tall), block, row, heading, most)
 
 
-def draw_sheet(rows: Sequence[GridRow], colours: np.ndarray, paper: Paper = SCREEN) -> Figure:
+def lay_out_rows(rows: Sequence[GridRow], colours: np.ndarray, paper: Paper = SCREEN) -> Sheet:
     """All rows on one sheet, with the colour bar at its top right."""
-    from matplotlib.figure import Figure
-
-    rows = [spell_out(row) for row in rows] if paper is SCREEN else rows
     sizes = measure_rows(rows, paper)
     blocks = sizes.blocks_of(len(rows))
     high = -(-len(rows) // blocks)
     blocks = -(-len(rows) // high)
     width = MARGIN + blocks * sizes.block - BLOCK_GAP + BAR + MARGIN
     height = MARGIN + sizes.heading + high * sizes.row + MARGIN
-    figure = Figure(figsize=(width, height), dpi=DPI)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    words = (word for row in rows for word in (row.name, row.label, *(cell.note for cell in row.cells)))
-    fonts = families_for("".join(words))
+    parts: list[Part] = [Box((0, 0), (width, height), fill="#ffffff")]
     for number, row in enumerate(rows):
         left = MARGIN + number // high * sizes.block
         top = MARGIN + sizes.heading + number % high * sizes.row
-        draw_row(axes, row, (left, top), sizes, fonts)
+        parts += row_parts(row, (left, top), sizes, paper)
         if number % high == 0 and sizes.heading:
-            draw_headings(axes, row.cells, (left, MARGIN), sizes.cell[0])
-    draw_bar(axes, colours, (width - MARGIN - BAR + GAP, MARGIN + HEADING + 2 * LINE), sizes.cell[1])
-    axes.set(xlim=(0, width), ylim=(height, 0))
-    return figure
+            parts += heading_parts(row.cells, (left, MARGIN), sizes.cell[0], paper)
+    parts += bar_parts(colours, (width - MARGIN - BAR + GAP, MARGIN + HEADING + 2 * LINE), sizes.cell[1])
+    return [scale_part(part, paper.scale) for part in parts], (width * paper.scale, height * paper.scale)
 
 
-def spell_out(row: GridRow) -> GridRow:
-    """A row whose letters can all be drawn as pixels; on paper they are text, whether or not a font has them."""
-    cells = [
-        replace(one, column=(clean(one.column[0]), clean(one.column[1])), note=clean(one.note)) for one in row.cells
-    ]
-    return replace(row, name=clean(row.name), label=clean(row.label), cells=tuple(cells))
-
-
-def draw_row(axes: Axes, row: GridRow, at: tuple[float, float], sizes: Sizes, fonts: Sequence[str]) -> None:
+def row_parts(row: GridRow, at: Point, sizes: Sizes, paper: Paper) -> Iterator[Part]:
     """The words of a row, and below them its cells, in lines if they are many."""
     left, top = at
     wide, high = sizes.cell
-    room = (sizes.length * (wide + GAP) - GAP) * POINTS
-    for words, colour, size in ((row.name, DIM, 8), (row.label, RED if row.is_marked else INK, 9)):
+    room = sizes.length * (wide + GAP) - GAP
+    for words, colour, size in ((row.name, DIM, 8.0), (row.label, RED if row.is_marked else INK, 9.0)):
         if words:
-            put(axes, words, (left, top + LINE / 2), room, color=colour, fontsize=size, va="center", family=fonts)
+            yield fit(Words((left, top + LINE / 2), words, size, colour), room, paper)
             top += LINE
     for start in range(0, len(row.cells), sizes.length):
         line = row.cells[start : start + sizes.length]
         if not sizes.heading:
-            draw_headings(axes, line, (left, top), wide)
+            yield from heading_parts(line, (left, top), wide, paper)
             top += HEADING
         for place, cell in enumerate(line):
             middle = left + place * (wide + GAP) + wide / 2
             rows, columns = cell.image.size
             scale = min(high / rows, wide / columns)
-            x, y = columns * scale / 2, top + (high - rows * scale) / 2
-            extent = (middle - x, middle + x, y + rows * scale, y)
-            axes.imshow(cell.image.pixels, extent=extent, aspect="auto", interpolation="antialiased")
+            across, down = columns * scale, rows * scale
+            yield Raster((middle - across / 2, top + (high - down) / 2), (across, down), cell.image)
             if cell.note:
-                looks: dict[str, Any] = {"color": RED if cell.is_marked else INK, "fontsize": 8, "ha": "center"}
-                below = (middle, top + high + LINE / 2)
-                put(axes, cell.note, below, wide * POINTS, va="center", family=fonts, **looks)
+                colour = RED if cell.is_marked else INK
+                yield fit(Words((middle, top + high + LINE / 2), cell.note, 8.0, colour, "middle"), wide, paper)
         top += high + BELOW + (LINE if any(cell.note for cell in row.cells) else 0)
 
 
-def draw_headings(axes: Axes, cells: Sequence[Cell], at: tuple[float, float], width: float) -> None:
+def heading_parts(cells: Sequence[Cell], at: Point, width: float, paper: Paper) -> Iterator[Words]:
     """Two lines above every column: method and layer."""
     for place, cell in enumerate(cells):
         middle = at[0] + place * (width + GAP) + width / 2
-        for words, size, below in zip(cell.column, (9, 7), (0.1, 0.27), strict=True):
-            put(axes, words, (middle, at[1] + below), width * POINTS, fontsize=size, ha="center", va="center")
+        for words, size, below in zip(cell.column, (9.0, 7.0), (7.2, 19.4), strict=True):
+            yield fit(Words((middle, at[1] + below), words, size, "#000000", "middle"), width, paper)
 
 
-def put(axes: Axes, words: str, at: tuple[float, float], room: float, **looks: Any) -> None:  # noqa: ANN401 - matplotlib's
-    """Write words into `room` points; names are text, never formulas."""
-    fitting = shorten_middle(printable(words), looks["fontsize"], room)
-    axes.text(*at, fitting, parse_math=False, **looks)
+def fit(words: Words, room: float, paper: Paper) -> Words:
+    """Words whose place is the middle of their line, at their base line, and cut where they are longer than `room`.
+
+    Letters that no font has are spelled out on a screen, before that is measured; on paper they are text.
+    """
+    x, y = words.at
+    text = clean(words.text) if paper is SCREEN else printable(words.text)
+    return words._replace(at=(x, y + 0.36 * words.size), text=shorten_middle(text, words.size, room))
 
 
-def draw_bar(axes: Axes, colours: np.ndarray, at: tuple[float, float], high: float) -> None:
+def bar_parts(colours: np.ndarray, at: Point, high: float) -> Iterator[Part]:
+    """The colour bar, with shares beside it."""
     left, top = at
-    axes.imshow(colours[::-1, None], extent=(left, left + 0.14, top + high, top), aspect="auto")
+    yield Raster(at, (10.0, high), Image(np.ascontiguousarray(colours[::-1, None])))
     for share in (0, 0.25, 0.5, 0.75, 1):
-        place = (left + 0.18, top + high * (1 - share))
-        axes.text(*place, f"{share:g}", fontsize=7, va="center", color=INK)
-    looks: dict[str, Any] = {"rotation": 90, "fontsize": 8, "ha": "center", "va": "center", "color": INK}
-    axes.text(left + 0.52, top + high / 2, "share of the map's maximum", **looks)
+        yield Words((left + 13, top + high * (1 - share) + 2.5), f"{share:g}", 7.0, INK)
+    yield Words((left + 40, top + high / 2), "share of the map's maximum", 8.0, INK, "middle", turned=True)
 
 
 def page_size(rows: Sequence[GridRow], paper: Paper) -> int:

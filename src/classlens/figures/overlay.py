@@ -1,4 +1,4 @@
-"""Heatmaps over pictures: `overlay` makes the plain picture, `draw_maps` adds what one needs to read it, by matplotlib.
+"""Heatmaps over pictures: `overlay` makes the plain picture, `draw_maps` adds what one needs to read it.
 
 Only a `Heatmap` can be coloured, never a raw map. The default colour scale is perceptually uniform: equal steps of heat
 look equally large. `jet`, which most published overlays use, is here for comparison with them; it invents edges and
@@ -21,11 +21,11 @@ from classlens.arrays import UInt8
 from classlens.cam.saliency import ExplainedClass, Explanation, Fused, Heatmap, Saliency, facts
 from classlens.errors import NotFound, WrongValue
 from classlens.figures.drawing import PIXELS, VECTORS, Drawing
-from classlens.figures.map_grid import PRINTED, Cell, GridRow, draw_sheet, pages_of, short_names
+from classlens.figures.map_grid import PRINTED, Cell, GridRow, lay_out_rows, pages_of, short_names
 from classlens.figures.page import Heat, base64_of, img, island, tag, webp_of
-from classlens.files import table_text
+from classlens.figures.painting import Sheet, paint, vectors
 from classlens.image import Image
-from classlens.sharing import ALONE
+from classlens.printed import table_text
 from classlens.words import say
 
 DEFAULT = "inferno"
@@ -141,23 +141,13 @@ def draw_maps(
 
 def draw_rows(rows: Callable[[], Sequence[GridRow]], style: OverlayStyle) -> Drawing:
     """Rows of maps, made when they are needed, on one sheet; in a PDF on pages."""
+    colours = color_table(style)
 
-    def encode(kind: str) -> bytes:
-        from classlens.figures.printing import print_figures  # most maps are pixels
+    def pages() -> list[Sheet]:
+        return [lay_out_rows(page, colours, PRINTED) for page in pages_of(rows(), PRINTED)]
 
-        pages = pages_of(rows(), PRINTED) if kind == "pdf" else [rows()]
-        return print_figures(lambda: [draw_sheet(page, color_table(style), PRINTED) for page in pages], kind)
-
-    def rasterise() -> Image:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-        with ALONE:
-            canvas = FigureCanvasAgg(draw_sheet(rows(), color_table(style)))
-            canvas.draw()  # type: ignore[no-untyped-call]
-            rgba = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-        return Image(np.ascontiguousarray(rgba[..., :3]))
-
-    return Drawing(rasterise, {ending: partial(encode, ending[1:]) for ending in VECTORS})
+    encoders = vectors(lambda: lay_out_rows(rows(), colours, PRINTED), pages)
+    return Drawing(lambda: paint(*lay_out_rows(rows(), colours)), encoders)
 
 
 def grid_rows(
@@ -187,8 +177,8 @@ def grid_rows(
         members = groups[index, place]
         first = next(iter(members.values()))[1]
         true, number = labels[index] if labels else ("", None)
-        seen = {checkpoint: one.predicted or one.subject for checkpoint, one in members.values()}
-        differs = len({one.target if one else None for one in seen.values()}) > 1
+        answers = {checkpoint: one.predicted or one.subject for checkpoint, one in members.values()}
+        differs = len({one.target if one else None for one in answers.values()}) > 1
         cells = [Cell(("picture", ""), first.image)]
         for checkpoint, one in members.values():
             column, note = (one.method, one.layer), ""
@@ -198,11 +188,11 @@ def grid_rows(
             cells.append(Cell(column, overlay(one.image, one.heatmap(), style), note, differs))
         said = caption(first.subject)
         if is_comparison:
-            words = [f"{checkpoint}: {caption(one)}" for checkpoint, one in seen.items()]
+            words = [f"{checkpoint}: {caption(one)}" for checkpoint, one in answers.items()]
             said = f"{'differ' if differs else 'agree'}: {', '.join(words)}"
         label = f"{said}, labelled {true}" if true else said
         name = names[index] if names else called[first.image.name]
-        is_wrong = number is not None and any(one is not None and one.target != number for one in seen.values())
+        is_wrong = number is not None and any(one is not None and one.target != number for one in answers.values())
         rows.append(GridRow(name, label, tuple(cells), differs or is_wrong))
     return rows
 

@@ -14,7 +14,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 
 from classlens.figures.chart import WARNING, Chart, Panel, Style, blend, short
-from classlens.figures.text import Pixels, break_lines, estimated_width, shorten_middle
+from classlens.figures.text import break_lines, estimated_width, shorten_middle
+from classlens.image import Image
 
 Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 Point: TypeAlias = tuple[float, float]
@@ -79,11 +80,11 @@ class Area(NamedTuple):
 
 
 class Raster(NamedTuple):
-    """An RGB picture: (left, top), and the (width, height) that it is given."""
+    """A picture: (left, top), and the (width, height) that it is given."""
 
     at: Point
     size: Point
-    pixels: Pixels
+    image: Image
 
 
 Part: TypeAlias = Words | Segment | Box | Dot | Stroke | Area | Raster
@@ -133,21 +134,7 @@ def lay_out(chart: Chart, size: Point, style: Style) -> list[Part]:
     What is to stand in a column of a paper is laid out as if it had more room, and reduced, letters and lines alike.
     """
     reduced = min(1.0, max(SMALLEST, min(size[0] / ROOMY[0], size[1] / ROOMY[1])))
-    parts = lay_out_parts(chart, (size[0] / reduced, size[1] / reduced), style)
-    return parts if reduced == 1 else [reduce_part(part, reduced) for part in parts]
-
-
-def reduce_part(part: Part, by: float) -> Part:
-    """A part with all its lengths times `by`: they are floats, pairs, and arrays; words and colours are neither."""
-    kind: Any = part
-    lengths = (tuple(by * one for one in field) if isinstance(field, tuple) else field for field in part)
-    reduced: Part = kind._make(one * by if isinstance(one, float | np.ndarray) else one for one in lengths)
-    return reduced
-
-
-def lay_out_parts(chart: Chart, size: Point, style: Style) -> list[Part]:
-    """The plot with letters and lines of the usual size."""
-    width, height = size
+    width, height = size = size[0] / reduced, size[1] / reduced
     around, above, below, has_epochs, has_name = lay_out_margins(chart, size, style)
     top = 12 + above
     share = (height - 8 - below - top) / len(chart.panels)
@@ -185,7 +172,15 @@ def lay_out_parts(chart: Chart, size: Point, style: Style) -> list[Part]:
     parts += [Words((frame.x(step), bottom + 16), short(step), SMALL, style.ink, "middle") for step in steps]
     if has_name:
         parts.append(Words(((left + right) / 2, bottom + 30), chart.axis, PLAIN, style.ink, "middle"))
-    return parts
+    return parts if reduced == 1 else [scale_part(part, reduced) for part in parts]
+
+
+def scale_part(part: Part, by: float) -> Part:
+    """A part with all its lengths times `by`: they are floats, pairs, and arrays; words, colours and pictures are neither."""
+    kind: Any = part
+    lengths = (tuple(by * one for one in field) if isinstance(field, tuple) else field for field in part)
+    scaled: Part = kind._make(one * by if isinstance(one, float | np.ndarray) else one for one in lengths)
+    return scaled
 
 
 def lay_out_margins(chart: Chart, size: Point, style: Style) -> tuple[list[Words], float, float, bool, bool]:

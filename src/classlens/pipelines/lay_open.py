@@ -141,7 +141,7 @@ def remarks(state: State) -> tuple[str, ...]:
         if (state.encoding.mean, state.encoding.std) != (PLAIN.mean, PLAIN.std):
             return state.remarks
         low, high = float(array.min()), float(array.max())
-        if array.dtype != np.uint8 and (low < -1e-3 or high > white * 1.001):
+        if array.dtype != np.uint8 and not (low >= -1e-3 and high <= white * 1.001):  # NaN lies nowhere
             outside = f"its values lie in {low:.3g}..{high:.3g}, outside 0..{white:g}: what is outside is cut off"
             return (*state.remarks, outside)
     return state.remarks
@@ -196,9 +196,8 @@ def stated_encoding(transform: Foreign, encoding: Encoding) -> Encoding | None:
     """The encoding after a transform that carries mean and std; None for others."""
     name, flags = type(transform).__name__.casefold(), getattr(transform, "flags", None) or {}
     mean, std = (getattr(transform, key, flags.get(key)) for key in ("mean", "std"))
-    if getattr(transform, "do_normalize", False) and hasattr(
-        transform, "image_mean"
-    ):  # an image processor of transformers
+    is_processor = hasattr(transform, "image_mean")  # of transformers
+    if is_processor and getattr(transform, "do_normalize", False):
         name, mean, std = "normalize", transform.image_mean, transform.image_std
     if "normalize" not in name or "denormalize" in name or mean is None or std is None:
         return None

@@ -10,7 +10,6 @@ for it. Whoever is killed leaves shards that are missing, and no others; the sam
 
 from __future__ import annotations
 
-import os
 import pickle
 import signal
 from collections import Counter
@@ -35,12 +34,12 @@ from classlens.runs.browse_samples import SampleResult
 from classlens.runs.own_process import (
     Notify,
     Progress,
-    Stopped,
     allow_seconds,
     collecting_later,
     describe_duration,
     holding,
-    on_ending_signals,
+    silent,
+    until_stopped,
 )
 from classlens.runs.processes import (
     MOST_WORKERS,
@@ -128,9 +127,7 @@ class OpenAudit:
         yield from make_here(self.questions, self.spec.manifest, self.place, several)
 
 
-def open_audit(
-    request: AuditRequest, *, pictures: DatasetSpec | None = None, on_note: Notify = lambda kind, text: None
-) -> OpenAudit:
+def open_audit(request: AuditRequest, *, pictures: DatasetSpec | None = None, on_note: Notify = silent) -> OpenAudit:
     """Open the network and the pictures of a request; `pictures` are those that another process found."""
     with collecting_later("torch"):
         from classlens.audit.preparation import prepare_audit
@@ -177,9 +174,7 @@ def read_apart(
         yield prepare_here(fed, here)
 
 
-def run_audit(
-    request: AuditRequest, *, on_note: Notify = lambda kind, text: None, progress: Progress | None = None
-) -> Audit:
+def run_audit(request: AuditRequest, *, on_note: Notify = silent, progress: Progress = silent) -> Audit:
     """Make the rows that are missing, and sum up all.
 
     `on_note` is called with "note" and what the user should know, `progress` with "pictures", how many are done of those
@@ -201,13 +196,11 @@ def run_audit(
     try:
         for rows in hand_out(opened, shards):
             made += rows
-            if progress:
-                progress("pictures", made, total)
+            progress("pictures", made, total)
     except KeyboardInterrupt as stopped:
         stopped.add_note(f"stopped, {made:,} of {count_of(total, 'picture')} done; the same command goes on")
         raise
-    if progress:
-        progress("pictures", total, total)
+    progress("pictures", total, total)
     return conclude(opened.questions, manifest, place, made)
 
 
@@ -232,7 +225,7 @@ class Estimate:
         return f"{start}, {pictures}, {each}: about {describe_duration(seconds)} {by}, {size}"
 
 
-def estimate_audit(request: AuditRequest, *, on_note: Notify = lambda kind, text: None) -> Estimate:
+def estimate_audit(request: AuditRequest, *, on_note: Notify = silent) -> Estimate:
     """Ask about a few batches, and write nothing."""
     begun = monotonic()
     opened = open_audit(request, on_note=on_note)
@@ -300,21 +293,18 @@ def make_in_processes(spec: AuditSpec, shards: Sequence[int], workers: int) -> I
 
 def make_in_worker(shard: int, is_careful: bool) -> int | DataError:  # noqa: FBT001 - sent by place
     """One shard in a process of a pool; how many rows were made, or why not, as an error that can be sent."""
-    try:
-        with on_ending_signals():
+    with until_stopped():
+        try:
             opened = worker_audit()
             return sum((opened.with_decoders(1) if is_careful else opened).make([shard]))
-    except Stopped as stopped:  # a pool would send it to the parent as a result, and go on
-        os._exit(128 + stopped.number)
-    except ClasslensError as error:
-        return DataError(str(error), hint=error.hint)
+        except ClasslensError as error:
+            return DataError(str(error), hint=error.hint)
 
 
 @cache
 def worker_audit() -> OpenAudit:
     """In a worker: the audit, with as much time for a picture as is allowed."""
-    spec: AuditSpec = pickle.loads(PACKED[0])
-    opened = spec.open()
+    opened: OpenAudit = pickle.loads(PACKED[0]).open()
     return opened.with_read(partial(read_in_time, opened.questions.subject.read))
 
 
@@ -333,8 +323,8 @@ def answer_questions(
     *,
     against: str | None = None,
     audit: Audit | None = None,
-    on_note: Notify = lambda kind, text: None,
-    progress: Progress = lambda what, done, total: None,
+    on_note: Notify = silent,
+    progress: Progress = silent,
 ) -> Answers:
     """Answer questions from the rows of an audit that is whole, and write `answers.json` and `answers.html` beside them.
 

@@ -25,7 +25,7 @@ from classlens.dataset.selection import check_indices, of_classes, shuffle, spre
 from classlens.dataset.statistics import Measurement, Survey, add_up, measure, pairs_with_same_pixels
 from classlens.dataset.trace import Trace, trace
 from classlens.errors import ClasslensError, ConfigError, DataError, NotOffered, count_of
-from classlens.figures.drawing import VECTORS
+from classlens.figures.drawing import PAGES, VECTORS
 from classlens.figures.filmstrip import DOT, TIMES, draw_batch, draw_contact_sheet
 from classlens.files import check_place, write_whole
 from classlens.printed import ONE_LINE
@@ -43,7 +43,7 @@ from classlens.runs.browse_samples import (
     render_sample,
     rescue_picture,
 )
-from classlens.runs.own_process import Notify, Progress
+from classlens.runs.own_process import Notify, Progress, silent
 from classlens.runs.processes import DatasetSpec, Job, SeededIndex, open_remembered, run_job
 from classlens.source import Source
 from classlens.words import say
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 NAMED_BAD = 20  # so many bad samples are kept by a run; the rest are counted
 ON_A_PAGE = 1000  # a page holds its pictures, so it shows so many unless more are asked for
 
-PAGES = (".html", ".htm")
 COMPARED = 10_000  # a split of so many samples is searched for pictures of another one, however few that one has
 
 
@@ -106,7 +105,7 @@ class BrowseRun(Drawable):
 
     dataset: Dataset
     request: BrowseRequest
-    progress: Progress | None = None
+    progress: Progress = silent
     source: Source | None = field(default=None, repr=False)
     spec: DatasetSpec | None = field(default=None, repr=False)
     rows: Iterator[Row] = field(default_factory=lambda: iter(()), repr=False)
@@ -155,8 +154,7 @@ class BrowseRun(Drawable):
         dataset, spec = other or (self.dataset, self.spec)
         results = run_job(job, dataset, spec, samples, total=total, workers=self.request.workers)
         for self.done, result in enumerate(results, start=1):
-            if self.progress:
-                self.progress("pictures", self.done, total)
+            self.progress("pictures", self.done, total)
             yield result
 
 
@@ -164,8 +162,8 @@ def browse(
     target: str | os.PathLike[str] | Dataset,
     request: BrowseRequest | None = None,
     *,
-    progress: Progress | None = None,
-    on_note: Notify | None = None,
+    progress: Progress = silent,
+    on_note: Notify = silent,
 ) -> BrowseRun:
     """Show samples of a dataset, or of what an address leads to: iterate over the run, and it is made.
 
@@ -190,9 +188,8 @@ def browse(
         if request.mode == "original" and request.batch is None and not options.skipped:
             options = replace(options, as_loaded=True)
         source = open_source(address, options=options)
-        if on_note:
-            for text in source.notes:
-                on_note("note", text)
+        for note in source.notes:
+            on_note("note", note)
         dataset, spec = open_remembered(address, source, request.phase, options)
         run = BrowseRun(dataset, request, progress, source, spec)
     dataset = run.dataset

@@ -26,8 +26,8 @@ from classlens.config.writing import ABSENT, Difference, as_data, differences
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.decode import BAD_SAMPLE, damage_in, salvage
 from classlens.dataset.storage import read_bytes
-from classlens.dataset.trace import Extent, Snapshot, trace
-from classlens.errors import ClasslensError, DataError, WrongValue
+from classlens.dataset.trace import Extent, trace
+from classlens.errors import ClasslensError, DataError, WrongValue, describe_error
 from classlens.figures.filmstrip import (
     DOT,
     LARGEST,
@@ -245,16 +245,14 @@ def draw_sample(
     size, remarks = result.snapshots[0].size, result.remarks
     row = SampleResult(index, seed, result.path, result.class_names, size, remarks=remarks, stages=stages, error=error)
     if request.terminal:
-        tiles = [(one.image, caption_of(one)) for one in result.snapshots]
+        tiles = [
+            (one.image, (one.stage, f"{one.size[1]} {TIMES} {one.size[0]}", *describe_params(one.params)))
+            for one in result.snapshots
+        ]
         if request.mode == "concat":
             tiles = [(one.image, (name,)) for one, name in zip(result.snapshots, ENDS, strict=True)]
         row = replace(row, preview=preview_tiles(tiles if is_strip else [(last.image, ())], *request.terminal))
     return row, sheet, cell
-
-
-def caption_of(snapshot: Snapshot) -> tuple[str, ...]:
-    height, width = snapshot.size
-    return snapshot.stage, f"{width} {TIMES} {height}", *describe_params(snapshot.params)
 
 
 def draw_marked(row: SampleResult, picture: Image | None) -> Image:
@@ -269,8 +267,9 @@ def rescue_picture(path: str | None) -> Image | None:
 
 
 def describe_failure(dataset: Dataset, index: int, seed: int, error: Exception) -> SampleResult:
-    reason = str(error) if isinstance(error, ClasslensError) else f"{type(error).__name__}: {error}".split("\n")[0]
-    return SampleResult(index, seed, dataset.sample(index).path, dataset.class_names(index), error=reason)
+    return SampleResult(
+        index, seed, dataset.sample(index).path, dataset.class_names(index), error=describe_error(error)
+    )
 
 
 def as_plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold

@@ -12,14 +12,14 @@ from classlens.check.examine import examine
 from classlens.check.inspection import PICTURES, Inspection
 from classlens.check.rule import Rule, choose_rules
 from classlens.dataset.dataset import Dataset, Sample
-from classlens.figures.drawing import check_ending
+from classlens.figures.drawing import PAGES, check_ending
 from classlens.files import limit
-from classlens.runs.own_process import KILLERS, risky
+from classlens.runs.own_process import KILLERS, Notify, Progress, risky, silent
 from classlens.source import Source
 
 if TYPE_CHECKING:
     from classlens.check.finding import Finding, Findings
-    from classlens.runs.own_process import Notify, Progress
+    from classlens.runs.report_run import ReportRequest
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,10 @@ class CheckRequest:
 
     def __post_init__(self) -> None:
         if self.page is not None:
-            check_ending(self.page, (".html", ".htm"))
+            check_ending(self.page, PAGES)
 
 
-SAME_NAME = ("checkpoint", "samples", "log", "target", "dataset_size", "gpus")
-"""Fields of the request that are called so in the inspection, too."""
-
-
-def run_checks(request: CheckRequest, on_note: Notify | None = None, progress: Progress | None = None) -> Findings:
+def run_checks(request: CheckRequest, on_note: Notify = silent, progress: Progress = silent) -> Findings:
     """Open the target, run the rules, write the page.
 
     `on_note` is called with "note" and what the user should know about the target.
@@ -67,20 +63,23 @@ def run_checks(request: CheckRequest, on_note: Notify | None = None, progress: P
     """
     rules = choose_rules(request.select, request.ignore)
     source = watch(open_source(request.target, options=request.options))
-    if on_note is not None:
-        for note in source.notes:
-            on_note("note", note)
-    words = {name: getattr(request, name) for name in SAME_NAME}
-    inspection = Inspection(source, progress=progress, **words)
+    for note in source.notes:
+        on_note("note", note)
+    inspection = inspect(source, request, progress)
     findings = examine(inspection, watch_rules(rules))
-    if on_note is not None and "classifier" in inspection.kept:
-        for note in getattr(inspection.kept["classifier"], "notes", ()):  # none of one that could not be opened
-            on_note("note", note)
+    for note in getattr(inspection.kept.get("classifier"), "notes", ()):  # none of one that could not be opened
+        on_note("note", note)
     if request.page is not None:
         from classlens.figures.findings import draw_findings
 
         draw_findings(findings).save(request.page)
     return findings
+
+
+def inspect(source: Source, request: CheckRequest | ReportRequest, progress: Progress) -> Inspection:
+    """An inspection with what the request says."""
+    names = ("checkpoint", "samples", "log", "target", "dataset_size", "gpus")
+    return Inspection(source, progress=progress, **{name: getattr(request, name) for name in names})
 
 
 def watch(source: Source) -> Source:

@@ -31,7 +31,7 @@ from classlens.figures.overlay import ENDINGS, PLAIN, OverlayStyle, caption
 from classlens.files import check_place, read_regular
 from classlens.printed import ONE_LINE, join_lines
 from classlens.results import Drawable
-from classlens.runs.own_process import Notify, Progress, collecting_later
+from classlens.runs.own_process import Notify, Progress, collecting_later, silent
 from classlens.runs.picture_origins import Origin, list_pictures, places_in
 from classlens.source import Source
 
@@ -171,7 +171,7 @@ class MapRun(Drawable):
     page: Path | None = None
     done: int = 0
 
-    def facts(self) -> dict[str, Any]:
+    def as_data(self) -> dict[str, Any]:
         """The result as JSON can hold it."""
         means = {} if self.scores is None else {"means": self.scores.means()}
         maps = [{"picture": str(one.picture)} | one.values for one in self.maps]
@@ -181,20 +181,22 @@ class MapRun(Drawable):
 
     def summary(self) -> str:
         """One line: how many pictures, what they are predicted as, and how many of the known ones rightly."""
-        seen: dict[Path, dict[str, dict[str, Any]]] = {}
+        by_picture: dict[Path, dict[str, dict[str, Any]]] = {}
         for one in self.maps:
-            seen.setdefault(one.picture, {})[one.values.get("checkpoint") or ""] = one.values
-        words = [f"{len(seen)} of {len(self.pictures)} pictures"]
-        for checkpoint in dict.fromkeys(name for of_picture in seen.values() for name in of_picture):
-            those = [of_picture[checkpoint] for of_picture in seen.values() if checkpoint in of_picture]
+            by_picture.setdefault(one.picture, {})[one.values.get("checkpoint") or ""] = one.values
+        words = [f"{len(by_picture)} of {len(self.pictures)} pictures"]
+        for checkpoint in dict.fromkeys(name for of_picture in by_picture.values() for name in of_picture):
+            those = [of_picture[checkpoint] for of_picture in by_picture.values() if checkpoint in of_picture]
             names = Counter(str(one["predicted_name"]).split(",")[0] for one in those if one["predicted_name"])
             counts = [f"{name} {count}" for name, count in names.most_common()]
             right = [one["correct"] for one in those if one.get("correct") is not None]
             rate = f"{sum(right)} of {len(right)} labelled right" if right else ""
             said = "; ".join(filter(None, (join_first(counts, 3), rate)))
             words.append(f"{checkpoint}: {said}" if checkpoint else said)
-        if seen and max(map(len, seen.values())) > 1:
-            apart = sum(len({one["predicted"] for one in of_picture.values()}) > 1 for of_picture in seen.values())
+        if by_picture and max(map(len, by_picture.values())) > 1:
+            apart = sum(
+                len({one["predicted"] for one in of_picture.values()}) > 1 for of_picture in by_picture.values()
+            )
             words.append(f"predictions differ for {apart}")
         return "; ".join(filter(None, words))
 
@@ -203,23 +205,13 @@ class MapRun(Drawable):
         return join_lines([*map(str, self.maps), *(f"bad: {one.reason}" for one in self.bad)])
 
 
-@dataclass(frozen=True)
-class MapCalls:
-    """What a run calls on its way; see `explain_files`."""
-
-    on_map: Callable[[MapRow], object] | None
-    notify: Notify
-    on_stop: Callable[[MapRun], object] | None
-    progress: Progress | None
-
-
 def explain_files(
     request: MapRequest,
     *,
-    on_map: Callable[[MapRow], object] | None = None,
-    on_note: Notify | None = None,
-    on_stop: Callable[[MapRun], object] | None = None,
-    progress: Progress | None = None,
+    on_map: Callable[[MapRow], object] = silent,
+    on_note: Notify = silent,
+    on_stop: Callable[[MapRun], object] = silent,
+    progress: Progress = silent,
 ) -> MapRun:
     """Explain pictures by their names, and write what the request asks for.
 
@@ -241,10 +233,10 @@ def explain_files(
     with collecting_later("torch"):
         from classlens.runs.map_pictures import map_pictures
 
-    return map_pictures(plan, MapCalls(on_map, on_note or (lambda kind, text: None), on_stop, progress))
+    return map_pictures(plan, on_map=on_map, on_note=on_note, on_stop=on_stop, progress=progress)
 
 
-def preview_model(request: MapRequest, *, on_note: Notify | None = None) -> Preview:
+def preview_model(request: MapRequest, *, on_note: Notify = silent) -> Preview:
     """Every layer of the model, and no map; at the size of the first picture, if one is named.
 
     Raises:
@@ -256,7 +248,7 @@ def preview_model(request: MapRequest, *, on_note: Notify | None = None) -> Prev
     with collecting_later("torch"):
         from classlens.runs.map_pictures import preview_layers
 
-    return preview_layers(plan, on_note or (lambda kind, text: None))
+    return preview_layers(plan, on_note)
 
 
 @dataclass(frozen=True)

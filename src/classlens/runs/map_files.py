@@ -15,8 +15,9 @@ from classlens.cam.faithfulness import Faithfulness
 from classlens.cam.saliency import Fused, Saliency
 from classlens.figures.overlay import COLUMNS, OverlayStyle, heat_of, map_columns, overlay, scale_of
 from classlens.figures.page import HtmlPage, Layout, Picture, Said, Section, webp_of
-from classlens.files import write_table, write_whole
+from classlens.files import write_whole
 from classlens.image import Image
+from classlens.printed import table_text
 from classlens.runs.explain_files import BadPicture, MapRow, MapRun
 from classlens.runs.map_scores import group_by
 from classlens.words import Phrase, say
@@ -44,7 +45,7 @@ def write_map_table(path: Path, rows: Sequence[MapRow], bad: Sequence[BadPicture
         cells.append(line)
     cells += [{"file": str(one.picture), "error": one.reason} for one in bad if not one.readable]
     heading.append("error")
-    write_table(path, heading, ([line.get(name) for name in heading] for line in cells))
+    write_whole(path, table_text(heading, ([line.get(name) for name in heading] for line in cells)).encode())
 
 
 def write_map_index(path: Path, run: MapRun, outputs: Mapping[Path, Path], style: OverlayStyle) -> Path:

@@ -1,7 +1,7 @@
 """From a checked request to maps: the classifier is built, pictures are read, explained, drawn and scored."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, lru_cache, partial
 from itertools import chain
 from pathlib import Path
@@ -27,10 +27,10 @@ from classlens.figures.overlay import draw_rows, grid_rows, overlay, pack_maps
 from classlens.figures.page import Picture
 from classlens.files import write_whole
 from classlens.image import Image
-from classlens.runs.explain_files import BOX_HINT, BadPicture, Box, MapCalls, MapPlan, MapRow, MapRun
+from classlens.runs.explain_files import BOX_HINT, BadPicture, Box, MapPlan, MapRow, MapRun
 from classlens.runs.map_files import find_places, map_tile, write_map_index, write_map_page, write_map_table
-from classlens.runs.map_scores import MapScore, MapScores, group_by
-from classlens.runs.own_process import Notify, describe_duration
+from classlens.runs.map_scores import MapScores, group_by
+from classlens.runs.own_process import Notify, Progress, describe_duration
 from classlens.runs.picture_origins import true_classes
 
 WORTH_A_NOTE = 500  # so many runs of the network take so long that their number is worth a note beforehand
@@ -66,11 +66,12 @@ class MapWork:
     """
 
     plan: MapPlan
-    calls: MapCalls
+    on_map: Callable[[MapRow], object]
+    notify: Notify
+    progress: Progress
     networks: dict[str, Network] = field(default_factory=dict)
     bad: list[BadPicture] = field(default_factory=list)
     rows: list[MapRow] = field(default_factory=list)
-    scores: list[MapScore] = field(default_factory=list)
     written: dict[Path, None] = field(default_factory=dict)
     cells: list[GridRow] = field(default_factory=list)
     tiles: list[Picture] = field(default_factory=list)
@@ -90,11 +91,9 @@ class MapWork:
             write_map_table(files.table, self.rows, self.bad)
             self.written[files.table] = None
         if self.empty > MOST_EMPTY:
-            self.calls.notify(
-                "warning", f"{self.empty} of {len(self.rows)} maps are empty: no evidence for those classes"
-            )
-        scores = MapScores(tuple(self.scores)) if self.scores else None
+            self.notify("warning", f"{self.empty} of {len(self.rows)} maps are empty: no evidence for those classes")
         pictures, rows, bad = tuple(self.plan.origins), tuple(self.rows), tuple(self.bad)
+        scores = MapScores(rows) if rows and self.plan.request.maps.evaluate else None
         run = MapRun(pictures, rows, tuple(self.written), bad, scores, done=self.done)
         if self.plan.outputs and self.rows and files.pictures:
             page = write_map_index(files.pictures / "index.html", run, self.plan.outputs, files.style)
@@ -104,39 +103,43 @@ class MapWork:
         return run
 
 
-def map_pictures(plan: MapPlan, calls: MapCalls) -> MapRun:
-    """Explain every picture; what was written stays if the run is stopped."""
+def map_pictures(
+    plan: MapPlan,
+    *,
+    on_map: Callable[[MapRow], object],
+    on_note: Notify,
+    on_stop: Callable[[MapRun], object],
+    progress: Progress,
+) -> MapRun:
+    """Explain every picture; what was written stays if the run is stopped. For what is called, see `explain_files`."""
     total = len(plan.origins)
-    work = MapWork(plan, replace(calls, notify=cache(calls.notify)))
+    work = MapWork(plan, on_map, cache(on_note), progress)
     portions = read_portions(tuple(plan.origins), plan.at_once, work.bad)
     first = next(portions)
-    work.networks = open_networks(plan, next(iter(first.values())), work.calls.notify)
+    work.networks = open_networks(plan, next(iter(first.values())), work.notify)
     try:
         for pictures in chain([first], portions):
             answer_portion(work, pictures)
     except KeyboardInterrupt as stopped:
         run = work.finish()
-        if calls.on_stop:
-            calls.on_stop(run)
+        on_stop(run)
         kept = "; what was written is whole" if run.written or run.page else ""
         stopped.add_note(f"stopped, {run.done} of {count_of(total, 'picture')} explained{kept}")
         raise
     work.done = total  # those that could not be read are behind, too
-    if calls.progress:
-        calls.progress("pictures", total, total)
+    progress("pictures", total, total)
     return work.finish()
 
 
 def answer_portion(work: MapWork, pictures: Mapping[Path, Image]) -> None:
     """Explain some pictures by every checkpoint, write their files, and score them one by one."""
-    plan, calls, wanted, paths = work.plan, work.calls, work.plan.request.maps, list(pictures)
+    plan, wanted, paths = work.plan, work.plan.request.maps, list(pictures)
     if plan.boxes:
         check_boxes(plan.boxes, pictures)
     needs_class = wanted.evaluate or plan.request.files.table is not None or len(work.networks) > 1
     targets = wanted.targets or ([PREDICTED] if needs_class else None)
     maps: dict[str, Sequence[Map]] = {}
     for number, (name, network) in enumerate(work.networks.items()):
-        progress = partial(count_on, work, number, len(pictures)) if calls.progress else None
         if network.weights:
             put_weights(network.classifier.module, network.weights)
         classifier = network.classifier
@@ -146,10 +149,10 @@ def answer_portion(work: MapWork, pictures: Mapping[Path, Image]) -> None:
             methods=plan.methods,
             layers=network.layers,
             targets=targets,
-            options=replace(network.options, progress=progress),
+            options=replace(network.options, progress=partial(count_on, work, number, len(pictures))),
         )
         if words := describe_output(classifier):
-            calls.notify("note", words)
+            work.notify("note", words)
         maps[name] = explanation if wanted.each_layer else explanation.fused()
     if work.labels is None:
         some = next(iter(work.networks.values())).classifier
@@ -172,7 +175,7 @@ def report_maps(work: MapWork, path: Path, picture: Image, by_network: Mapping[s
 
     Warns of a map that is empty, and, once for each layer, of one that another layer would explain better.
     """
-    plan, calls, began = work.plan, work.calls, monotonic()
+    plan, began = work.plan, monotonic()
     evaluate, label = plan.request.maps.evaluate, (work.labels or {}).get(path)
     places = work.find_places(next(iter(work.networks.values())).classifier.prepare, picture.size)
     for name, several in by_network.items():
@@ -185,25 +188,23 @@ def report_maps(work: MapWork, path: Path, picture: Image, by_network: Mapping[s
             if not values["empty"]:
                 ways = zip(places[*values["hottest"]].tolist(), picture.size[::-1], strict=True)
                 values["hottest_in_picture"] = [round(way / 255 * (side - 1)) for way, side in ways]
-            row = MapRow(path, one.subject, values | (scores[id(one)].facts() if scores else {}))
+            row = MapRow(path, one.subject, values | scores.get(id(one), {}))
             work.rows.append(row)
             if plan.request.files.page:
                 work.tiles.append(map_tile(one, plan.request.files.style))
-            if calls.on_map:
-                calls.on_map(row)
+            work.on_map(row)
             work.empty += values["empty"]
             if values["empty"] and work.empty <= MOST_EMPTY:
                 what = f"{path}: the {one.method} map at {one.layer} is empty: no evidence for this class"
-                calls.notify("warning", what)
+                work.notify("warning", what)
             for part in [part for part in one.parts if part.signed]:
                 behind = work.find_behind(work.networks[name].classifier, part.layer, part.image.size)
                 other = f"a layer behind the activation, e.g. --target-layers {behind}" if behind else "another method"
                 what = f"{part.method} assumes non-negative features, and those of {part.layer} are negative in part"
-                calls.notify("warning", f"{what}: its map can mislead; choose {other}")
-        work.scores += scores.values()
+                work.notify("warning", f"{what}: its map can mislead; choose {other}")
     work.done += 1
     if evaluate and work.done == 1 < len(plan.origins):
-        forecast(monotonic() - began, len(plan.origins), calls.notify)
+        forecast(monotonic() - began, len(plan.origins), work.notify)
 
 
 def check_boxes(boxes: Mapping[Path, Box], pictures: Mapping[Path, Image]) -> None:
@@ -223,11 +224,10 @@ def forecast(each: float, total: int, notify: Notify) -> None:
 
 def count_on(work: MapWork, number: int, count: int, what: str, done: int, of: int) -> None:
     """Count the pictures of all checkpoints as those of one run; where maps are scored, those are counted."""
-    progress, networks = work.calls.progress, len(work.networks)
-    if progress and what != "pictures":
-        progress(what, done, of)
-    elif progress and not work.plan.request.maps.evaluate:
-        progress(what, work.done + (number * count + done) // networks, len(work.plan.origins))
+    if what != "pictures":
+        work.progress(what, done, of)
+    elif not work.plan.request.maps.evaluate:
+        work.progress(what, work.done + (number * count + done) // len(work.networks), len(work.plan.origins))
 
 
 def preview_layers(plan: MapPlan, notify: Notify) -> Preview:
@@ -311,21 +311,20 @@ def open_classifier(plan: MapPlan, checkpoint: str | None, notify: Notify) -> Cl
     return replace(classifier, prepare=partial(scale_whole, classifier)) if plan.request.maps.whole else classifier
 
 
-def score_maps(work: MapWork, name: str, maps: Sequence[Map], path: Path, picture: Image) -> dict[int, MapScore]:
-    """The scores of the maps of one picture, by the maps' ids; without a box where nothing is known of it, or nothing of it is left as fed."""
+def score_maps(work: MapWork, name: str, maps: Sequence[Map], path: Path, picture: Image) -> dict[int, dict[str, Any]]:
+    """The scores of the maps of one picture, as JSON can hold them, by the maps' ids; without a box where nothing is known of it, or nothing of it is left as fed."""
     network, options, box = work.networks[name], work.networks[name].options, work.plan.boxes.get(path)
     if network.weights:
         put_weights(network.classifier.module, network.weights)
     fed_box = None if box is None else box_as_fed(network.classifier.prepare, picture.size, box)
-    scores: dict[int, MapScore] = {}
-    before, total = len(work.scores), len(maps) * len(work.plan.origins) * len(work.networks)
+    scores: dict[int, dict[str, Any]] = {}
+    before, total = len(work.rows), len(maps) * len(work.plan.origins) * len(work.networks)
     for group in group_by(maps, lambda one: one.subject).values():
         several = evaluations(network.classifier, group, box=fed_box, options=options) if group[0].subject else None
         for one, sanity in zip(group, randomization_test(network.classifier, group, options=options), strict=True):
-            evaluation = next(several) if several else None
-            scores[id(one)] = MapScore(path, name, one.method, one.layer, one.subject, evaluation, sanity)
-            if work.calls.progress:
-                work.calls.progress("maps scored", min(before + len(scores), total), total)
+            faithfulness = asdict(next(several)) if several else None
+            scores[id(one)] = {"faithfulness": faithfulness, "sanity": asdict(sanity)}
+            work.progress("maps scored", min(before + len(scores), total), total)
     return scores
 
 

@@ -4,15 +4,14 @@ What is scored and how is in `cam/faithfulness.py`; here are the tables that peo
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from classlens.cam.faithfulness import BETTER, Evaluation, RandomizationTest, mean
-from classlens.cam.saliency import ExplainedClass
+from classlens.cam.faithfulness import BETTER, Faithfulness, mean
 from classlens.figures.overlay import caption
 from classlens.printed import join_lines
 from classlens.results import Drawable
+from classlens.runs.explain_files import MapRow
 
 WIDTH = 10  # characters of a column of scores
 TABLES = 12  # of so many pictures and classes scores are printed one by one
@@ -22,58 +21,33 @@ Thing = TypeVar("Thing")
 Key = TypeVar("Key", bound=Hashable)
 
 
-@dataclass(frozen=True, eq=False)
-class MapScore:
-    """The scores of one map; no evaluation for a map without a class."""
-
-    picture: Path
-    checkpoint: str
-    method: str
-    layer: str
-    subject: ExplainedClass | None
-    evaluation: Evaluation | None
-    sanity: RandomizationTest
-
-    @property
-    def label(self) -> str:
-        """Method and layer, and the checkpoint if there are several."""
-        return f"{f'{self.checkpoint}: ' if self.checkpoint else ''}{self.method} at {self.layer}"
-
-    def facts(self) -> dict[str, Any]:
-        """The scores as JSON can hold them."""
-        return {"faithfulness": asdict(self.evaluation) if self.evaluation else None, "sanity": asdict(self.sanity)}
-
-
 @dataclass(frozen=True)
 class MapScores(Drawable):
-    """The scores of several maps; `classlens.draw` gives their tables."""
+    """The scores in the rows of several maps; `classlens.draw` gives their tables."""
 
-    scores: tuple[MapScore, ...]
+    rows: tuple[MapRow, ...]
 
     def means(self) -> list[dict[str, Any]]:
         """The scores of every method and layer averaged over pictures and classes, as JSON can hold them."""
-        scored = (one for one in self.scores if one.evaluation)
-        groups = group_by(scored, lambda one: (one.checkpoint, one.method, one.layer))
+        scored = (row for row in self.rows if row.values["faithfulness"])
         return [
             ({"checkpoint": checkpoint} if checkpoint else {})
             | {"method": method, "layer": layer, "maps": len(several)}
-            | {whose: mean([getattr(one.evaluation, whose) for one in several]) for whose in ("own", *BASELINES)}
-            for (checkpoint, method, layer), several in groups.items()
+            | {whose: mean_of(several, whose) for whose in ("own", *BASELINES)}
+            for (checkpoint, method, layer), several in group_by(scored, maker_of).items()
         ]
 
     def text(self) -> str:
         """A table for every picture and class if they are few, one of the means, and one of the sanity check."""
         titled: list[tuple[str, dict[str, Any]]] = []
-        groups = group_by(self.scores, lambda one: (one.picture, one.checkpoint, one.subject)).values()
+        groups = group_by(self.rows, lambda row: (row.picture, row.values.get("checkpoint"), row.subject)).values()
         for group in groups if len(groups) <= TABLES else ():
-            if beside := group[0].evaluation:
-                rows: dict[str, Any] = {one.label: mean([one.evaluation.own]) for one in group if one.evaluation}
-                rows |= {whose: mean([getattr(beside, whose)]) for whose in BASELINES}
+            if group[0].values["faithfulness"]:
+                rows: dict[str, Any] = {label_of(*maker_of(row)): mean_of([row], "own") for row in group}
+                rows |= {whose: mean_of(group[:1], whose) for whose in BASELINES}
                 titled.append((f"{group[0].picture}: {caption(group[0].subject)}", rows))
         if (means := self.means()) and means[0]["maps"] > 1:
-            rows = {f"{one['method']} at {one['layer']}": one["own"] for one in means}
-            if "checkpoint" in means[0]:
-                rows = {f"{one['checkpoint']}: {one['method']} at {one['layer']}": one["own"] for one in means}
+            rows = {label_of(one.get("checkpoint", ""), one["method"], one["layer"]): one["own"] for one in means}
             titled.append((f"mean of {means[0]['maps']} maps each", rows | {one: means[0][one] for one in BASELINES}))
         tables = []
         for title, rows in titled:  # measures that need a box only where there is one
@@ -87,14 +61,27 @@ class MapScores(Drawable):
     def sanity(self) -> str:
         """How like itself every method's map stays as weights are shuffled, the mean over pictures and classes."""
         rows = {}
-        for label, several in group_by(self.scores, lambda one: one.label).items():
-            columns = zip(*(one.sanity.rank for one in several), strict=True)
+        for maker, several in group_by(self.rows, maker_of).items():
+            columns = zip(*(row.values["sanity"]["rank"] for row in several), strict=True)
             known = [[rank for rank in column if rank is not None] for column in columns]
-            rows[label] = [sum(ranks) / len(ranks) if ranks else None for ranks in known]
-        layers = {str(number): layer for number, layer in enumerate(self.scores[0].sanity.layers, start=1)}
+            rows[label_of(*maker)] = [sum(ranks) / len(ranks) if ranks else None for ranks in known]
+        layers = {str(number): layer for number, layer in enumerate(self.rows[0].values["sanity"]["layers"], start=1)}
         title = "sanity: rank correlation with the map after weights are shuffled, better near 0"
         shuffled = ", ".join(f"{number} down to {layer}" for number, layer in layers.items())
         return f"{table(title, list(layers), rows)}\n  shuffled: {shuffled}"
+
+
+def maker_of(row: MapRow) -> tuple[str, str, str]:
+    """The checkpoint of a map, "" if there is one alone, its method, and its layers."""
+    return row.values.get("checkpoint", ""), row.values["method"], " + ".join(row.values["layers"])
+
+
+def label_of(checkpoint: str, method: str, layer: str) -> str:
+    return f"{f'{checkpoint}: ' if checkpoint else ''}{method} at {layer}"
+
+
+def mean_of(rows: Sequence[MapRow], whose: str) -> dict[str, float | None]:
+    return mean([Faithfulness(**row.values["faithfulness"][whose]) for row in rows])
 
 
 def group_by(those: Iterable[Thing], key: Callable[[Thing], Key]) -> dict[Key, list[Thing]]:

@@ -58,6 +58,10 @@ AT_ONCE = 1.0  # seconds in which a second signal is the same wish: a group and 
 GRACE = 3.0  # seconds that processes have to end when they are asked to
 
 
+def silent(*said: object) -> None:
+    """A `Notify`, or a `Progress`, where nobody listens."""
+
+
 class Stopped(KeyboardInterrupt):
     """One of the signals `ENDING`; caught, or not, wherever Ctrl-C is."""
 
@@ -117,6 +121,16 @@ def on_ending_signals(
     finally:
         for one, handler in before.items():
             signal.signal(one, signal.SIG_IGN if ASKED and is_last else handler)
+
+
+@contextmanager
+def until_stopped() -> Iterator[None]:
+    """Work in a process of a pool, which ends where it is when a signal comes: a pool would send that as a result."""
+    try:
+        with on_ending_signals():
+            yield
+    except Stopped as stopped:
+        os._exit(128 + stopped.number)
 
 
 REPLACED = (signal.SIG_DFL, signal.default_int_handler, stop)

@@ -50,15 +50,15 @@ def list_pictures(words: Iterable[str | Path]) -> dict[Path, Origin]:
             fixed = takewhile(lambda part: not has_magic(part), path.parent.parts)  # where a pattern starts
             start = path if path.is_dir() else Path(*fixed)
             inside = path.rglob("*") if path.is_dir() else map(Path, glob(str(path), recursive=True))  # noqa: PTH207 - may be absolute
-            found = sorted(one for one in inside if is_picture(one))
-            if not found:
+            members = sorted(one for one in inside if is_picture(one))
+            if not members:
                 what = f"no picture in folder {word}" if path.is_dir() else f"no such picture: {word}"
                 hint = "name picture files, folders, or patterns such as 'photos/*.jpg'"
                 if not (path.is_dir() or has_magic(word)):
                     hint = suggest_path(path, lambda one: one.is_dir() or is_picture(one)) or hint
                 raise DataError(what, hint=hint)
             top = start.absolute().name
-            for one in found:
+            for one in members:
                 below = one.relative_to(start)
                 folders = (*reversed(below.parent.parts), top)
                 pictures.setdefault(one, Origin(Path(top) / below if several and path.is_dir() else below, folders))

@@ -33,14 +33,13 @@ from classlens.runs.browse_samples import SampleResult, annotation_lists
 from classlens.runs.own_process import (
     GRACE,
     SPARE,
-    Stopped,
     allow_seconds,
     describe_slowness,
     end_processes,
     end_with,
     holding,
     keep_freed_memory,
-    on_ending_signals,
+    until_stopped,
 )
 from classlens.source import Source
 
@@ -253,8 +252,8 @@ def outlive_briefly(parent: int) -> None:
 
 @cache
 def worker_dataset() -> Dataset:
-    spec: DatasetSpec = pickle.loads(PACKED[0])
-    return spec.open()
+    dataset: Dataset = pickle.loads(PACKED[0]).open()
+    return dataset
 
 
 def path_and_classes(index: int) -> tuple[str | None, tuple[str, ...]]:
@@ -265,10 +264,7 @@ def path_and_classes(index: int) -> tuple[str | None, tuple[str, ...]]:
 
 def work(job: Job[Result], index: int, seed: int) -> Result:
     """One sample in a worker, which opens the dataset the first time and can be stopped while it works."""
-    try:
-        with on_ending_signals():
-            dataset = worker_dataset()
-            allow_seconds(limit("seconds"))
-            return job(dataset, index, seed, None)()
-    except Stopped as stopped:  # a pool would send it to the parent as a result, and go on
-        os._exit(128 + stopped.number)
+    with until_stopped():
+        dataset = worker_dataset()
+        allow_seconds(limit("seconds"))
+        return job(dataset, index, seed, None)()

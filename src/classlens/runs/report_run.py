@@ -31,7 +31,7 @@ from classlens.errors import ClasslensError, DataError, NotOffered, count_of
 from classlens.figures.chart import DEFAULT as STYLE
 from classlens.figures.chart import chart_of, find_style, is_flat
 from classlens.figures.curves import chart_section
-from classlens.figures.drawing import check_ending
+from classlens.figures.drawing import PAGES, check_ending
 from classlens.figures.filmstrip import Mode
 from classlens.figures.findings import finding_sections, summary_of
 from classlens.figures.overlay import PLAIN, scale_of
@@ -42,8 +42,8 @@ from classlens.printed import join_lines
 from classlens.results import Drawable
 from classlens.runs.browse_run import pictures_of
 from classlens.runs.browse_samples import BrowseRequest, SampleResult, describe_failure, render_sample
-from classlens.runs.check_run import SAME_NAME, place_of, watch, watch_rules
-from classlens.runs.own_process import Notify, Progress, collecting_later, risky
+from classlens.runs.check_run import inspect, place_of, watch, watch_rules
+from classlens.runs.own_process import Notify, Progress, collecting_later, risky, silent
 from classlens.words import Phrase, say
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class ReportRequest:
 
     def __post_init__(self) -> None:
         if self.output is not None:
-            check_ending(self.output, (".html", ".htm"))
+            check_ending(self.output, PAGES)
         find_method(self.method)  # a misspelt one is refused before any work
 
 
@@ -130,8 +130,8 @@ def report(
     request: ReportRequest,
     *,
     source: Source | None = None,
-    on_note: Notify | None = None,
-    progress: Progress | None = None,
+    on_note: Notify = silent,
+    progress: Progress = silent,
 ) -> ReportRun:
     """Look at everything that a target offers, and make one page about it, which is written at the end and whole.
 
@@ -144,12 +144,9 @@ def report(
         NotOffered: there is a checkpoint and no network for it.
     """
     source = watch(source or open_source(request.target, options=request.options))
-    on_note = on_note or (lambda kind, text: None)
     for note in source.notes:
         on_note("note", note)
-    words = {name: getattr(request, name) for name in SAME_NAME}
-    progress = progress or (lambda what, done, total: None)
-    report = Report(request, Inspection(source, progress=progress, **words), progress, on_note)
+    report = Report(request, inspect(source, request, progress), progress, on_note)
     if request.checkpoint is not None and source.open_classifier is None:
         source.classifier(request.checkpoint)  # raises, with what is offered
     try:
@@ -288,9 +285,9 @@ def judge_answers(inspection: Inspection) -> dict[int, bool]:
         return {}
     from classlens.cam.forward import OUTPUTS
 
-    classifier, dataset, given = inspection.classifier, inspection.held_out[1], inspection.predictions
+    classifier, dataset, predictions = inspection.classifier, inspection.held_out[1], inspection.predictions
     names, classes = OUTPUTS[classifier].names, classifier.classes or ()
-    pairs = zip(given.indices.tolist(), given.answers.tolist(), strict=True)
+    pairs = zip(predictions.indices.tolist(), predictions.answers.tolist(), strict=True)
     facts = (
         (index, compare(", ".join(dataset.class_names(index)), names[answer], classes))
         for index, answer in (pairs if names else ())

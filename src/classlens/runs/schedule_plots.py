@@ -17,7 +17,7 @@ from classlens.figures.drawing import Drawing, check_ending
 from classlens.files import check_place, write_whole
 from classlens.printed import join_lines
 from classlens.results import Drawable
-from classlens.runs.own_process import Notify
+from classlens.runs.own_process import Notify, silent
 from classlens.schedule.replay import Curve, Curves, Mistake, replay, summarize, table
 from classlens.schedule.schedule import Clock, scale_by_batch
 
@@ -154,7 +154,7 @@ def draw_plots(plots: SchedulePlots) -> Drawing:
     return draw_curves(first, others=others, title=title, style=asked.style, size=asked.size, log=asked.log)
 
 
-def plot_schedules(request: LrRequest, on_note: Notify | None = None) -> SchedulePlots:
+def plot_schedules(request: LrRequest, on_note: Notify = silent) -> SchedulePlots:
     """Open each target, replay its schedule, and write the files that are asked for.
 
     Args:
@@ -172,7 +172,15 @@ def plot_schedules(request: LrRequest, on_note: Notify | None = None) -> Schedul
     if len(set(titles)) < len(titles) and not request.labels:
         titles = request.targets
     every = [replay_target(*names, request, on_note) for names in zip(request.targets, titles, strict=True)]
-    every = add_run(every, request)
+    if request.resume is not None:
+        from classlens.logs.resume_state import mark_resume
+
+        every = [mark_resume(every[0], request.resume), *every[1:]]
+    if request.logged is not None:
+        from classlens.logs.training_logs import read_training_log
+
+        log = read_training_log(request.logged)
+        every.append(log.curves(every[0].clock, f"logged by {log.framework}"))
     name = SHORT_NAMES.get(request.parameter, request.parameter)
     for run in every:
         if name not in (*run.names, "all") and not run.measured:  # of a log only the rate is read
@@ -188,27 +196,12 @@ def plot_schedules(request: LrRequest, on_note: Notify | None = None) -> Schedul
     return plots
 
 
-def add_run(every: list[Curves], request: LrRequest) -> list[Curves]:
-    """The intended curves, what a run of the first target has logged, and where it would be resumed."""
-    if request.resume is not None:
-        from classlens.logs.resume_state import mark_resume
-
-        every = [mark_resume(every[0], request.resume), *every[1:]]
-    if request.logged is not None:
-        from classlens.logs.training_logs import read_training_log
-
-        log = read_training_log(request.logged)
-        every.append(log.curves(every[0].clock, f"logged by {log.framework}"))
-    return every
-
-
-def replay_target(target: str, title: str, request: LrRequest, on_note: Notify | None) -> Curves:
+def replay_target(target: str, title: str, request: LrRequest, on_note: Notify) -> Curves:
     """All curves of one target, over the length that the request says, and for the rest the source."""
     length = RunLength(request.epochs, request.epoch_length, request.steps, request.gpus)
     source = open_source(target, options=replace(request.options, run=length))
-    if on_note is not None:
-        for note in source.notes:
-            on_note("note", note)
+    for note in source.notes:
+        on_note("note", note)
     schedule = source.schedule()
     if request.scale_by_batch:
         schedule = scale_by_batch(schedule, request.gpus)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from classlens.studio.serve import Keys, StudioRequest
 
-LONGEST_QUERY = 4096
+LONGEST_ADDRESS = 4096  # less than the 4,300 digits up to which Python reads a number
 LARGEST_HEAD = 16_384  # bytes of the headers of a request
 MOST_BYTES = 64 * 1024  # of the body of a request, but for pictures that are uploaded
 UPLOAD_BYTES = 32_000_000
@@ -129,7 +129,7 @@ class Guard:
             raise Refused(421, "this server has another name", hint="open the link that classlens studio has printed")
         if sum(len(name) + len(value) for name, value in headers.raw) > LARGEST_HEAD:
             raise Refused(431, "the headers are too large")
-        if len(scope["query_string"]) > LONGEST_QUERY:
+        if len(scope["path"]) + len(scope["query_string"]) > LONGEST_ADDRESS:
             raise Refused(414, "the address is too long")
         check_origin(scope["method"], scope["path"], headers)
         return self.check_keys(scope, headers.get("cookie", ""))
@@ -196,7 +196,7 @@ def limited(scope: Scope, receive: Receive) -> Receive:
     most = UPLOAD_BYTES if scope["path"] == "/upload" else MOST_BYTES
     too_large = Refused(413, say("refused.large", most=f"{most:,}"), hint="shrink the picture")
     said = Headers(scope=scope).get("content-length", "0")
-    if not said.isdecimal() or int(said) > most:
+    if not said.isdecimal() or len(said) > 18 or int(said) > most:
         raise too_large
     taken = 0
 

@@ -18,7 +18,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from classlens.errors import ClasslensError, first_line
+from classlens.errors import ClasslensError, describe_error
 from classlens.runs.own_process import (
     GRACE,
     KILLERS,
@@ -223,7 +223,6 @@ def work_for(parent: int, connection: Connection, watched: Array[c_ubyte]) -> No
         except Unwanted:
             answer = ("cancelled",)
         except WORKING_WRONG as error:
-            said = str(error) if isinstance(error, ClasslensError) else f"{type(error).__name__}: {first_line(error)}"
-            answer = ("failed", said, getattr(error, "hint", ""))
+            answer = ("failed", describe_error(error), getattr(error, "hint", ""))
         sys.stdout.flush()
         connection.send(answer)

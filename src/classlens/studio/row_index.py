@@ -57,7 +57,7 @@ class RowIndex:
         """The samples whose file, or one of whose classes, has these letters in its name."""
         wanted = words.casefold()
         chosen = np.zeros(len(self.ends), bool)
-        starts = find_all(np.frombuffer(self.text, np.uint8), wanted.encode("utf-8", "surrogateescape"))
+        starts = find_all(np.frombuffer(self.text, np.uint8), wanted.encode("utf-8", "surrogatepass"))
         chosen[np.searchsorted(self.ends, starts)] = True
         of_class = np.array([wanted in name.casefold() for name in self.names], bool)
         if of_class.any():
@@ -89,7 +89,7 @@ def index_rows(dataset: Dataset, go_on: Callable[[], bool]) -> RowIndex:
                 labels.append(known.setdefault(label, len(known)))
                 owners.append(index)
             files.append(os.path.basename(sample.path or "").replace("\n", " ").casefold())  # noqa: PTH119
-        text += "\n".join([*files, ""]).encode("utf-8", "surrogateescape")
+        text += "\n".join([*files, ""]).encode("utf-8", "surrogatepass")
         if not go_on():
             break
     ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))

@@ -140,6 +140,11 @@ def address_of(server: socket.socket, host: str) -> str:
     return f"{f'[{host}]' if ':' in host else host}:{server.getsockname()[1]}"
 
 
+def link_of(server: socket.socket, host: str, keys: Keys) -> str:
+    """The address with its token, which works once; the next one is another."""
+    return f"http://{address_of(server, host)}/?token={keys.token}"
+
+
 def tunnel_line(server: socket.socket, host: str) -> str:
     """The command that leads here from the user's own machine, where this one is reached by SSH; "" elsewhere."""
     place = os.environ.get("SSH_CONNECTION", "").split()
@@ -190,8 +195,8 @@ class RunningStudio:
 
     @property
     def link(self) -> str:
-        """The address with its token, which works once; the next one is another."""
-        return f"http://{address_of(self.listener, self.session.request.host)}/?token={self.keys.token}"
+        """The link that lets in the next browser."""
+        return link_of(self.listener, self.session.request.host, self.keys)
 
     def close(self) -> None:
         """End the server and what works for it."""

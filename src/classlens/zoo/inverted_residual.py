@@ -21,6 +21,7 @@ from classlens.zoo.units import (
     RELU,
     SIGMOID,
     Activation,
+    BlockShape,
     Chain,
     SamePadConv2d,
     SqueezeExcite,
@@ -31,18 +32,6 @@ from classlens.zoo.units import (
     round_width,
     stages_asked,
 )
-
-
-@dataclass(frozen=True)
-class BlockShape:
-    """Channels in, inside and out; kernel and stride; the width of the gate's waist, None without a gate."""
-
-    entering: int
-    inside: int
-    leaving: int
-    kernel: int
-    stride: int
-    squeezed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -197,7 +186,7 @@ class MobileNetV3(Chain):
         for number, row in enumerate(rows, start=1):
             inside, leaving = round_width(entering * row.inside / in_table), round_width(row.channels * width)
             squeezed = round_width(inside / 4) if row.squeeze else None
-            shape = BlockShape(entering, inside, leaving, row.kernel, row.stride, squeezed)
+            shape = BlockShape(entering, inside, leaving, row.kernel, row.stride, squeezed=squeezed)
             self.add_module(f"layer{number}", residual_block(shape, replace(parts, act=ACTIVATIONS[row.act])))
             entering, in_table = leaving, row.channels
         last = parts.unit((entering, round_width(entering * LAST_EXPANSION)), 1)
@@ -332,7 +321,7 @@ class EfficientNet(Chain):
                 # The first EdgeTPU block expands as if it came from its table's 24 channels, not from the stem's 32.
                 expansion = 3 if row.form == "fused" and index == repeat == 0 else row.expansion
                 stride, squeezed = row.stride if repeat == 0 else 1, entering // 4 if row.squeeze else None
-                shape = BlockShape(entering, entering * expansion, row.channels, row.kernel, stride, squeezed)
+                shape = BlockShape(entering, entering * expansion, row.channels, row.kernel, stride, squeezed=squeezed)
                 layers[-1].append(residual_block(shape, parts, row.form, shortcut=row.shortcut))
                 entering = row.channels
         last = parts.unit((entering, arch.last), 1)

@@ -9,7 +9,7 @@ learned scale and shift, less the input, which the deploy form folds into the no
 section 3.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -209,21 +209,32 @@ class SpatialAttention(Chain):
         self.proj_2 = nn.Conv2d(channels, channels, 1)
 
 
-class VANBlock(nn.Module):
-    """Norm and attention, norm and feed-forward (1x1, a 3x3 of each channel, 1x1), each scaled and added."""
+class ScaledBlock(nn.Module):
+    """The frame of VAN and PoolFormer: `mixing`, then norm and layers on each place, each scaled and added."""
 
-    def __init__(self, channels: int, widen: int) -> None:
+    def __init__(self, channels: int, mixing: Mapping[str, nn.Module], norm: nn.Module, mlp: Chain) -> None:
         super().__init__()
-        self.norm1, self.norm2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
-        self.attn = SpatialAttention(channels)
-        inside = channels * widen
-        layers = {"fc1": nn.Conv2d(channels, inside, 1), "dwconv": nn.Conv2d(inside, inside, 3, 1, 1, groups=inside)}
-        self.mlp = Chain({**layers, "act": nn.GELU(), "fc2": nn.Conv2d(inside, channels, 1)})
+        self.mixing = tuple(mixing)
+        for name, part in mixing.items():
+            self.add_module(name, part)
+        self.norm2, self.mlp = norm, mlp
         self.layer_scale_1, self.layer_scale_2 = (nn.Parameter(torch.ones(channels)) for _ in range(2))
 
     def forward(self, features: Features) -> Features:
-        features = features + self.layer_scale_1[:, None, None] * self.attn(self.norm1(features))
+        mixed = features
+        for part in map(self.get_submodule, self.mixing):
+            mixed = part(mixed)
+        features = features + self.layer_scale_1[:, None, None] * mixed
         return features + self.layer_scale_2[:, None, None] * self.mlp(self.norm2(features))
+
+
+def van_block(channels: int, widen: int) -> ScaledBlock:
+    """Norm and attention, norm and feed-forward: 1x1, a 3x3 of each channel, 1x1."""
+    mixing = {"norm1": nn.BatchNorm2d(channels), "attn": SpatialAttention(channels)}
+    inside = channels * widen
+    layers = {"fc1": nn.Conv2d(channels, inside, 1), "dwconv": nn.Conv2d(inside, inside, 3, 1, 1, groups=inside)}
+    mlp = Chain({**layers, "act": nn.GELU(), "fc2": nn.Conv2d(inside, channels, 1)})
+    return ScaledBlock(channels, mixing, nn.BatchNorm2d(channels), mlp)
 
 
 class VAN(nn.Module):
@@ -241,7 +252,7 @@ class VAN(nn.Module):
             kernel, stride = options.patch_sizes[number - 1], 4 if number == 1 else 2
             overlapping = nn.Conv2d(entering, width, kernel, stride, kernel // 2)
             self.add_module(f"patch_embed{number}", Chain({"projection": overlapping, "norm": nn.BatchNorm2d(width)}))
-            self.add_module(f"blocks{number}", nn.Sequential(*(VANBlock(width, widen) for _ in range(depth))))
+            self.add_module(f"blocks{number}", nn.Sequential(*(van_block(width, widen) for _ in range(depth))))
             self.add_module(f"norm{number}", norm(width))
             entering = width
 
@@ -311,30 +322,6 @@ class ChannelAffine(nn.Module):
         return self.affine(features) - features
 
 
-class PoolFormerBlock(nn.Module):
-    """Norm and mixer, norm and layers, each scaled and added; without a mixer one norm does the work of both."""
-
-    def __init__(
-        self, channels: int, mixer: nn.Module | None, norm: Callable[[int], nn.Module], act: Activation
-    ) -> None:
-        super().__init__()
-        self.mixes = mixer is not None
-        if mixer is not None:
-            self.norm1, self.token_mixer = norm(channels), mixer
-        else:
-            self.norm_reparam = norm(channels)
-        self.norm2 = norm(channels)
-        wide = 4 * channels
-        layers = {"fc1": nn.Conv2d(channels, wide, 1), "act": act(), "fc2": nn.Conv2d(wide, channels, 1)}
-        self.mlp = Chain(layers)
-        self.layer_scale_1, self.layer_scale_2 = (nn.Parameter(torch.ones(channels)) for _ in range(2))
-
-    def forward(self, features: Features) -> Features:
-        mixed = self.token_mixer(self.norm1(features)) if self.mixes else self.norm_reparam(features)
-        features = features + self.layer_scale_1[:, None, None] * mixed
-        return features + self.layer_scale_2[:, None, None] * self.mlp(self.norm2(features))
-
-
 class PoolFormer(Chain):
     """`patch_embed`, then stages and embeddings in turn, and the norm of the last one asked for."""
 
@@ -348,16 +335,20 @@ class PoolFormer(Chain):
         def norm(width: int) -> nn.Module:
             return nn.GroupNorm(groups, width, eps=options.norm_cfg.get("eps", 1e-5))
 
-        def mixer(width: int) -> nn.Module | None:
-            if options.family == "PoolFormer":
-                return Pooling(options.pool_size)
-            return None if options.deploy else ChannelAffine(width)
+        def block(width: int) -> ScaledBlock:
+            pools = options.family == "PoolFormer"
+            mixer = Pooling(options.pool_size) if pools else ChannelAffine(width)
+            mixing = {"norm1": norm(width), "token_mixer": mixer}
+            if options.deploy and not pools:
+                mixing = {"norm_reparam": norm(width)}  # one norm does the work of both
+            layers = {"fc1": nn.Conv2d(width, 4 * width, 1), "act": act(), "fc2": nn.Conv2d(4 * width, width, 1)}
+            return ScaledBlock(width, mixing, norm(width), Chain(layers))
 
         first = nn.Conv2d(options.in_channels, channels[0], options.in_patch_size, options.in_stride, options.in_pad)
         self.patch_embed = Chain({"proj": first})
         parts: list[nn.Module] = []
         for stage, (depth, width) in enumerate(zip(depths, channels, strict=True)):
-            parts.append(nn.Sequential(*(PoolFormerBlock(width, mixer(width), norm, act) for _ in range(depth))))
+            parts.append(nn.Sequential(*(block(width) for _ in range(depth))))
             if stage < len(depths) - 1:
                 shape = (options.down_patch_size, options.down_stride, options.down_pad)
                 parts.append(Chain({"proj": nn.Conv2d(width, channels[stage + 1], *shape)}))

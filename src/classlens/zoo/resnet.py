@@ -10,7 +10,7 @@ CVPR 2017, table 1; transitions halve the channels.
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 from math import log
 from typing import Any, ClassVar, NamedTuple
 
@@ -23,6 +23,7 @@ from classlens.errors import ConfigError
 from classlens.zoo.units import (
     NORM_NAMES,
     RELU,
+    BlockShape,
     Chain,
     Features,
     SqueezeExcite,
@@ -67,34 +68,22 @@ class ResNetOptions:
         return self.depth >= 50
 
 
-@dataclass(frozen=True)
-class BlockPlace:
-    """Where a block sits: channels in, inside and out; stride, dilation and groups of its 3x3."""
-
-    entering: int
-    inside: int
-    leaving: int
-    stride: int
-    dilation: int
-    groups: int
-
-
 class ResidualBlock(nn.Module):
     """A residual block of either kind: convolutions with norms, an optional gate, a shortcut."""
 
-    def __init__(self, place: BlockPlace, options: ResNetOptions) -> None:
+    def __init__(self, shape: BlockShape, options: ResNetOptions) -> None:
         super().__init__()
         self.norms: list[str] = []
-        for number, conv in enumerate(convolutions(place, options), start=1):
+        for number, conv in enumerate(convolutions(shape, options), start=1):
             norm = norm_layer(conv.out_channels, options.norm_cfg)
             self.norms.append(f"{NORM_NAMES[type(norm)]}{number}")
             self.add_module(f"conv{number}", conv)
             self.add_module(self.norms[-1], norm)
         self.relu = nn.ReLU(inplace=True)
-        if place.stride != 1 or place.entering != place.leaving:
-            self.downsample = shortcut(place, options)
+        if shape.stride != 1 or shape.entering != shape.leaving:
+            self.downsample = shortcut(shape, options)
         if options.se_ratio is not None:
-            self.se_layer = SqueezeExcite(place.leaving, place.leaving // options.se_ratio)
+            self.se_layer = SqueezeExcite(shape.leaving, shape.leaving // options.se_ratio)
 
     def forward(self, features: Features) -> Float[Tensor, "b d i j"]:
         parts = dict(self.named_children())
@@ -108,30 +97,26 @@ class ResidualBlock(nn.Module):
         return self.relu(inside + (self.downsample(features) if "downsample" in parts else features))
 
 
-def convolutions(place: BlockPlace, options: ResNetOptions) -> list[nn.Conv2d]:
+def convolutions(shape: BlockShape, options: ResNetOptions) -> list[nn.Conv2d]:
     """3x3 twice, or 1x1, 3x3, 1x1; `style` says which of the first two of a bottleneck strides."""
-    entering, inside, leaving = (
-        (place.entering, place.inside),
-        (place.inside, place.inside),
-        (place.inside, place.leaving),
-    )
+    entering, inside, leaving = pairwise((shape.entering, shape.inside, shape.inside, shape.leaving))
     if not options.bottleneck:
-        return [padded_conv(entering, 3, stride=place.stride, dilation=place.dilation), padded_conv(leaving, 3)]
-    first, second = (place.stride, 1) if options.style == "caffe" else (1, place.stride)
+        return [padded_conv(entering, 3, stride=shape.stride, dilation=shape.dilation), padded_conv(leaving, 3)]
+    first, second = (shape.stride, 1) if options.style == "caffe" else (1, shape.stride)
     return [
         padded_conv(entering, 1, stride=first),
-        padded_conv(inside, 3, stride=second, dilation=place.dilation, groups=place.groups),
+        padded_conv(inside, 3, stride=second, dilation=shape.dilation, groups=shape.groups),
         padded_conv(leaving, 1),
     ]
 
 
-def shortcut(place: BlockPlace, options: ResNetOptions) -> nn.Sequential:
+def shortcut(shape: BlockShape, options: ResNetOptions) -> nn.Sequential:
     """1x1 convolution and norm; in V1d an average pool does the striding before them."""
-    norm, channels = norm_layer(place.leaving, options.norm_cfg), (place.entering, place.leaving)
-    if options.avg_down and place.stride != 1:
-        pool = nn.AvgPool2d(place.stride, place.stride, ceil_mode=True, count_include_pad=False)
+    norm, channels = norm_layer(shape.leaving, options.norm_cfg), (shape.entering, shape.leaving)
+    if options.avg_down and shape.stride != 1:
+        pool = nn.AvgPool2d(shape.stride, shape.stride, ceil_mode=True, count_include_pad=False)
         return nn.Sequential(pool, padded_conv(channels, 1), norm)
-    return nn.Sequential(padded_conv(channels, 1, stride=place.stride), norm)
+    return nn.Sequential(padded_conv(channels, 1, stride=shape.stride), norm)
 
 
 class ResNet(Chain):
@@ -192,8 +177,8 @@ def add_stages(network: Chain, entering: int, stages: list[tuple[int, int, int, 
     for stage, (inside, leaving, depth, groups) in enumerate(stages):
         blocks = []
         for stride in (options.strides[stage], *[1] * (depth - 1)):
-            place = BlockPlace(entering, inside, leaving, stride, options.dilations[stage], groups)
-            blocks.append(ResidualBlock(place, options))
+            shape = BlockShape(entering, inside, leaving, 3, stride, options.dilations[stage], groups)
+            blocks.append(ResidualBlock(shape, options))
             entering = leaving
         network.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
         if stage <= last:

@@ -9,6 +9,7 @@ logits. Settings that do not change the logits (initial values, dropout rates, f
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from inspect import Parameter, signature
 from itertools import pairwise
@@ -104,11 +105,11 @@ def find_arch(
 
 
 def require_native(family: str, **required: tuple[object, object]) -> None:
-    """Refuse settings that this family reads but does not build: each given as (value seen, value supported)."""
-    for name, (seen, supported) in required.items():
-        if seen != supported:
+    """Refuse settings that this family reads but does not build: each given as (its value, the value supported)."""
+    for name, (value, supported) in required.items():
+        if value != supported:
             raise ConfigError(
-                f"{family} with {name}={short_repr(seen)} is not built natively",
+                f"{family} with {name}={short_repr(value)} is not built natively",
                 hint=f"native networks have {name}={short_repr(supported)}; pip install mmpretrain to build others",
             )
 
@@ -204,6 +205,20 @@ def padded_conv(
 ) -> nn.Conv2d:
     """A convolution without bias that keeps the size at stride 1; `channels` is (in, out)."""
     return nn.Conv2d(*channels, kernel, stride, kernel // 2 * dilation, dilation, groups, bias=False)
+
+
+@dataclass(frozen=True)
+class BlockShape:
+    """Channels in, inside and out; the kernel inside and how it goes; the width of a gate's waist, None without a gate."""
+
+    entering: int
+    inside: int
+    leaving: int
+    kernel: int
+    stride: int
+    dilation: int = 1
+    groups: int = 1
+    squeezed: int | None = None
 
 
 class SqueezeExcite(nn.Module):

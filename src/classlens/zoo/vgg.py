@@ -56,12 +56,9 @@ class LeNet(nn.Module):
         return self.classifier(features.flatten(1)) if self.classifies else features
 
 
-CONVOLUTIONS = {
-    11: (1, 1, 2, 2, 2),
-    13: (2, 2, 2, 2, 2),
-    16: (2, 2, 3, 3, 3),
-    19: (2, 2, 4, 4, 4),
-}  # per stage, by depth
+CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+"""Convolutions per stage, by depth."""
+
 CHANNELS = (64, 128, 256, 512, 512)
 LAST_MAP = 7  # height and width of the map that the classifier flattens
 HIDDEN = 4096

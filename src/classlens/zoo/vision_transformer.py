@@ -242,10 +242,8 @@ class T2TViT(nn.Module):
         for _, stride, _ in SPLITS:
             side = -(-side // stride)
         self.grid = (side, side)
-        self.pos_embed: Tensor
-        self.register_buffer(
-            "pos_embed", torch.zeros(1, side * side + 1, channels)
-        )  # sine waves, which are not trained
+        self.pos_embed: Tensor  # sine waves, which are not trained
+        self.register_buffer("pos_embed", torch.zeros(1, side * side + 1, channels))
         sizes = {"num_heads": 6, "feedforward_channels": 3 * channels, **options.layer_cfgs}
         width = Width(channels, options.num_layers, sizes["num_heads"], sizes["feedforward_channels"])
         layer = LayerOptions(sizes.get("qkv_bias", False), eps)

@@ -338,3 +338,14 @@ def test_a_mixing_without_alpha_is_told(tmp_path):
     dataset = open_source(str(tmp_path / "config.py")).dataset("train")
 
     assert dataset.warnings == ("batches cannot be mixed: Mixup needs an alpha above 0",)
+
+
+def test_a_probability_too_few_is_told(tmp_path):
+    write(tmp_path / "data" / "a" / "1.png")
+    two = "augments=[dict(type='Mixup', alpha=0.2), dict(type='CutMix', alpha=1.0)], probs=[0.5]"
+    text = CONFIG.format(root=str(tmp_path / "data")).replace("augments=[dict(type='Mixup', alpha=0.2)]", two)
+    (tmp_path / "config.py").write_text(text)
+
+    dataset = open_source(str(tmp_path / "config.py")).dataset("train")
+
+    assert dataset.warnings == ("batches cannot be mixed: 1 probs for 2 batch augmentations",)

@@ -57,6 +57,8 @@ def open_config(path: str | Path, options: Options, photos: Path | None = None) 
         setup = read_setup(config, Path(path))
     except MISFITS as fault:
         raise misfit(str(path), fault) from fault
+    head = (setup.model or {}).get("head")
+    outputs = head.get("num_classes") if isinstance(head, Mapping) else None
     trains, counts = setup.optimization.optimizer is not None, {"count_groups": options.count_groups}
     key, trust = "param_scheduler" if setup.generation == "1.x" else "lr_config", options.trust_config
     schedule = partial(build, setup, "schedules:open_schedule", key, counts, trust=trust and options.count_groups)
@@ -70,7 +72,7 @@ def open_config(path: str | Path, options: Options, photos: Path | None = None) 
         open_classifier=classifier if setup.model else None,
         open_loading=partial(open_loading, setup, options, make_data) if "train" in setup.splits else None,
         plan=Plan(clock, partial(count, setup, make_data) if "train" in setup.splits else None),
-        outputs=outputs_of(setup.model) if trains and "train" in setup.splits else None,
+        outputs=outputs if trains and "train" in setup.splits and isinstance(outputs, int) else None,
         notes=(*config.deprecations, *config.slips),
     )
     is_empty = not (setup.splits or setup.model or trains)
@@ -86,13 +88,6 @@ def open_demo(rest: str, options: Options) -> Source:
     path = CONFIGS / "demo" / "efficientnet-lite0_photos.py"
     source = open_config(path, options, user_cache_path("classlens") / "demo-photos-2")
     return replace(source, class_names=partial(names_of, "ImageNet"), outputs=None)  # it looks, and is not trained
-
-
-def outputs_of(model: object) -> int | None:
-    """How many classes the head of a model is set to, if it has one that says so."""
-    head = model.get("head") if isinstance(model, Mapping) else None
-    number = head.get("num_classes") if isinstance(head, Mapping) else None
-    return number if isinstance(number, int) else None
 
 
 def open_dataset(setup: Setup, options: Options, make_data: Callable[[], object] | None, name: str) -> Dataset:

@@ -69,7 +69,7 @@ def open_classifier(
     prepare = read_test_pipeline(pipeline, where=f"{setup.path.name}, test pipeline")
     backbone = (setup.model or {}).get("backbone") or {}
     grey = takes_grey(network, backbone.get("in_channels"), f"the backbone of {setup.path.name}")
-    built = network.get_submodule("backbone")
+    built = getattr(network, "backbone", None)  # some of mmpretrain's have none, such as its TimmClassifier
     layer = getattr(built, "default_layer", None)
     tokens = getattr(built, "extra_tokens", getattr(built, "num_extra_tokens", None))  # the latter in mmpretrain's
     return Classifier(
@@ -252,7 +252,7 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], *, where: st
     old, new = "backbone.norm.", "backbone.norm3."
     if f"{old}weight" not in slots and f"{new}weight" in slots and f"{new}weight" not in tensors:
         tensors = {name.replace(old, new, 1) if name.startswith(old) else name: one for name, one in tensors.items()}
-    positions, backbone = "backbone.pos_embed", network.get_submodule("backbone")
+    positions, backbone = "backbone.pos_embed", getattr(network, "backbone", None)
     table, slot, grid = tensors.get(positions), slots.get(positions), getattr(backbone, "grid", None)
     if grid and table is not None and slot is not None and table.ndim == slot.ndim and table.shape != slot.shape:
         extra = getattr(backbone, "placed", 0)

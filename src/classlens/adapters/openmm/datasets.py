@@ -22,7 +22,7 @@ from classlens.dataset.annotations import stated_classes
 from classlens.dataset.dataset import BatchPlan, Dataset, Mixing, Sample
 from classlens.dataset.listing import AS_STORED, Classes, Listing, class_difference, combine, concatenate, to_dataset
 from classlens.dataset.storage import read_bytes
-from classlens.errors import ConfigError, short_repr, suggestion
+from classlens.errors import ConfigError, count_of, short_repr, suggestion
 from classlens.pipelines.copied_generators import compositions_are_copied
 
 SETTINGS = (
@@ -314,6 +314,8 @@ def mixings_of(settings: Settings) -> tuple[Mixing, ...]:
     augments = settings.get("augments") or ()
     augments = [augments] if isinstance(augments, Mapping) else augments
     chances = settings.get("probs") or [1 / max(len(augments), 1)] * len(augments)
+    if len(chances) != len(augments):
+        raise ConfigError(f"{len(chances)} probs for {count_of(len(augments), 'batch augmentation')}")
     mixings = []
     for one, chance in zip(map(named, augments), chances, strict=True):
         kind, within = str(one.get("type")), one.get("cutmix_minmax")

@@ -10,17 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError, NotFound, short_repr
 from classlens.schedule import shapes
 from classlens.schedule.schedule import CONSTANT, Clock, Mark, Setting, Stairs, Steps, Trajectory, Values, distinct
-
-Numbers: TypeAlias = NDArray[np.float64]
+from classlens.schedule.shapes import Numbers
 
 
 def power(base: Any, exponents: Any) -> Numbers:  # noqa: ANN401 - numbers of a config

@@ -52,12 +52,14 @@ if TYPE_CHECKING:
 USAGE = "write py:FILE.py:NAME or py:package.module:NAME, where NAME is a function without arguments or an object"
 
 
-def open_target(rest: str, options: Options) -> Source:
-    """Run the user's file or import the module, and offer what the name in it stands for.
+def open_target(rest: Thing, options: Options) -> Source:
+    """Run the user's file or import the module, and offer what the name in it, or an object itself, stands for.
 
     A function or class is called without arguments first. A function of a name that stands for a value (`lr`,
     `momentum`) and takes the position in the run is handed on as it is.
     """
+    if not isinstance(rest, str):
+        return source_of(rest, type(rest).__name__, options)
     place, _, name = rest.rpartition(":")
     if name.endswith(".py") and not Path(name).is_file():  # one that is there needs a NAME behind it
         raise no_such_file(rest)
@@ -236,8 +238,9 @@ def flatten(key: str, thing: Thing) -> list[tuple[str, Thing]]:
         return [pair for name, value in thing.items() if name != "monitor" for pair in flatten(str(name), value)]
     if not isinstance(thing, (list, tuple)):
         return [] if thing is None else [(key, thing)]
-    if isinstance(thing, tuple) and len(thing) == 2 and kinds.is_timm_scheduler(thing[0]) and type(thing[1]) is int:
-        return [(key, thing[0]), ("epochs", thing[1])]  # what timm's create_scheduler_v2 returns
+    is_timms = len(thing) == 2 and hasattr(thing[0], "param_group_field")  # what its create_scheduler_v2 returns
+    if is_timms and isinstance(thing, tuple) and type(thing[1]) is int:
+        return [(key, thing[0]), ("epochs", thing[1])]
     is_pipeline = isinstance(thing, list) and all(type(one) is not list and kind_of(one) in STEPS for one in thing)
     return [(key, thing)] if thing and is_pipeline else [pair for value in thing for pair in flatten(key, value)]
 
@@ -280,7 +283,7 @@ def sort_objects(pairs: Iterable[tuple[str, Thing]], things: UsersObjects, name:
             things.left_out.append(key)
             continue
         if isinstance(thing, (str, PathLike)):
-            thing = open_source(fspath(thing), options=things.options)
+            thing = open_source(fspath(thing), options=replace(things.options, skipped=()))  # they are of the whole
         kind = kind_of(thing)
         functions = {} if kind == "source" else find_functions(key, thing)
         if functions:

@@ -71,10 +71,6 @@ def is_module(thing: Thing) -> bool:
     return MODULE in bases_of(thing) and not is_transform(thing)
 
 
-def is_timm_scheduler(thing: Thing) -> bool:
-    return is_scheduler(thing) and hasattr(thing, "param_group_field")
-
-
 def is_scheduler(thing: Thing) -> bool:
     around_one = hasattr(thing, "optimizer") or ACCELERATED in bases_of(thing)
     return around_one and callable(getattr(thing, "step", None)) and not is_module(thing)

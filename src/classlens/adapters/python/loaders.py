@@ -24,16 +24,8 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image as Pillow
 
-from classlens.adapters.python.kinds import (
-    MIXINGS,
-    PREFETCHING,
-    TIMM_MIXUP,
-    Thing,
-    bases_of,
-    is_loader,
-    is_mixing,
-    is_stream,
-)
+from classlens.adapters.python import kinds
+from classlens.adapters.python.kinds import Thing, bases_of, is_loader
 from classlens.adapters.python.python_data import as_labels, play_sample
 from classlens.dataset.conventions import SPLITS
 from classlens.dataset.dataset import BatchPlan, Collated, Dataset, Mixing
@@ -99,7 +91,7 @@ class Normalize:
 
 def unwrap_prefetching(loader: Thing) -> tuple[Thing, list[Thing]]:
     """The loader inside timm's, and the transforms that the outer one runs; any other as it is."""
-    if PREFETCHING not in bases_of(loader):
+    if kinds.PREFETCHING not in bases_of(loader):
         return loader, []
     stages: list[Thing] = [Normalize(triple(loader.mean / 255), triple(loader.std / 255))]
     if loader.random_erasing is not None:
@@ -143,7 +135,7 @@ def read_batch_plan(loader: Thing, mixing: Thing, dataset: Dataset | None) -> Ba
     if size is None:
         return None
     collate = getattr(loader, "collate_fn", None)
-    known = is_mixing(collate)
+    known = kinds.is_mixing(collate)
     mixing = collate if mixing is None and known else mixing
     module = getattr(collate, "__module__", None) or type(collate).__module__
     # Nobody knows what a collate function does that comes from no framework.
@@ -154,9 +146,9 @@ def read_batch_plan(loader: Thing, mixing: Thing, dataset: Dataset | None) -> Ba
 
 def read_mixings(thing: Thing, share: float = 1.0) -> tuple[Mixing, ...]:
     """The ways of mixing, each with the probability that a batch is mixed like that; `share` is that of the object."""
-    name = next(iter(bases_of(thing) & MIXINGS.keys()), "")
-    kind: Thing = MIXINGS.get(name)
-    if name == TIMM_MIXUP:  # one object stands for both: CutMix with `switch_prob` where both are on
+    name = next(iter(bases_of(thing) & kinds.MIXINGS.keys()), "")
+    kind: Thing = kinds.MIXINGS.get(name)
+    if name == kinds.TIMM_MIXUP:  # one object stands for both: CutMix with `switch_prob` where both are on
         cut = thing.switch_prob if thing.mixup_alpha > 0 and thing.cutmix_alpha > 0 else float(thing.cutmix_alpha > 0)
         within = None if thing.cutmix_minmax is None else tuple(thing.cutmix_minmax)
         both = (
@@ -332,14 +324,15 @@ def loading_of(thing: Thing, origin: str, factory: Callable[[], Thing] | None) -
         return Loading(lambda rank, ranks: assumed_loader(thing), assumed=True)
     loader, _ = unwrap_prefetching(thing)
     sampler = getattr(loader.batch_sampler, "sampler", loader.sampler)
-    told = file is None or any(map(TELLS_EPOCH.search, beside))
+    sets_epoch = file is None or any(map(TELLS_EPOCH.search, beside))
     ranks = int(getattr(sampler, "num_replicas", None) or 1)
-    line = line_in_loop(text, name) if factory is not None else 0
-    if file is None or factory is None or not line:
-        return Loading(lambda rank, ranks: loader, ranks=ranks, sets_epoch=told)
-    made = factory
-    remade = f"{file.name}:{line} calls {name}() in every epoch"
-    return Loading(lambda rank, ranks: unwrap_prefetching(made())[0], ranks=ranks, sets_epoch=told, remade=remade)
+    line = line_in_loop(text, name) if factory else 0
+    remade = f"{file and file.name}:{line} calls {name}() in every epoch" if line else ""
+
+    def open_loader(rank: int, ranks: int) -> Thing:
+        return unwrap_prefetching(factory() if factory and line else thing)[0]
+
+    return Loading(open_loader, ranks=ranks, sets_epoch=sets_epoch, remade=remade)
 
 
 @dataclass(frozen=True)
@@ -360,7 +353,7 @@ class Transformed:
 def assumed_loader(dataset: Thing) -> Thing:
     """Torch's usual loader around a dataset."""
     data = import_module("torch.utils.data")
-    return data.DataLoader(dataset, batch_size=2, num_workers=2, shuffle=None if is_stream(dataset) else True)
+    return data.DataLoader(dataset, batch_size=2, num_workers=2, shuffle=None if kinds.is_stream(dataset) else True)
 
 
 def users_file(origin: str) -> Path | None:

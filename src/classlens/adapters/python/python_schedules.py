@@ -17,7 +17,7 @@ import numpy as np
 
 from classlens.adapters import RunLength
 from classlens.adapters.python.kinds import ACCELERATED, OPTIMIZER, Thing, bases_of, is_scheduler
-from classlens.errors import ConfigError
+from classlens.errors import ConfigError, describe_error
 from classlens.schedule.schedule import (
     Accumulation,
     Clock,
@@ -30,7 +30,7 @@ from classlens.schedule.schedule import (
     elementwise,
     follow_function,
 )
-from classlens.user_code import summary, users_code
+from classlens.user_code import users_code
 
 
 def schedule_of_optimizers(
@@ -208,7 +208,7 @@ def call_configure_optimizers(module: Thing, name: str) -> tuple[list[Thing], li
         if cause is None or "trainer" not in str(cause).casefold():
             raise
         hint = "say --epochs N --epoch-length N, or let py: point at a function that returns (optimizer, scheduler)"
-        raise ConfigError(f"{name} cannot be called outside training: {summary(cause)}", hint=hint) from error
+        raise ConfigError(f"{name} cannot be called outside training: {describe_error(cause)}", hint=hint) from error
     rows = list(returned) if isinstance(returned, (list, tuple)) else [returned]
     optimizers, schedulers = rows, []
     if len(rows) == 2 and isinstance(rows[0], (list, tuple)):
