@@ -67,6 +67,20 @@ def test_a_wrong_option_is_refused_with_a_hint(command, capsys):
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ["cam", "coffee.png", "demo", "-s", "a.png", "--save-path", "b.png"],
+        ["browse", "demo", "-o", "a.png", "-o", "b.png"],
+    ],
+)
+def test_of_two_places_to_write_to_none_is_left_out_without_a_word(words, capsys):
+    code, _, err = output_of(words, capsys)
+
+    assert code == 2
+    assert "is there twice, for a.png and for b.png" in err
+
+
+@pytest.mark.parametrize(
     ("script", "command"),
     [
         ("browse_dataset", "browse"),

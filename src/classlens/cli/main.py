@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 import classlens
-from classlens.cli.parsing import Help, Parser, print_note
+from classlens.cli.parsing import Help, Parser, Store, print_note
 from classlens.errors import ClasslensError, NotFound, describe_error, first_line
 from classlens.files import CHOSEN, limit
 from classlens.printed import drop, print_aside
@@ -110,6 +110,7 @@ def parser_of(name: str, prog: str) -> Parser:
     """The parser of a command: its own arguments, and those of all."""
     command = import_module(f"classlens.cli.{name}")
     parser = Parser(prog, description=command.__doc__, formatter_class=Help, allow_abbrev=False)
+    parser.register("action", None, Store)
     command.add_arguments(parser)
     add = parser.add_argument
     add("--json", action="store_true", help="print the result as JSON on standard output")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Number = TypeVar("Number", int, float)
 Request = TypeVar("Request", bound="DataclassInstance")
 
+PLACES = ("FILE", "DIR", "RUN")  # what an option names that may not be said twice
 SHOWN = 40  # letters of a number that is none
 LONGEST = 400  # letters of an error about an option
 CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)")
@@ -34,6 +35,18 @@ class Help(argparse.HelpFormatter):
         fill = super()._fill_text
         paragraphs = text.strip("\n").split("\n\n")
         return "\n\n".join(one if one.startswith(" ") else fill(one, width, indent) for one in paragraphs)
+
+
+class Store(argparse.Action):
+    """Keep what was said last, as argparse does; but of two files none may be left out without a word."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, option: str | None = None
+    ) -> None:
+        before = getattr(namespace, self.dest, None)
+        if option and self.metavar in PLACES and before not in (self.default, values):
+            parser.error(f"{option} is there twice, for {before} and for {values}: name one")
+        setattr(namespace, self.dest, values)
 
 
 class Parser(argparse.ArgumentParser):
