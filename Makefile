@@ -10,7 +10,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 demo: $(VENV)/demo.done
 	$(VENV)/bin/classlens demo --output-dir $(OUT)
 
+# Compiled once: tests start hundreds of processes, which write no bytecode where PYTHONDONTWRITEBYTECODE is set.
 test: $(VENV)/test.done
+	$(VENV)/bin/python -m compileall -q src
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 # Which lines the suite runs, in its children too. Fails under the floor in pyproject.toml.

@@ -58,7 +58,7 @@ KNOW_TORCH = {"cam", "adapters", "pipelines", "check", "audit", "checkpoints", "
 VERBS = {"classlens.dataset.trace", "classlens.schedule.replay", "classlens.cam.explain"}
 DUMPING_GROUNDS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core", "manager"}
 
-PARSING = {"run", "read_request"}
+PARSING = {"__call__", "run", "read_request"}
 """What a function that takes an `argparse.Namespace` may be called."""
 TWICE = {"Normalize": ["formats", "loaders"]}
 """Both are shown to users under this name: a config's stage, and that of a prefetching loader."""

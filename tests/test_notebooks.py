@@ -53,9 +53,7 @@ def outputs():
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
     )
     client = nbclient.NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(ROOT)}})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        client.execute()
+    client.execute()
     return {
         name: next((output["data"] for output in cell.outputs if "data" in output), {})
         for name, cell in zip(cells, notebook.cells, strict=True)

@@ -4,16 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
 
 from classlens.cli.main import COMMANDS
 from classlens.figures.drawing import Drawing
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    torch.set_num_threads(1)
-
 
 ROOT = Path(__file__).parents[1]
 

@@ -90,24 +90,33 @@ def offline(cache, *addresses):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_models_in_the_cache_open_without_a_network_and_without_a_word(cache):
-    addresses = ["timm:test_resnet", "timm:hf-hub:user/mine", "hf:user/vit", "torchvision:squeezenet1_1"]
+CACHED = ("timm:test_resnet", "timm:hf-hub:user/mine", "hf:user/vit", "torchvision:squeezenet1_1")
+HINTS = {
+    "timm:test_vit": "timm:test_vit?pretrained=false",
+    "timm:hf-hub:user/other": "give a checkpoint",
+    "hf:user/other": "hf:FOLDER",
+    "hfds:user/other": "hfds:FOLDER",
+    "torchvision:alexnet": "torchvision:alexnet:none",
+}
 
-    assert offline(cache, *addresses) == [[address] for address in addresses]
+
+@pytest.fixture(scope="module")
+def opened(cache):
+    """What opening each of these gives, in one process: to import the frameworks takes most of its time."""
+    addresses = [*CACHED, *HINTS]
+    return dict(zip(addresses, offline(cache, *addresses), strict=True))
 
 
-def test_what_is_not_in_the_cache_is_refused_in_one_line(cache):
-    hints = {
-        "timm:test_vit": "timm:test_vit?pretrained=false",
-        "timm:hf-hub:user/other": "give a checkpoint",
-        "hf:user/other": "hf:FOLDER",
-        "hfds:user/other": "hfds:FOLDER",
-        "torchvision:alexnet": "torchvision:alexnet:none",
-    }
+def test_models_in_the_cache_open_without_a_network_and_without_a_word(opened):
+    assert [opened[address] for address in CACHED] == [[address] for address in CACHED]
 
-    for (address, hint), (said, hinted) in zip(hints.items(), offline(cache, *hints), strict=True):
-        assert said.endswith(f"{address} are not on this machine, and there is no network to get them")
-        assert hint in hinted
+
+@pytest.mark.parametrize(("address", "hint"), HINTS.items())
+def test_what_is_not_in_the_cache_is_refused_in_one_line(address, hint, opened):
+    said, hinted = opened[address]
+
+    assert said.endswith(f"{address} are not on this machine, and there is no network to get them")
+    assert hint in hinted
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,6 @@ PHOTOS = Path(__file__).parents[2] / "demo" / "photos"
 TABBY, TIGER_CAT, ESPRESSO = 281, 282, 967
 
 
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    torch.set_num_threads(1)
-
-
 def classifier_of(module: nn.Module, *, size: tuple[int, int] = (8, 8), **facts) -> Classifier:
     """A classifier that takes pictures as they are and reads them as 0..1."""
     return Classifier("toy", module, module, Encoding(layout="CHW", white=1.0), size, **facts)

@@ -37,10 +37,9 @@ def setup(tmp_path_factory):
     fed = np.stack([classifier.encoding.encode(classifier.prepare(Image(one))) for one in pictures[:1200]])
     batch, targets = torch.from_numpy(fed), torch.from_numpy(labels[:1200])
     torch.manual_seed(0)
-    torch.set_num_threads(1)
     optimizer = torch.optim.Adam(classifier.module.parameters(), 3e-3)
     classifier.module.requires_grad_().train()
-    for _ in range(150):
+    for _ in range(100):
         chosen = torch.randint(0, len(batch), (64,))
         optimizer.zero_grad()
         nn.functional.cross_entropy(classifier.logits(batch[chosen]), targets[chosen]).backward()

@@ -21,13 +21,6 @@ PHOTOS = ROOT / "demo" / "photos"
 CAT, CUP = str(PHOTOS / "chelsea.png"), str(PHOTOS / "coffee.png")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    import torch
-
-    torch.set_num_threads(1)
-
-
 def test_one_map_is_saved_as_a_plain_overlay_of_the_size_as_fed(tmp_path, capsys):
     path = tmp_path / "new" / "cam.png"
 

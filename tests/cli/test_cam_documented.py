@@ -74,7 +74,6 @@ def folder(tmp_path_factory) -> Path:
 def command(request, folder, monkeypatch) -> Iterator[list[str]]:
     """The words of one command, in the folder, with the checkpoint that it names."""
     monkeypatch.chdir(folder)
-    torch.set_num_threads(1)
     words = shlex.split(request.param)
     save_weights(words)
     yield words

@@ -5,7 +5,6 @@ import shlex
 from pathlib import Path
 
 import pytest
-import torch
 
 from classlens.cli.main import main
 
@@ -24,7 +23,6 @@ DOCUMENTED = {
 @pytest.mark.parametrize("command", [command for command in COMMANDS if "..." not in command])
 def test_a_command_of_the_page_runs(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
-    torch.set_num_threads(1)
     words = [word.replace("OUT", str(tmp_path / "out")) for word in shlex.split(command)]
 
     assert main(words) == 0

@@ -1,12 +1,6 @@
 import pytest
-import torch
 
 from tests.contracts.openings import OPENINGS
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    torch.set_num_threads(1)
 
 
 @pytest.fixture

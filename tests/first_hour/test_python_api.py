@@ -80,9 +80,7 @@ def cells(tmp_path_factory):
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
     )
     settings = {"timeout": 240, "allow_errors": True, "resources": {"metadata": {"path": str(ROOT)}}}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        nbclient.NotebookClient(notebook, **settings).execute()
+    nbclient.NotebookClient(notebook, **settings).execute()
     return {name: cell.outputs for name, cell in zip(CELLS, notebook.cells, strict=True)}
 
 

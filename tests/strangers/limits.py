@@ -61,7 +61,7 @@ def run_limited(words: Sequence[str], *, cwd: Path, env: Mapping[str, str] | Non
                 stdout=stdout,
                 stderr=stderr,
                 cwd=cwd,
-                env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+                env={**os.environ, **(env or {})},
                 start_new_session=True,
             )
             try:

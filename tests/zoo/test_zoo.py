@@ -202,7 +202,6 @@ TIMM = {
 @pytest.mark.parametrize("name", TIMM)
 def test_with_the_same_numbers_the_logits_are_those_of_timm(name):
     timm = pytest.importorskip("timm")
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     model, rules, settings = TIMM[name]
     ours, peer = build_network(model).eval(), timm.create_model(name, **settings).eval()

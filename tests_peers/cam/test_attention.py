@@ -17,7 +17,6 @@ TARGETS = (3, 7)
 @pytest.fixture(scope="module")
 def vit() -> Classifier:
     """A small vision transformer as torchvision builds them, whose attention is `nn.MultiheadAttention`."""
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     model = VisionTransformer(SIDE, 8, 3, 4, 32, 64, num_classes=10).eval()
     torch.nn.init.normal_(model.heads.head.weight)

@@ -44,11 +44,6 @@ TARGETS = (281, 967, 606)
 HALF = (0.5, 0.5, 0.5)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
 def careful(monkeypatch):
     """Their hook, with the copy that it lacks."""

@@ -82,11 +82,6 @@ CASES = (
 CONVOLUTIONAL = [case for case in CASES if case.reshape is None]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    torch.set_num_threads(1)
-
-
 @cache
 def pictures(side: int) -> tuple[Image, ...]:
     """Smooth random pictures: random networks say little about white noise."""

@@ -19,7 +19,6 @@ from tests_peers.cam.test_other_methods import SIDE, TARGETS, Classifier, encode
 
 @pytest.fixture(scope="module")
 def network() -> Classifier:
-    torch.set_num_threads(1)
     classifier = small("resnet18", zero_init_last=False)
     with torch.no_grad():
         classifier.module.fc.weight.mul_(10)

@@ -20,11 +20,6 @@ SIDE = 32
 TARGETS = (3, 7)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    torch.set_num_threads(1)
-
-
 def small(name: str, **settings) -> Classifier:
     """A small network for small pictures, with BatchNorm statistics of what it sees."""
     torch.manual_seed(0)

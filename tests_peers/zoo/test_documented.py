@@ -31,7 +31,6 @@ DEFAULTS = {
 
 @pytest.fixture(autouse=True)
 def scope() -> None:
-    torch.set_num_threads(1)
     init_default_scope("mmpretrain")
 
 

@@ -75,7 +75,6 @@ class Pair:
 
 @pytest.fixture(scope="module", params=CASES)
 def pair(request, tmp_path_factory) -> Pair:
-    torch.set_num_threads(1)
     model, size = CASES[request.param]
     peer = randomised(build_classifier(model)).eval()
     if request.param.startswith("DeiT3"):

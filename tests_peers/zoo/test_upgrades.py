@@ -19,7 +19,6 @@ def of_size(model: dict[str, object], side: int) -> dict[str, object]:
 @pytest.mark.parametrize("name", RESIZED)
 @pytest.mark.parametrize("side", [96, 160])
 def test_position_embeddings_are_resized_like_upstreams(name, side):
-    torch.set_num_threads(1)
     model, _ = CASES[name]
     trained = randomised(build_classifier(model)).eval()
     if name.startswith("DeiT3"):

@@ -105,7 +105,8 @@ def on_ending_signals(
 ) -> Iterator[None]:
     """Answer signals that end a process, for the time of one `with`; those that somebody answers or ignores stay so.
 
-    After a signal a process whose work this was (`is_last`) only ends: it takes no notice of further ones.
+    A process whose work this was (`is_last`) only ends: after a signal it takes no notice of further ones, and Ctrl-C ends
+    it without a word.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -120,7 +121,9 @@ def on_ending_signals(
         yield
     finally:
         for one, handler in before.items():
-            signal.signal(one, signal.SIG_IGN if ASKED and is_last else handler)
+            if is_last and (ASKED or handler is signal.default_int_handler):
+                handler = signal.SIG_IGN if ASKED else signal.SIG_DFL
+            signal.signal(one, handler)
 
 
 @contextmanager

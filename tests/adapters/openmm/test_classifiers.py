@@ -50,7 +50,6 @@ LITE0 = Setup(
 
 @pytest.fixture(scope="module")
 def lite0() -> Classifier:
-    torch.set_num_threads(1)
     return open_classifier(LITE0, None)
 
 
