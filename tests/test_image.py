@@ -121,3 +121,31 @@ def test_channels_are_judged_by_their_own_mean_and_std(image):
 def test_what_would_divide_by_nothing_is_no_encoding(settings):
     with pytest.raises(ValueError, match="white and std divide"):
         Encoding(**settings)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "encoding", "layout", "white"),
+    [
+        (np.full((5, 7, 3), 256, np.uint16), None, "HWC", "65535"),
+        (np.full((3, 5, 7), 255, np.uint16), None, "CHW", "255"),
+        (np.full((5, 7), 255.0), None, "HWC", "255"),
+        (np.full((5, 7, 3), 1.0), None, "HWC", "1.0"),
+        (np.ones((5, 7, 3), np.int32), None, "HWC", "255"),
+        (np.full((5, 7, 3), 65535.0), None, "HWC", "65535"),
+        (np.full((3, 5, 7), 200, np.uint8), Encoding(layout="CHW", white=1.0), "CHW", "255"),
+    ],
+)
+def test_the_hint_names_an_encoding_that_reads_the_numbers(numbers, encoding, layout, white):
+    with pytest.raises(DataError) as caught:
+        pictures_in(numbers, encoding, where="x")
+
+    assert f"cl.Encoding(layout='{layout}', white={white}) for 0..{float(white):g} with channels" in caught.value.hint
+    assert pictures_in(numbers, Encoding(layout=layout, white=float(white)), where="x")
+
+
+@pytest.mark.parametrize("number", [-0.1, 65536.0, np.nan])
+def test_the_hint_proposes_no_range_where_none_fits(number):
+    with pytest.raises(DataError) as caught:
+        pictures_in(np.full((5, 7, 3), number), None, where="x")
+
+    assert "say how: encoding=classifier.encoding" in caught.value.hint

@@ -137,9 +137,9 @@ def pictures_in(numbers: object, encoding: Encoding | None, *, where: str) -> li
     return [(encoding.decode(one), one) for one in batch]
 
 
-def encoding_hint(array: np.ndarray) -> str:
+def encoding_hint(array: np.ndarray, layout: Literal["HWC", "CHW"] | None = None) -> str:
     """How to say what an array is: the encoding that its shape, its kind and its range speak for, if there is one."""
-    is_first = array.ndim > 2 and array.shape[-1] not in CHANNELS
+    is_first = layout == "CHW" if layout else array.ndim > 2 and array.shape[-1] not in CHANNELS
     low, high = float(array.min()), float(array.max())
     white = 65535 if high > 255 else 1.0 if array.dtype.kind == "f" and high <= 1 else 255
     ready = "encoding=classifier.encoding for numbers that are ready for the network"
@@ -158,4 +158,7 @@ def check_range(numbers: Shaped[np.ndarray, "pixels 3"], encoding: Encoding, wha
     is_far = not np.isfinite(ends).all() or ends.min() < -encoding.white or ends.max() > 2 * encoding.white
     is_dark = numbers.dtype.kind == "f" and 0 < high <= 1 < encoding.white and encoding.std == Encoding.std
     if is_far or (is_dark and not any(encoding.mean)):
-        raise DataError(f"{what}, from {low:.4g} to {high:.4g}, does not fit {encoding}", hint=encoding_hint(numbers))
+        raise DataError(
+            f"{what}, from {low:.4g} to {high:.4g}, does not fit {encoding}",
+            hint=encoding_hint(numbers, encoding.layout),
+        )

@@ -56,3 +56,8 @@ def test_an_encoding_with_channels_last_feeds_no_model():
 
     with pytest.raises(ValueError, match="toy: a model reads channels first, its encoding says"):
         encode_batch(classifier, [noise_image(4, 4)])
+
+
+def test_a_classifier_says_what_it_takes_and_what_it_names(pooled):
+    assert repr(pooled) == "<Classifier toy: Sequential, 8 x 8 pictures, 3 named classes>"
+    assert repr(classifier_of(nn.Linear(2, 2))) == "<Classifier toy: Linear, 8 x 8 pictures>"

@@ -8,6 +8,7 @@ from classlens.cam.explain import ExplainOptions, explain
 from classlens.cam.methods import METHODS
 from classlens.cam.methods.probing import score_cam
 from classlens.errors import ModelError, NotFound, WrongValue
+from classlens.image import Image
 from tests.cam.conftest import ESPRESSO, TABBY, classifier_of, noise_image
 
 
@@ -357,3 +358,17 @@ def test_a_method_that_asks_the_model_again_needs_one():
 
     with pytest.raises(ValueError, match="this evidence has no model to ask"):
         score_cam(evidence)
+
+
+def test_smoothing_leaves_a_map_where_the_picture_has_it():
+    module = nn.Sequential(nn.Conv2d(3, 1, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2))
+    for parameter in module.parameters():
+        nn.init.constant_(parameter, 1.0)
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[:, :2] = 255
+
+    (smoothed,) = explain(
+        classifier_of(module), Image(pixels), layers="1", targets=0, options=ExplainOptions(aug_smooth=True)
+    )
+
+    assert smoothed.values[:, :2].min() > 2 * smoothed.values[:, 2:].max()

@@ -6,6 +6,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from classlens.adapters import open_source
+from classlens.checkpoints.load_checkpoint import match_names
 from classlens.errors import DataError
 
 torchvision = pytest.importorskip("torchvision")
@@ -115,3 +116,12 @@ def test_a_missing_head_is_named_also_behind_a_prefix(tmp_path):
 
     with pytest.raises(DataError, match=r"does not fit the model: 2 missing: fc\.weight, fc\.bias$"):
         loaded(Small(seed=1), content, tmp_path)
+
+
+def test_a_head_without_its_own_prefix_finds_its_place_beside_a_body_that_fits():
+    body = {f"body.{key}": one for key, one in Small().features.state_dict().items()}
+    weight = torch.ones(2, 4)
+
+    fitted = match_names({**body, "fc.weight": weight}, {**body, "head.fc.weight": torch.zeros(2, 4)})
+
+    assert fitted == {**body, "head.fc.weight": weight}

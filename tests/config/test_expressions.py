@@ -183,3 +183,13 @@ def test_faults_of_the_author_name_the_place(tmp_path, statement, shown):
 
     assert shown in str(caught.value)
     assert "child.py:2: " in str(caught.value)
+
+
+@pytest.mark.parametrize(("length", "ending"), [(60, "`"), (61, "…`")])
+def test_a_long_expression_is_shortened_in_its_error(tmp_path, length, ending):
+    expression = f"lambda: {'1' * (length - 8)}"
+
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, child=f"x = {expression}\n")
+
+    assert f"{expression[:60]}{ending}" in str(caught.value)

@@ -5,6 +5,7 @@ import re
 from io import BytesIO
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 
@@ -50,11 +51,15 @@ def curves(title="warm-up and cosine"):
     return replay(Schedule((Group("all", {"lr": 0.1}),), {}), Clock(epochs=4, steps_per_epoch=9), title=title)
 
 
+SHAPES = matplotlib.__version_info__ >= (3, 11)  # text in any direction; earlier ones call pyparsing by its old names
+
+
 @pytest.fixture
 def silent(recwarn, caplog):
     """Nothing is warned of, nothing is logged."""
     yield
-    assert [str(one.message) for one in recwarn] == []
+    warned = [str(one.message) for one in recwarn if SHAPES or "pyparsing" not in str(one.category.__module__)]
+    assert warned == []
     assert caplog.records == []
 
 
@@ -78,6 +83,8 @@ def test_eps_has_fonts_of_type_42_and_svg_has_text_in_named_fonts(silent):
 @pytest.mark.parametrize("title", ["猫の学習率", "café Straße", "обучение", "$x_1$ & <b>", "قطة", "🐱 cats"])
 @pytest.mark.parametrize("ending", [".pdf", ".svg", ".png"])
 def test_titles_in_any_script_are_text(silent, title, ending):
+    if ending == ".pdf" and title in ("قطة", "🐱 cats") and not SHAPES:
+        pytest.skip("matplotlib before 3.11 writes letters from left to right, and emoji as shapes")
     content = draw(curves(title)).encode(ending)
 
     if ending == ".pdf":

@@ -7,7 +7,17 @@ import classlens
 from classlens import Clock, Schedule, replay
 from classlens.schedule.replay import summarize, table
 from classlens.schedule.schedule import Batches, Group, elementwise, follow_function, scale_by_batch
-from classlens.schedule.shapes import Link, chain, cosine_annealing, linear, multi_step, step_decay
+from classlens.schedule.shapes import (
+    ANNEALINGS,
+    Link,
+    chain,
+    cosine_annealing,
+    linear,
+    multi_step,
+    one_cycle,
+    one_cycle_phases,
+    step_decay,
+)
 
 CLOCK = Clock(epochs=4, steps_per_epoch=5)
 
@@ -87,6 +97,19 @@ def test_a_function_is_drawn_with_its_bend_and_its_jump():
 
     asked = np.array([77_700, 77_777, 77_900, 600_000, 600_001])
     np.testing.assert_allclose(np.interp(asked, steps, values), curve.at(asked), atol=1e-5)
+    assert {77_777, 600_001} <= set(curve.trajectory.breaks)
+
+
+def test_the_corners_of_a_one_cycle_are_drawn():
+    def rule(clock):
+        phases = one_cycle_phases(clock.steps, 0.3, (0.1, 1.0, 0.001), 3)
+        return chain([Link(one_cycle(phases, ANNEALINGS["linear"]), 0, 10**9, "step")], clock)
+
+    curve = replay(schedule(rule), Clock.of_steps(100_000))[0]
+
+    drawn = np.interp(np.arange(100_000), *curve.points)
+
+    np.testing.assert_allclose(drawn, curve.values, atol=1e-9)
 
 
 def test_peak_and_final_are_exact():

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from classlens import Clock
@@ -26,6 +27,13 @@ def test_a_run_that_sums_gradients_says_how_many_updates_it_makes():
     clock = Clock(epochs=3, steps_per_epoch=10, accumulation=Accumulation(4))
 
     assert str(clock) == "30 steps (8 updates) = 3 epochs x 10 steps"
+
+
+def test_what_is_left_at_the_end_of_an_epoch_may_be_an_update_of_its_own():
+    clock = Clock(epochs=3, steps_per_epoch=10, accumulation=Accumulation(4, flushes=True))
+
+    assert str(clock) == "30 steps (9 updates) = 3 epochs x 10 steps"
+    assert clock.accumulation.updates_before(np.array([3, 4, 8, 9, 10, 14, 20]), 10).tolist() == [0, 1, 2, 2, 3, 4, 6]
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,16 @@ def test_a_quadratic_warmup_adds_its_shares_to_what_it_finds():
     assert at_all(links, Clock.of_steps(9), initial=0.7) == pytest.approx(expected, rel=1e-12)
 
 
+def test_what_counts_epochs_moves_after_what_counts_steps_where_an_epoch_is_one_step():
+    links = [Link(step_decay(1, 0.5), 0, FOREVER, "epoch"), Link(cosine_annealing(10, 0.1), 0, FOREVER, "step")]
+
+    values = at_all(links, Clock(epochs=3, steps_per_epoch=1))
+
+    shares = (1 + np.cos(np.pi * np.arange(1, 3) / 10)) / 2
+    first = (0.1 + 0.9 * shares[0]) * 0.5
+    assert values == pytest.approx([1.0, first, (0.1 + (first - 0.1) * shares[1] / shares[0]) * 0.5])
+
+
 def test_a_half_cosine_ends_at_its_floor_and_rises_to_the_base_again():
     values = at_all([Link(cosine_annealing(10, 0.1), 0, FOREVER, "step")], Clock.of_steps(21), initial=0.9)
 

@@ -164,6 +164,7 @@ FILES = {
     "an expanded row": (lambda f: made_of(f / "w.pth", tensor(0, (1 << 30, 4), (0, 1))), "is made of 12"),
     "sizes and steps that differ": (lambda f: made_of(f / "w.pth", tensor(0, (3, 4), (1,))), "cannot be read"),
     "a bytearray": (lambda f: raw(f / "w.pth", b"\x80\x05\x96" + bytes([0, 0, 0, 128, 0, 0, 0, 0, 46])), "bytes at once"),
+    "a tuple of too many": (lambda f: made_of(f / "w.pth", {"a": {tuple(range(10_001)): 0}}), "again and again"),
     "tuples of tuples": (lambda f: made_of(f / "w.pth", {"a": {nested(1): 0}, "b": nested(60)}), "again and again"),
     "bytes without end": (lambda f: made_of(f / "w.pth", {"a": Call(bytearray, 1 << 40)}), "bytearray would be of size"),
     "a tensor without record": (lambda f: made_of(f / "w.pth", {"a": Call(torch.Tensor, 1 << 40)}), "would be of size"),

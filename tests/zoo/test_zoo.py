@@ -249,6 +249,8 @@ SAME_SIZE = {
 @pytest.mark.parametrize("name", SAME_SIZE)
 def test_other_families_are_as_large_as_timm_s_and_give_a_score_per_class(name):
     timm = pytest.importorskip("timm")
+    if name == "regnetx_004" and torch.__version__.startswith("2.6."):
+        pytest.skip("timm counts stages by torch.unique, which torch 2.6 lacks on meta")
     with torch.device("meta"):
         peer = timm.create_model(name)
         ours, pictures = build_network(SAME_SIZE[name]).eval(), torch.empty(2, 3, 224, 224)

@@ -324,7 +324,7 @@ def called_at_updates(rule: Rule, calls: Callable[[Clock], int], most: int | Non
         return replace(
             inner,
             values=lambda steps, initial: inner.values(called(steps), initial),
-            breaks=distinct(breaks[breaks < clock.steps]),
+            breaks=distinct(breaks),
             stairs=(Stairs(width, width, clock.steps),) if width > 1 else (),
             marks=tuple(Mark(int(steps_at(np.array([mark.step]))[0]), mark.what) for mark in inner.marks),
             undecided=wait

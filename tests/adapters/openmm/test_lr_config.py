@@ -108,3 +108,14 @@ def test_a_cycle_without_a_way_up_falls_from_the_top():
     rates = course({"policy": "cyclic", "step_ratio_up": 0.0}).values(np.array([0, 40]), 0.1)
 
     assert rates.tolist() == pytest.approx([1.0, (1.0 + 1e-5) / 2])
+
+
+def test_the_turns_of_a_cyclic_policy_are_drawn():
+    assert set(course({"policy": "cyclic", "cyclic_times": 2, "step_ratio_up": 0.4}).breaks) >= {0, 16, 40, 56}
+
+
+def test_a_cool_down_is_marked_where_it_begins():
+    cooled = course({"policy": "CosineAnnealingCooldown", "min_lr": 0.01, "cool_down_time": 2})
+
+    assert [(mark.step, mark.what) for mark in cooled.marks] == [(70, "cool-down")]
+    assert cooled.values(np.array([69, 70]), 0.1) == pytest.approx([0.01, 0.001])

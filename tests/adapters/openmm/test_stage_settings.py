@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
+from PIL import ImageEnhance
 
 from classlens.adapters.openmm.stages.build_stages import build_stages, read_test_pipeline
 from classlens.dataset.rng import generator
-from classlens.dataset.state import BGR, State
+from classlens.dataset.state import BGR, State, to_image
 from classlens.errors import ConfigError, DataError
+from classlens.image import Image
 
 PICTURE = np.random.default_rng(0).integers(1, 255, (60, 90, 3), dtype=np.uint8)  # neither black nor white anywhere
 
@@ -20,6 +23,7 @@ def run(picture=PICTURE, seed=0, **settings):
     ("settings", "size"),
     [
         ({"type": "Resize", "scale_factor": 0.5}, (30, 45)),
+        ({"type": "Resize", "scale": 1}, (1, 1)),
         ({"type": "Resize", "scale_factor": (2.0, 0.5)}, (30, 180)),
         ({"type": "Resize", "scale": (60, 50), "keep_ratio": True}, (40, 60)),  # 2/3, though 50/60 would fit the edge
         ({"type": "Pad", "pad_to_square": True}, (90, 90)),
@@ -170,6 +174,8 @@ FLIP = {"type": "RandomFlip", "prob": 1.0}
         ({"type": "RandomChoiceResize", "scales": [9]}, "Resize needs scales of type tuple above 0"),
         ({"type": "RandomErasing", "erase_prob": 1.0, "min_area_ratio": 0.9}, "min_area_ratio 0.9 is above max_area"),
         ({"type": "Lighting", "eigval": [1.0], "eigvec": [[1.0]]}, "eigvec is 3 x 1, not 1 x 1"),
+        ({"type": "Transpose", "keys": ["image"], "order": (2, 0, 1)}, "keys are among gt_label, gt_score, img, mask"),
+        ({"type": "RandomChoice", "transforms": [[FLIP], [FLIP]], "prob": [-0.5, 1.5]}, "floats that add up to"),
         ({"type": "Transpose", "keys": ["img"], "order": (0, 2, 1)}, "order names the axes 0, 1 and 2 once each"),
         ({"type": "Cutout", "magnitude_range": (-9, -5), "magnitude_level": 10, "prob": 1.0}, "shape is not below 0"),
         ({"type": "KeyMapper", "transforms": [FLIP], "remapping": {}, "auto_remap": True}, "remapping must be None"),
@@ -226,3 +232,72 @@ def test_words_stand_for_the_values_that_torchvision_takes():
 
     expected = functional.to_tensor(PICTURE.repeat(2, axis=0).repeat(2, axis=1))
     np.testing.assert_array_equal(state.value.numpy(), expected.numpy())
+
+
+def test_a_transposed_picture_is_shown_as_it_was():
+    channels_first = run(type="Transpose", keys=["img"], order=(2, 0, 1)).state
+    turned = run(type="Transpose", keys=["img"], order=(1, 0, 2)).state
+
+    assert (channels_first.encoding.layout, turned.encoding.layout) == ("CHW", "HWC")
+    np.testing.assert_array_equal(to_image(channels_first).pixels, PICTURE[..., ::-1])
+    np.testing.assert_array_equal(to_image(turned).pixels, PICTURE[..., ::-1].transpose(1, 0, 2))
+
+
+def test_a_test_pipeline_works_on_channels_in_opencv_s_order():
+    prepare = read_test_pipeline([{"type": "Pad", "size": (100, 100), "pad_val": {"img": (255, 0, 0)}}], where="test")
+
+    padded = prepare(Image(PICTURE)).pixels
+
+    np.testing.assert_array_equal(padded[:60, :90], PICTURE)
+    assert padded[99, 99].tolist() == [0, 0, 255]
+
+
+def test_light_wraps_around():
+    """`Lighting` of mmpretrain adds the noise to uint8 pictures by mmcv, as integers of 8 bits."""
+    outcome = run(type="Lighting", eigval=[300.0, 50.0, 900.0], eigvec=np.eye(3).tolist(), alphastd=0.5)
+    shift = np.array(outcome.params["alpha"]) * [300.0, 50.0, 900.0]
+
+    expected = (PICTURE.astype(np.float32) + shift).astype(np.int64) % 256
+
+    np.testing.assert_array_equal(outcome.state.pixels, expected)
+
+
+def test_half_a_turn_is_a_flip_of_both_axes():
+    outcome = run(type="Rotate", angle=180.0, prob=1.0, random_negative_prob=0.0)
+
+    np.testing.assert_array_equal(outcome.state.pixels, PICTURE[::-1, ::-1])
+
+
+def test_a_box_without_a_side_cuts_nothing_out():
+    np.testing.assert_array_equal(run(type="Cutout", shape=0, prob=1.0).state.pixels, PICTURE)
+
+
+def test_what_is_cut_out_is_grey_unless_said_otherwise():
+    cut = run(type="Cutout", shape=20, prob=1.0).state.pixels
+
+    assert {tuple(colour) for colour in cut[(cut != PICTURE).any(axis=2)].tolist()} == {(128, 128, 128)}
+
+
+def test_pipelines_are_chosen_as_often_as_their_weights_say():
+    settings = {"type": "RandomChoice", "transforms": [[{"type": "Invert", "prob": 1.0}], [FLIP]]}
+    drawn = [run(seed=seed, **settings, prob=[0.25, 0.75]).state.pixels for seed in range(80)]
+
+    flipped = sum(np.array_equal(pixels, PICTURE[:, ::-1]) for pixels in drawn)
+
+    assert 50 <= flipped <= 70
+    assert flipped + sum(np.array_equal(pixels, 255 - PICTURE) for pixels in drawn) == 80
+
+
+def test_efficientnet_s_crop_draws_its_boxes_by_default():
+    boxes = {run(seed=seed, type="EfficientNetRandomCrop", scale=20).params["box"] for seed in range(20)}
+
+    assert len(boxes) > 10
+
+
+@pytest.mark.parametrize("magnitude", [0.8, -0.7])
+def test_sharpness_is_pillow_s_inside_the_border(magnitude):
+    outcome = run(type="Sharpness", magnitude=magnitude, prob=1.0, random_negative_prob=0.0).state.pixels
+
+    expected = np.asarray(ImageEnhance.Sharpness(Pillow.fromarray(PICTURE)).enhance(1 + magnitude))
+
+    np.testing.assert_allclose(outcome[1:-1, 1:-1].astype(int), expected[1:-1, 1:-1].astype(int), atol=2)
