@@ -113,13 +113,15 @@ def test_notes_about_feeding_stand_in_the_summary_on_the_page_and_in_the_termina
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--methods", "GradCamm"], "no method named 'GradCamm'"),
-        (["--layers", "layer9"], "no layer named 'layer9'"),
+        (["-o", "out", "--methods", "GradCamm"], "no method named 'GradCamm'"),
+        (["-o", "out", "--layers", "layer9"], "no layer named 'layer9'"),
         (["-o", "gone://bucket/audit"], "cannot open gone://bucket/audit"),
     ],
 )
-def test_slips_are_errors_before_any_work(words, tmp_path, capsys, more, said):
-    assert main([*words, "-o", str(tmp_path / "out"), *more]) == 2
+def test_slips_are_errors_before_any_work(words, tmp_path, monkeypatch, capsys, more, said):
+    monkeypatch.chdir(tmp_path)
+
+    assert main([*words, *more]) == 2
 
     assert said in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+    assert list(tmp_path.iterdir()) == []

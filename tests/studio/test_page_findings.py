@@ -109,7 +109,7 @@ def test_where_nothing_is_found_the_page_says_what_could_not_be_looked_at(open_p
         page = enter(open_page, server, "/findings")
 
         expect(page.get_by_text("Nothing wrong was found")).to_be_visible()
-        expect(page.locator(".skipped summary")).to_have_text("51 rules did not run")
+        expect(page.locator(".skipped summary")).to_have_text(re.compile(r"^\d\d rules did not run$"))
         expect(page.locator(".skipped dd").first).to_have_text("there is no schedule")
         assert page.recorder.slips == []
 
