@@ -122,6 +122,7 @@ def test_no_colour_is_kept(variable, tmp_path):
     assert "\N{UPPER HALF BLOCK}" not in said
     assert "--output-dir DIR saves the pictures" in said
     assert ("\r" in said) is ("TERM" not in variable)
+    assert ("no letters to plot with; --save-path FILE draws" in " ".join(said.split())) is ("TERM" in variable)
 
 
 def test_a_stream_that_lacks_a_letter_shows_its_number(tmp_path):

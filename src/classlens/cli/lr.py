@@ -101,6 +101,8 @@ def show(plots: SchedulePlots) -> None:
         print_text(
             terminal_plot(plots.runs, columns=min(columns, 140), lines=min(lines - 6, 24), log=plots.request.log)
         )
+    elif show_picture is None and sys.stdout.isatty():
+        print_note("note", "this terminal has no letters to plot with; --save-path FILE draws a picture")
     print_text("\n".join(fit_lines(plots.text(), sys.stdout)))
     if show_picture is not None:
         with suppress(KeyboardInterrupt):
