@@ -46,18 +46,22 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(BENCHMARKS):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
-    results = [run(name, words) for name in arguments.names or BENCHMARKS for words in BENCHMARKS[name]]
-    if arguments.write:
-        write({title: output for title, output, _ in results})
-    return sum(status != 0 for _, _, status in results)
+    failed = 0
+    for name in arguments.names or BENCHMARKS:
+        for words in BENCHMARKS[name]:
+            title, output, status = run(name, words)
+            failed += status != 0
+            if arguments.write:
+                write(title, output)
+    return failed
 
 
-def write(outputs: dict[str, str]) -> None:
-    """Put what was printed into the document; what others printed there stays."""
+def write(title: str, output: str) -> None:
+    """Put what a benchmark printed into the document; what others printed there stays."""
     kept, _, printed = DOCUMENT.read_text(encoding="utf-8").partition(f"\n{HEADING}\n")
     pairs = (section.split("\n", 1) for section in printed.split("\n### ")[1:])
     sections = {title: text.strip() for title, text in pairs}
-    sections |= {title: f"```text\n{output}\n```" for title, output in outputs.items()}
+    sections[title] = f"```text\n{output}\n```"
     order = [f"{name} {words}".rstrip() for name, runs in BENCHMARKS.items() for words in runs]
     parts = [f"### {title}\n\n{sections[title]}\n" for title in order if title in sections]
     DOCUMENT.write_text(
