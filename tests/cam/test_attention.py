@@ -8,7 +8,7 @@ from torch.nn.attention.bias import causal_lower_right
 
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import explain
-from classlens.cam.methods.attention import Watching
+from classlens.cam.methods.attention import Watching, find_refused
 from classlens.errors import ModelError
 from classlens.image import Encoding
 from tests.cam.conftest import classifier_of, noise_image
@@ -281,3 +281,9 @@ def test_legrad_needs_blocks_that_put_out_tokens():
     with pytest.raises(ModelError, match="toy has attention that is not in a block of its own") as caught:
         explain(classifier_of(Gathering(), size=(16, 16)), noise_image(16, 16), methods="LeGrad")
     assert "plain transformer" in caught.value.hint
+
+
+def test_which_methods_a_network_refuses_is_known_after_one_pass(vit, pooled):
+    assert find_refused(vit) == {}
+    assert list(find_refused(pooled)) == ["AttentionRollout", "LeGrad"]
+    assert list(find_refused(classifier_of(Gathering(), size=(16, 16)))) == ["LeGrad"]
