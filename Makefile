@@ -96,6 +96,7 @@ check-wheel: $(VENV)/test.done
 # All comparisons in one go, into docs/benchmarks.md: an hour, on an idle machine.
 bench: .venv-peers/done
 	.venv-peers/bin/python -m pip install --quiet --editable '.[bench]'
+	.venv-peers/bin/python -m compileall -q src
 	.venv-peers/bin/python benchmarks/run.py --write
 
 # Ten minutes of inputs that strangers could send, shared by the harnesses; `make fuzz FUZZ_SECONDS=60` takes less.

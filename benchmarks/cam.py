@@ -12,7 +12,6 @@ disturbs all alike. Weights are random: costs do not depend on them. Contestants
 
 import argparse
 import gc
-import json
 import os
 import statistics
 import subprocess
@@ -242,7 +241,6 @@ def main() -> None:
     if arguments.peak:
         peak(network(arguments.networks[0]), arguments.peak)
         return
-    report: dict[str, dict[str, dict[str, float]]] = {}
     for name in arguments.networks:
         classifier = network(name)
         for part in arguments.parts:
@@ -253,10 +251,8 @@ def main() -> None:
             else:
                 count, runs = contestants(classifier, part)
                 table = ratios(plain(classifier, count), runs, max(1, arguments.rounds // (1 if count < 16 else 2)))
-            report.setdefault(name, {})[part] = table
             for label, value in table.items():
                 print(f"{name:30} {part:8} {label:34} {value:8}", flush=True)
-    print(json.dumps(report))
 
 
 if __name__ == "__main__":
