@@ -21,7 +21,7 @@ def main() -> None:
             continue
         with Image.open(path) as picture:
             picture.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
-            picture.save(target / f"{path.stem}.webp", quality=35, method=6)
+            picture.save(target / f"{path.stem}.webp", quality=28, method=6)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class ClasslensError(Exception):
 
     @property
     def place(self) -> str:
-        """The line of the user's file that it is about, as `file.py:12`, if that is how it begins."""
+        """The file of the user and the number of the line that it is about, if that is how it begins."""
         match = re.match(r"[^\n]+?\.\w+:\d+(?=: )", str(self))
         return match[0] if match else ""
 
