@@ -77,13 +77,14 @@ check-page:
 	  || { echo "npm reaches no registry: the types of the studio's page are not checked"; exit 0; }; \
 	$(PAGE)/node_modules/.bin/tsc -p $(PAGE)/jsconfig.json
 
-# Wheel and sdist, installed without extras on every Python at hand, and what a user tries first.
-PYTHONS ?= $(shell for minor in 11 12 13 14; do python3.$$minor -c "" 2>/dev/null && echo python3.$$minor; done)
+# Wheel and sdist, installed without extras on every Python at hand, and what a user tries first. (`true`: make takes 127
+# from the last Python that is missing for a shell that is missing, and finds none.)
+PYTHONS ?= $(shell for minor in 11 12 13 14; do python3.$$minor -c "" 2>/dev/null && echo python3.$$minor; done; true)
 check-wheel: $(VENV)/test.done
 	$(VENV)/bin/python -m pip install --quiet build hatchling
 	rm -rf out/dist && $(VENV)/bin/python -m build --no-isolation --outdir out/dist
 	! find out/dist -name "*.whl" -size +1000000c | grep .
-	@for python in $(PYTHONS); do \
+	@test -n "$(PYTHONS)" || exit 1; for python in $(PYTHONS); do \
 	  rm -rf out/wheel && $$python -m venv out/wheel && cd out/wheel || exit 1; \
 	  for file in ../dist/*; do \
 	    echo "$$file on $$(bin/python --version)"; \
