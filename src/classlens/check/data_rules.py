@@ -208,12 +208,15 @@ def odd_sizes(inspection: Inspection) -> Iterator[Finding]:
         yield from describe(inspection, odd, words, usual=usual)
 
 
+def unopened(inspection: Inspection) -> Iterator[Finding]:
+    return inspection.faults(*(partial(inspection.split, name) for name in SPLITS))
+
+
 ACROSS = partial(describe_twins, lambda one, other: one.split != other.split, "are in two splits")
 WITHIN = partial(describe_twins, lambda one, other: one.split == other.split, "are twice in a split")
 UNDER = "are there under another label, too"
 RELABELLED = partial(describe_twins, lambda *two: len({one.label for one in two} - {None}) == 2, UNDER)
 FILES: tuple[Need, ...] = ("dataset",)
-
 RULES = (
     Rule("D001", "pictures that cannot be read", "error", FILES, unreadable, """Pictures that cannot be decoded.
         Why it matters: training stops at them, often after hours, or skips them. Example: an HTML page saved as .jpg, a
@@ -240,7 +243,7 @@ RULES = (
     Rule("D008", "pictures of an odd size", "warning", FILES, odd_sizes, """A few that are far smaller than the others,
         or far longer than wide. Why it matters: blown up they are blurs; cut square, their object is gone. Example:
         icons among photos; panoramas; a strip of 1 pixel. Cure: take them out, or cut and pad them on purpose."""),
-    Rule("D009", "data that cannot be opened", "error", FILES, lambda one: one.faults(*SPLITS), """A line of
+    Rule("D009", "data that cannot be opened", "error", FILES, unopened, """A line of
         the config from which a split or its pipeline cannot be made. Why it matters: training stops there. Example:
         `type='RandomResizedCropp'`. Cure: correct the line; what code of your own defines needs --trust-config."""),
 )  # fmt: skip

@@ -122,9 +122,9 @@ class Inspection:
     def split(self, name: str) -> Dataset:
         return self.once(f"split {name}", partial(self.source.dataset, name))
 
-    def faults(self, *parts: str) -> Iterator[Finding]:
-        opening = {"schedule": lambda: self.curves} | {name: partial(self.split, name) for name in SPLITS}
-        for one in placed_errors(opening[part] for part in parts):
+    def faults(self, *openers: Callable[[], object]) -> Iterator[Finding]:
+        """The lines of the user's file from which these parts cannot be made."""
+        for one in placed_errors(openers):
             yield Finding(str(one).removeprefix(f"{one.place}: "), one.place, cure=one.hint)
 
     @property

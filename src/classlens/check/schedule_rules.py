@@ -11,9 +11,6 @@ from classlens.check.rule import Rule
 
 
 def find_mistakes(kind: str, inspection: Inspection) -> Iterator[Finding]:
-    if kind == "cannot be built":
-        yield from inspection.faults("schedule")
-        return
     for one in inspection.curves.findings:
         if one.kind == kind:
             numbers = {"steps of the run": inspection.curves.clock.steps}
@@ -68,11 +65,11 @@ KINDS: tuple[tuple[str, str, Severity, str], ...] = (  # code, kind of mistake, 
         where the lowest layers start at 1e-7. Cure: use a minimum relative to each group: `eta_min_ratio`."""),
     ("S016", "idle plateau", "warning", """A plateau rule whose patience outlasts the run. Why it matters: it can never
         act; the rate stays. Example: `patience=10`, validated five times. Cure: lower it, or validate more often."""),
-    ("S017", "cannot be built", "error", """A line of the config from which none can be made. Why it matters: training stops
-        there. Example: `type='CosineAnealingLR'`. Cure: correct the line that is named."""),
 )  # fmt: skip
 
-RULES = tuple(
-    Rule(code, kind, severity, ("schedule",), partial(find_mistakes, kind), text)
-    for code, kind, severity, text in KINDS
-)
+RULES = (
+    *(Rule(code, kind, severity, ("schedule",), partial(find_mistakes, kind), text) for code, kind, severity, text in KINDS),
+    Rule("S017", "cannot be built", "error", ("schedule",), lambda one: one.faults(lambda: one.curves), """A line of the
+        config from which none can be made. Why it matters: training stops there. Example: `type='CosineAnealingLR'`.
+        Cure: correct the line that is named."""),
+)  # fmt: skip

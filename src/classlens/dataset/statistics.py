@@ -188,10 +188,8 @@ def lines_of_classes(survey: Survey) -> Iterator[str]:
     yield f"{survey.samples} of the {survey.length} samples of {survey.dataset}"
     largest = max(survey.per_class.values(), default=1)
     for name, count in list(survey.per_class.items())[:LISTED]:
-        blanks = " " * (
-            24 - sum(1 + (east_asian_width(letter) in "WF") for letter in name[:24])
-        )  # letters of two columns
-        yield f"  {name[:24]}{blanks} {count:>8}  {'#' * max(1, round(BAR * count / largest))}"
+        wide = sum(east_asian_width(letter) in "WF" for letter in name[:24])  # letters of two columns
+        yield f"  {name[:24]:<{24 - wide}} {count:>8}  {'#' * max(1, round(BAR * count / largest))}"
     if len(survey.per_class) > LISTED:
         yield f"  and {len(survey.per_class) - LISTED} more classes, the smallest {min(survey.per_class.values())}"
     if absent := [name for name in survey.classes if name not in survey.per_class]:

@@ -37,9 +37,8 @@ def count_findings(session: Session, target: int) -> dict[str, Any]:
     """How far the check of a target is, and how much it has found; nothing is begun for that."""
     job = session.checked(target)
     state = "idle" if job is None else STATES.get(job.state, job.state)
-    severities = (
-        Counter(one["severity"] for one in job.result.facts["findings"]) if job and job.result else Counter[str]()
-    )
+    findings = job.result.facts["findings"] if job and job.result else ()
+    severities = Counter(one["severity"] for one in findings)
     counts = {"errors": severities["error"], "warnings": severities["warning"]}
     return {"target": target, "name": session.name(target), "state": state, **counts}
 

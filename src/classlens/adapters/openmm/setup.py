@@ -7,7 +7,6 @@ the two generations mean different curves, so each keeps its own words here and 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +15,7 @@ from classlens.adapters.openmm import mmcls_0x
 from classlens.config import Config
 from classlens.config.settings import Settings
 from classlens.dataset.conventions import SPLITS
-from classlens.errors import ConfigError, short_repr
+from classlens.errors import ConfigError, near_names, short_repr
 
 
 @dataclass(frozen=True)
@@ -284,7 +283,7 @@ def unread_keys(config: Config) -> Iterator[str]:
     for part, words in KEYS_READ.items():
         settings, known = config.get(part) if part else config, words.split()
         for key in settings if isinstance(settings, Mapping) else ():
-            if key not in known and (near := get_close_matches(str(key)[:100], known, n=1, cutoff=0.85)):
+            if key not in known and (near := near_names(str(key), known, most=1, alike=0.85)):
                 dotted = f"{part}.{key}" if part else key
                 yield f"{place(config, dotted)}: training knows no `{dotted}`; did you mean {near[0]}?"
     for split in SPLITS:
